@@ -1,0 +1,2 @@
+//! `dashboard-sidecar`: see the library for the tour.
+fn main() {}
