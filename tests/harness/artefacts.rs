@@ -1,0 +1,48 @@
+//! Finds the module and the sidecar that belong to this test binary, building them once if needed.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::process::{repository_root, run_ok};
+
+/// The two files that this project ships.
+#[derive(Debug)]
+pub struct Artefacts {
+    /// `libdashboard.so`
+    pub module: PathBuf,
+    /// `dashboard-sidecar`
+    pub sidecar: PathBuf,
+}
+
+impl Artefacts {
+    /// Builds both with this binary's own profile into its own target directory. Cargo has released its
+    /// lock by the time it runs tests, and does nothing if all is fresh.
+    pub fn get() -> &'static Self {
+        static ARTEFACTS: OnceLock<Artefacts> = OnceLock::new();
+        ARTEFACTS.get_or_init(|| {
+            let exe = std::env::current_exe().expect("this binary has a path");
+            let mut directory = exe.parent().expect("a binary lies in a directory");
+            if directory.ends_with("deps") {
+                directory = directory.parent().expect("deps lies in the profile's directory");
+            }
+            let target = directory.parent().expect("the profile's directory lies in the target directory");
+
+            let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            build.args([
+                "build",
+                "--quiet",
+                "--package",
+                "dashboard-module",
+                "--package",
+                "dashboard-sidecar",
+            ]);
+            build.arg("--target-dir").arg(target).current_dir(repository_root());
+            if !cfg!(debug_assertions) {
+                build.arg("--release");
+            }
+            run_ok(&mut build);
+            Self { module: directory.join("libdashboard.so"), sidecar: directory.join("dashboard-sidecar") }
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! The harness: real servers, started by the test that needs them and ended with it.
+//!
+//! It knows how to start, stop and talk to processes. It does not know what a right answer is: that
+//! stands in the tests.
+//!
+//! - [`Redis`]: a `redis-server` with the module, on a Unix socket of its own
+//! - [`Sidecar`]: the real `dashboard-sidecar`
+//! - [`Postgres`]: a database of its own on the one Postgres server of this run
+//! - [`FakeUpstream`]: a sidecar that misbehaves on request
+//! - [`assert_eventually!`]: the only place that waits by polling
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness that cannot start a server has nothing to do but fail the test"
+)]
+
+mod artefacts;
+mod client;
+mod fake_upstream;
+mod http;
+mod postgres;
+mod process;
+mod redis;
+mod sidecar;
+mod wait;
+
+pub use artefacts::Artefacts;
+pub use client::{Client, Reply, text};
+pub use fake_upstream::{Answer, FakeUpstream, Request};
+pub use http::{Endpoint, Response, http};
+pub use postgres::Postgres;
+pub use process::{Process, free_port, repository_root, run, run_ok};
+pub use redis::{Redis, RedisBuilder};
+pub use sidecar::{Sidecar, SidecarBuilder};
+pub use wait::{DEADLINE, poll_until};

@@ -1,0 +1,199 @@
+//! One Postgres server for the whole run, one database for each test.
+//!
+//! initdb and migrating take seconds, so they happen once: a test's database is a copy of the migrated
+//! template.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use postgres::NoTls;
+
+use crate::process::run_ok;
+use crate::sidecar::Sidecar;
+use crate::wait::{DEADLINE, poll_until};
+
+const TEMPLATE: &str = "crm_template";
+
+/// Ends the server and removes its files once the test process is gone, however it went: its end of the
+/// pipe closes even on SIGKILL. A static has no Drop, and a death signal would follow the thread of
+/// whichever test came first.
+const SUPERVISOR: &str = r#"
+dir=$1; shift
+"$@" >"$dir/log" 2>&1 </dev/null &
+server=$!
+read -r _
+kill -QUIT "$server"
+wait "$server"
+rm -rf "$dir"
+"#;
+
+struct Server {
+    directory: PathBuf,
+    /// Held for its standard input.
+    _supervisor: Mutex<Child>,
+}
+
+/// A database of the test's own; the server goes on when it is dropped, and ends with the run.
+#[derive(Debug)]
+pub struct Postgres {
+    database: String,
+    directory: PathBuf,
+}
+
+impl Postgres {
+    /// A migrated, empty CRM database.
+    pub fn start() -> Self {
+        static MIGRATED: OnceLock<()> = OnceLock::new();
+        MIGRATED.get_or_init(|| {
+            let template = Self::create(TEMPLATE.to_owned(), "template0");
+            run_ok(&mut Sidecar::command(&["migrate"], &template.url()));
+        });
+        Self::create(next_name(), TEMPLATE)
+    }
+
+    /// A database in which nobody has created anything yet.
+    pub fn start_unmigrated() -> Self {
+        Self::create(next_name(), "template0")
+    }
+
+    fn create(database: String, template: &str) -> Self {
+        // Postgres refuses to copy a database that another session is connected to, copying included.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = server().directory.clone();
+        let maintenance = Self { database: "postgres".to_owned(), directory: directory.clone() };
+        maintenance.execute(&format!("CREATE DATABASE {database} TEMPLATE {template}"));
+        Self { database, directory }
+    }
+
+    /// How the sidecar and other clients reach the database.
+    pub fn url(&self) -> String {
+        let host = self.directory.display().to_string().replace('/', "%2F");
+        format!("postgresql://postgres@{host}/{}", self.database)
+    }
+
+    /// A new connection.
+    pub fn client(&self) -> postgres::Client {
+        postgres::Client::connect(&self.url(), NoTls).unwrap_or_else(|e| panic!("{e}\n{}", server_log()))
+    }
+
+    /// Runs one or more statements.
+    pub fn execute(&self, sql: &str) {
+        self.client().batch_execute(sql).unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+    }
+
+    /// The one value that a statement returns.
+    pub fn value<T: postgres::types::FromSqlOwned>(&self, sql: &str) -> T {
+        self.client().query_one(sql, &[]).unwrap_or_else(|e| panic!("{sql}: {e:?}")).get(0)
+    }
+
+    /// The statements that other sessions of this database are running.
+    pub fn running(&self) -> Vec<String> {
+        let sql = "SELECT query FROM pg_stat_activity \
+                   WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()";
+        self.client().query(sql, &[]).expect("pg_stat_activity").iter().map(|row| row.get(0)).collect()
+    }
+
+    /// Lets no new session in and ends those that are open, as a server that goes down would; see
+    /// [`Postgres::come_back`].
+    pub fn go_down(&self) {
+        let maintenance = Self { database: "postgres".to_owned(), directory: self.directory.clone() };
+        maintenance.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.database));
+        maintenance.execute(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'",
+            self.database
+        ));
+    }
+
+    /// Undoes [`Postgres::go_down`].
+    pub fn come_back(&self) {
+        let maintenance = Self { database: "postgres".to_owned(), directory: self.directory.clone() };
+        maintenance.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.database));
+    }
+}
+
+fn next_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("crm_{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let directory = tempfile::Builder::new()
+            .prefix("dashboard-postgres-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .expect("a temporary directory")
+            .keep();
+        let binaries = newest_binaries();
+        let as_user = owner(&directory);
+        let data = directory.join("data");
+
+        let mut initdb = command(&as_user);
+        initdb.arg(binaries.join("initdb")).arg("-D").arg(&data);
+        run_ok(initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]));
+
+        let mut supervisor = Command::new("sh");
+        supervisor.args(["-c", SUPERVISOR, "supervisor"]).arg(&directory).args(&as_user);
+        supervisor.arg(binaries.join("postgres")).arg("-D").arg(&data).arg("-k").arg(&directory);
+        // Nothing here has to survive a crash.
+        for setting in ["listen_addresses=", "max_connections=300", "fsync=off", "full_page_writes=off"] {
+            supervisor.args(["-c", setting]);
+        }
+        // Ctrl-C goes to the whole foreground group; the supervisor must live on to clean up.
+        std::os::unix::process::CommandExt::process_group(&mut supervisor, 0);
+        let supervisor = supervisor
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh starts");
+
+        let url =
+            format!("postgresql://postgres@{}/postgres", directory.display().to_string().replace('/', "%2F"));
+        let ready = poll_until(DEADLINE, || postgres::Client::connect(&url, NoTls).is_ok());
+        let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
+        assert!(ready, "postgres is not ready within {DEADLINE:?}:\n{log}");
+        Server { directory, _supervisor: Mutex::new(supervisor) }
+    })
+}
+
+fn server_log() -> String {
+    fs::read_to_string(server().directory.join("log")).unwrap_or_default()
+}
+
+/// Postgres refuses to run as root: then its files belong to the user `postgres` that Debian's package
+/// creates, and the commands run as that user through these first words.
+fn owner(directory: &Path) -> Vec<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Vec::new();
+    }
+    let id = |flag: &str| -> u32 {
+        run_ok(Command::new("id").args([flag, "postgres"])).trim().parse().expect("id prints a number")
+    };
+    chown(directory, Some(id("-u")), Some(id("-g"))).expect("root may give a directory away");
+    ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"].map(str::to_owned).to_vec()
+}
+
+fn command(first_words: &[String]) -> Command {
+    let mut command = Command::new("env");
+    command.args(first_words).current_dir("/");
+    command
+}
+
+/// Debian installs each major version into a directory of its own and none of them into PATH.
+fn newest_binaries() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").expect("Debian's postgresql package is installed");
+    let newest = versions
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|version| Path::new(&format!("/usr/lib/postgresql/{version}/bin/postgres")).exists())
+        .max()
+        .expect("a Postgres server under /usr/lib/postgresql");
+    PathBuf::from(format!("/usr/lib/postgresql/{newest}/bin"))
+}

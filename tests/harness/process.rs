@@ -1,0 +1,154 @@
+//! A server process that cannot outlive the test that started it.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::wait::{DEADLINE, poll_until};
+
+/// The directory that holds the workspace.
+pub fn repository_root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
+}
+
+/// Runs to the end and returns what came out, whatever the exit status.
+pub fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"))
+}
+
+/// Runs to the end, fails with the output unless the exit status is 0, and returns standard output.
+pub fn run_ok(command: &mut Command) -> String {
+    let output = run(command);
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{stdout}{stderr}", output.status);
+    stdout.into_owned()
+}
+
+/// A loopback port that nobody listens on and that this run has not handed out before.
+pub fn free_port() -> u16 {
+    static TAKEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let taken = taken.get_or_insert_default();
+    loop {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = listener.local_addr().expect("a bound listener has an address").port();
+        if taken.insert(port) {
+            return port;
+        }
+    }
+}
+
+/// A running server with a log file. Dropped: killed, and its log printed if the test failed.
+#[derive(Debug)]
+pub struct Process {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `program` with its output going to `log` (appended: a restart keeps what was said before).
+    ///
+    /// The kernel kills the server when the starting *thread* ends, so that nothing is left behind by a
+    /// test run that is itself killed; start it from the test's own thread.
+    pub fn start(
+        name: &'static str,
+        program: &Path,
+        log: &Path,
+        configure: impl FnOnce(&mut Command),
+    ) -> Self {
+        let out = File::options().create(true).append(true).open(log).expect("a log file");
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        configure(&mut command);
+        let child = command
+            .stdin(Stdio::null())
+            .stderr(out.try_clone().expect("a second handle"))
+            .stdout(out)
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {name}: {e}"));
+        Self { name, child, log: log.to_owned() }
+    }
+
+    /// The server's process id (setpriv has replaced itself by the server).
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the server has written so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Whether the server has ended.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("our own child can be waited for")
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Stops the server in its tracks, as an overloaded machine would (SIGSTOP).
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen server go on (SIGCONT).
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a pid is not 0");
+        // An error means that it has ended already, which is what the callers are after.
+        let _ = kill_process(pid, signal);
+    }
+
+    /// Ends the server at once (SIGKILL) and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits until the server has ended by itself and returns its exit status.
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        self.wait_exit_within(DEADLINE)
+    }
+
+    /// Like [`Process::wait_exit`], with a deadline of the test's own.
+    pub fn wait_exit_within(&mut self, deadline: Duration) -> ExitStatus {
+        let ended = poll_until(deadline, || self.exited().is_some());
+        assert!(ended, "{} has not ended within {deadline:?}\n{}", self.name, self.log());
+        self.exited().expect("it has ended")
+    }
+
+    /// Waits until `ready` holds; fails with the log if the server ends or the deadline passes first.
+    pub fn wait_ready(&mut self, mut ready: impl FnMut() -> bool) {
+        let mut ended = None;
+        let is_ready = poll_until(DEADLINE, || {
+            ended = self.exited();
+            ended.is_some() || ready()
+        });
+        if let Some(status) = ended {
+            panic!("{} ended ({status}) before it was ready:\n{}", self.name, self.log());
+        }
+        assert!(is_ready, "{} is not ready within {DEADLINE:?}:\n{}", self.name, self.log());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- log of {} ---\n{}--- end ---", self.name, self.log());
+        }
+    }
+}

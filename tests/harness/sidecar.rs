@@ -1,0 +1,156 @@
+//! The real `dashboard-sidecar`, on a Unix socket in a directory of its own and a free loopback port.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::artefacts::Artefacts;
+use crate::http::{Endpoint, http};
+use crate::process::{Process, free_port};
+
+/// How a sidecar is to be started.
+#[derive(Debug, Default)]
+pub struct SidecarBuilder {
+    database_url: Option<String>,
+    internal: Option<String>,
+    listen: Option<String>,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl SidecarBuilder {
+    /// The database to compute from.
+    pub fn database(mut self, url: impl Into<String>) -> Self {
+        self.database_url = Some(url.into());
+        self
+    }
+
+    /// Where the internal API listens, instead of a Unix socket of its own.
+    pub fn internal(mut self, address: impl Into<String>) -> Self {
+        self.internal = Some(address.into());
+        self
+    }
+
+    /// Where the public API listens, instead of a free port.
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = Some(address.into());
+        self
+    }
+
+    /// A further argument of `serve`.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// A further variable of the environment.
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Starts it and waits until both listeners answer.
+    pub fn start(self) -> Sidecar {
+        let mut sidecar = self.spawn();
+        let (internal, public) = (sidecar.internal.clone(), sidecar.public.clone());
+        sidecar.process.wait_ready(|| {
+            http(&internal, "GET", "/internal/v1/health", None, b"").is_ok()
+                && http(&public, "GET", "/livez", None, b"").is_ok()
+        });
+        sidecar
+    }
+
+    /// Starts it without waiting for anything.
+    pub fn spawn(self) -> Sidecar {
+        let directory = TempDir::with_prefix("dashboard-sidecar-").expect("a temporary directory");
+        let socket = directory.path().join("sidecar.sock");
+        let internal = self.internal.unwrap_or_else(|| format!("unix:{}", socket.display()));
+        let listen = self.listen.unwrap_or_else(|| format!("127.0.0.1:{}", free_port()));
+        let log = directory.path().join("sidecar.log");
+        let process = Process::start("sidecar", &Artefacts::get().sidecar, &log, |command| {
+            // Nothing of the developer's own environment may decide what is tested.
+            for name in ["DATABASE_URL", "REDIS_URL", "DASHBOARD_INTERNAL_TOKEN", "DASHBOARD_JWT_SECRET"] {
+                command.env_remove(name);
+            }
+            command
+                .arg("serve")
+                .arg("--insecure-no-auth")
+                .args(self.arguments)
+                .env("DASHBOARD_INTERNAL", &internal)
+                .env("DASHBOARD_LISTEN", &listen)
+                .env("DASHBOARD_LOG", "info")
+                .env("DASHBOARD_LOG_FORMAT", "json")
+                .envs(self.environment);
+            if let Some(url) = self.database_url {
+                command.env("DATABASE_URL", url);
+            }
+        });
+        Sidecar {
+            process,
+            internal: Endpoint::parse(&internal),
+            url: internal,
+            public: Endpoint::parse(&listen),
+            _directory: directory,
+        }
+    }
+}
+
+/// A running sidecar; killed when dropped.
+#[derive(Debug)]
+pub struct Sidecar {
+    process: Process,
+    url: String,
+    internal: Endpoint,
+    public: Endpoint,
+    _directory: TempDir,
+}
+
+impl Sidecar {
+    /// A sidecar that is still to be described.
+    pub fn builder() -> SidecarBuilder {
+        SidecarBuilder::default()
+    }
+
+    /// A sidecar on this database.
+    pub fn on(database_url: &str) -> Self {
+        Self::builder().database(database_url).start()
+    }
+
+    /// What `dashboard.sidecar` must be set to.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The module's listener.
+    pub fn internal(&self) -> &Endpoint {
+        &self.internal
+    }
+
+    /// Everybody's listener.
+    pub fn public(&self) -> &Endpoint {
+        &self.public
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The process itself.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// A command of the binary other than `serve`, ready to be run.
+    pub fn command(arguments: &[&str], database_url: &str) -> Command {
+        let mut command = Command::new(&Artefacts::get().sidecar);
+        command.args(arguments).env("DATABASE_URL", database_url);
+        command
+    }
+
+    /// Where its socket file lies, if it has one.
+    pub fn socket(&self) -> Option<PathBuf> {
+        self.url.strip_prefix("unix:").map(|path| Path::new(path).to_owned())
+    }
+}
