@@ -1,0 +1,40 @@
+# What a developer types; .ci/run types the same.
+
+SHELL := /bin/bash
+# A shell that was opened before Rust was installed does not know where it is.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build run stop test lint bench clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: ## Install what is missing (Debian packages, Rust toolchain)
+	@scripts/setup.sh
+
+build: setup ## Build target/release/libdashboard.so and dashboard-sidecar
+	cargo build --release --package dashboard-module --package dashboard-sidecar --target-dir target
+
+run: build ## Start Postgres, the sidecar and Redis on port 6380 with demonstration data
+	@scripts/run.sh
+
+stop: ## End what make run has started; the data stays
+	@scripts/stop.sh
+
+test: setup ## Run every test, on real servers of their own
+	cargo test --workspace
+
+lint: ## Check format, lints, documentation and scripts; warnings are errors
+	@scripts/setup.sh shellcheck
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	shellcheck -x scripts/*.sh .ci/run
+
+bench: setup ## Measure hits, conditional hits and one cold key with 1,000 clients
+	cargo run --release --package e2e --bin bench
+
+clean: ## Stop, then remove target/ and .run/ (the demonstration's data)
+	@scripts/stop.sh --purge
+	cargo clean --target-dir target

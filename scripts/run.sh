@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# make run: a private Postgres with a demonstration CRM, the sidecar, and Redis with the module, under .run/.
+# What runs already is left alone, unless its binary or configuration has changed since.
+#
+#   REDIS_PORT   Redis's port on loopback (6380)
+#   HTTP_PORT    the sidecar's public port on loopback (4001)
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+REDIS_PORT=${REDIS_PORT:-6380}
+HTTP_PORT=${HTTP_PORT:-4001}
+mkdir -p "$RUN/redis" "$RUN/sidecar"
+CLUSTER=$(cluster_directory)
+BINARIES=$(postgres_binaries) || fail "no Postgres server under /usr/lib/postgresql; run make setup"
+POSTGRES_SOCKETS=$(socket_directory "$CLUSTER")
+SIDECAR_SOCKETS=$(socket_directory "$RUN/sidecar")
+
+percent_encoded() {
+    local text=$1 out='' i char
+    for ((i = 0; i < ${#text}; i++)); do
+        char=${text:i:1}
+        case $char in
+        [A-Za-z0-9._-]) out+=$char ;;
+        *) out+=$(printf '%s' "$char" | od -An -v -tx1 | tr -d '\n' | tr ' ' '%') ;;
+        esac
+    done
+    printf '%s\n' "$out"
+}
+
+export DATABASE_URL
+DATABASE_URL=postgresql://postgres@$(percent_encoded "$POSTGRES_SOCKETS")/crm
+export REDIS_URL=redis://127.0.0.1:$REDIS_PORT
+export DASHBOARD_INTERNAL=unix:$SIDECAR_SOCKETS/sidecar.sock
+export DASHBOARD_LISTEN=127.0.0.1:$HTTP_PORT
+
+require_free_port() {
+    local port=$1 what=$2 variable=$3
+    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        fail "port $port, wanted for $what, is taken by another program; choose another one: $variable=$((port + 1000)) make run"
+    fi
+}
+
+sql() {
+    as_postgres "$BINARIES/psql" -X -q -t -A -v ON_ERROR_STOP=1 -h "$POSTGRES_SOCKETS" -U postgres "$@"
+}
+
+start_postgres() {
+    if [ ! -e "$CLUSTER/data/PG_VERSION" ]; then
+        step "Creating a private Postgres cluster in $CLUSTER"
+        # An initdb that was interrupted leaves a directory without PG_VERSION.
+        rm -rf "$CLUSTER"
+        install -d -m 700 "$CLUSTER"
+        [ "$(id -u)" -ne 0 ] || chown -R postgres: "$CLUSTER"
+        as_postgres "$BINARIES/initdb" -D "$CLUSTER/data" -U postgres -E UTF8 --locale=C.UTF-8 \
+            --auth-local=trust --auth-host=reject >/dev/null
+        [ "$CLUSTER" = "$RUN/postgres" ] || ln -sfn "$CLUSTER" "$RUN/postgres"
+    fi
+    as_postgres install -d -m 700 "$POSTGRES_SOCKETS"
+    if ! as_postgres "$BINARIES/pg_ctl" -D "$CLUSTER/data" status >/dev/null; then
+        step "Starting Postgres (socket in $POSTGRES_SOCKETS, no TCP port)"
+        as_postgres "$BINARIES/pg_ctl" -D "$CLUSTER/data" -l "$CLUSTER/log" -s -w -t 60 \
+            -o "-c listen_addresses= -c unix_socket_directories='$POSTGRES_SOCKETS'" start </dev/null ||
+            fail "Postgres has not started; see $CLUSTER/log"
+    fi
+    if [ -z "$(sql -d postgres -c "SELECT 1 FROM pg_database WHERE datname = 'crm'")" ]; then
+        sql -d postgres -c 'CREATE DATABASE crm'
+    fi
+}
+
+load_demonstration() {
+    step "Migrating"
+    "$SIDECAR" migrate
+    # Written last: a load that was interrupted is done again.
+    if [ ! -e "$RUN/demonstration-loaded" ]; then
+        step "Loading the demonstration CRM"
+        "$SIDECAR" demo load
+        touch "$RUN/demonstration-loaded"
+    fi
+}
+
+# What a process was started with; if that differs, it is started anew.
+fingerprint() {
+    sha256sum "$@"
+    printf '%s\n' "$DATABASE_URL" "$REDIS_URL" "$DASHBOARD_INTERNAL" "$DASHBOARD_LISTEN"
+}
+
+is_current() {
+    [ "$(cat "$1" 2>/dev/null)" = "$2" ]
+}
+
+start_sidecar() {
+    local pid print
+    print=$(fingerprint "$SIDECAR")
+    if pid=$(sidecar_pid); then
+        is_current "$RUN/sidecar/started-with" "$print" && return
+        end_process "the sidecar" "$pid" "$RUN/sidecar/log"
+    fi
+    require_free_port "$HTTP_PORT" "the sidecar" HTTP_PORT
+    step "Starting the sidecar (http://127.0.0.1:$HTTP_PORT)"
+    install -d -m 700 "$SIDECAR_SOCKETS"
+    (
+        cd "$RUN/sidecar"
+        setsid "$SIDECAR" serve --insecure-no-auth >>log 2>&1 </dev/null &
+        echo $! >pid
+    )
+    wait_until 30 sidecar_answers || fail "the sidecar has not become ready; see $RUN/sidecar/log: $(tail -n 3 "$RUN/sidecar/log")"
+    printf '%s\n' "$print" >"$RUN/sidecar/started-with"
+}
+
+sidecar_answers() {
+    curl -fsS "http://127.0.0.1:$HTTP_PORT/readyz"
+}
+
+start_redis() {
+    local pid print
+    print=$(fingerprint "$MODULE" "$ROOT/redis.conf")
+    if pid=$(redis_pid); then
+        is_current "$RUN/redis/started-with" "$print" && return
+        end_process "Redis" "$pid" "$RUN/redis/log"
+    fi
+    require_free_port "$REDIS_PORT" "Redis" REDIS_PORT
+    step "Starting Redis (port $REDIS_PORT)"
+    redis-server "$ROOT/redis.conf" --port "$REDIS_PORT" --dir "$RUN/redis" --daemonize yes \
+        --pidfile "$RUN/redis/pid" --logfile "$RUN/redis/log" \
+        --loadmodule "$MODULE" --dashboard.sidecar "$DASHBOARD_INTERNAL" </dev/null
+    wait_until 60 redis_answers || fail "Redis has not become ready; see $RUN/redis/log: $(tail -n 3 "$RUN/redis/log")"
+    printf '%s\n' "$print" >"$RUN/redis/started-with"
+}
+
+redis_answers() {
+    [ "$(redis-cli -p "$REDIS_PORT" PING)" = PONG ] && redis_pid
+}
+
+start_postgres
+load_demonstration
+start_sidecar
+start_redis
+step "Warming every tenant's bundle"
+"$SIDECAR" warm
+
+TENANT=$(sql -d crm -c 'SELECT t.id FROM tenant t JOIN leads l ON l.tenant_id = t.id GROUP BY t.id ORDER BY count(*) DESC, t.id LIMIT 1')
+cat <<EOF
+
+All is up; make stop ends it and keeps the data. Try:
+
+  redis-cli -p $REDIS_PORT DASHBOARD.GET $TENANT
+  redis-cli -p $REDIS_PORT DASHBOARD.GET $TENANT WITHMETA
+  redis-cli -p $REDIS_PORT TTL dashboard:bundle:$TENANT:include=true
+  redis-cli -p $REDIS_PORT DASHBOARD.CLEAR $TENANT
+  redis-cli -p $REDIS_PORT INFO dashboard
+  curl -s http://127.0.0.1:$HTTP_PORT/api/system/health
+EOF
