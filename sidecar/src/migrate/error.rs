@@ -1,0 +1,128 @@
+//! Why a migration did not happen, in words for the person who started it.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use refinery::error::Kind as Refinery;
+
+use super::{HISTORY, MINIMUM_SERVER_VERSION};
+
+/// An error of [`super::run`] or [`super::is_current`]. `Display` says what failed and what to do; the cause is
+/// its `source`.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    ServerTooOld { version: i32 },
+    Busy { waited: Duration },
+    Database { doing: &'static str, source: postgres::Error },
+    Migration { name: String, source: Box<refinery::Error> },
+    Diverged { name: String },
+    Index { name: String, table: String, source: postgres::Error },
+}
+
+/// What refinery may meet in the transaction that it is given.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HistoryError {
+    /// Postgres refused a statement of a migration or of the history.
+    #[error("{}", reason(.0))]
+    Postgres(#[source] postgres::Error),
+    /// A row of the history that refinery did not write.
+    #[error("the record of version {version} in {HISTORY} is damaged: restore the row or delete it to apply the version again")]
+    Unreadable { version: i32 },
+}
+
+impl Error {
+    pub(super) fn server_too_old(version: i32) -> Self {
+        Self { kind: Kind::ServerTooOld { version } }
+    }
+
+    pub(super) fn busy(waited: Duration) -> Self {
+        Self { kind: Kind::Busy { waited } }
+    }
+
+    pub(super) fn database(doing: &'static str, source: postgres::Error) -> Self {
+        Self { kind: Kind::Database { doing, source } }
+    }
+
+    pub(super) fn index(name: &str, table: &str, source: postgres::Error) -> Self {
+        Self { kind: Kind::Index { name: name.to_owned(), table: table.to_owned(), source } }
+    }
+
+    /// `name` is the migration under way, if it came to one.
+    pub(super) fn migration(name: Option<String>, source: refinery::Error) -> Self {
+        let kind = match (source.kind(), name) {
+            (Refinery::DivergentVersion(applied, _), _) => Kind::Diverged { name: applied.to_string() },
+            (_, name) => {
+                let name = name.map_or_else(|| format!("reading {HISTORY}"), |name| format!("migration {name}"));
+                Kind::Migration { name, source: Box::new(source) }
+            }
+        };
+        Self { kind }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::ServerTooOld { version } => write!(
+                f,
+                "Postgres {} or newer is needed, this server is {}: upgrade it, or point DATABASE_URL elsewhere",
+                MINIMUM_SERVER_VERSION / 10_000,
+                version / 10_000
+            ),
+            Kind::Busy { waited } => write!(
+                f,
+                "another session has been migrating this database for {} s: wait for it (pg_stat_activity shows \
+                 what it does), then run migrate again",
+                waited.as_secs()
+            ),
+            Kind::Database { doing, source } => write!(f, "{doing} failed: {}", reason(source)),
+            Kind::Migration { name, source } => {
+                write!(f, "{name} failed and nothing of it was kept: {}", refinery_reason(source))
+            }
+            Kind::Diverged { name } => write!(
+                f,
+                "{name} was applied from other text than this version's: run the sidecar version that applied it, \
+                 or restore its row in {HISTORY}"
+            ),
+            Kind::Index { name, table, source } => write!(
+                f,
+                "the index {name} on {table} could not be built: {} (run migrate again once this is solved, or \
+                 have the table's owner run migrations/indexes.sql)",
+                reason(source)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.kind {
+            Kind::ServerTooOld { .. } | Kind::Busy { .. } | Kind::Diverged { .. } => None,
+            Kind::Database { source, .. } | Kind::Index { source, .. } => Some(source),
+            Kind::Migration { source, .. } => Some(source),
+        }
+    }
+}
+
+/// What Postgres itself said, its hint included: `postgres::Error` alone says "db error".
+fn reason(error: &postgres::Error) -> String {
+    let Some(db) = error.as_db_error() else { return error.to_string() };
+    let mut text = db.message().to_owned();
+    for more in [db.detail(), db.hint()].into_iter().flatten() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "; {more}");
+    }
+    text
+}
+
+fn refinery_reason(error: &refinery::Error) -> String {
+    match error.kind() {
+        Refinery::Connection(_, source) => source.to_string(),
+        other => other.to_string(),
+    }
+}

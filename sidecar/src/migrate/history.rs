@@ -1,0 +1,82 @@
+//! Lets refinery work inside one transaction of ours, its history table included. Of its own accord it would make
+//! the table in one transaction, read it in another and migrate in a third, and not say which file failed.
+
+use postgres::Transaction;
+use refinery::{Migrate, Migration, SchemaVersion};
+use refinery_core::traits::sync;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::error::{Error, HistoryError};
+
+/// A transaction in which refinery may read its history and apply migrations.
+pub(super) struct Recorded<'a> {
+    transaction: Transaction<'a>,
+    /// What was executed last, so that an error can be traced to its file.
+    last: String,
+}
+
+impl<'a> Recorded<'a> {
+    pub(super) fn new(transaction: Transaction<'a>) -> Self {
+        Self { transaction, last: String::new() }
+    }
+
+    /// Makes the schema that the history lies in. Not with IF NOT EXISTS, which asks for the right to create one
+    /// even where it exists.
+    pub(super) fn ensure_schema(&mut self) -> Result<(), Error> {
+        let exists: bool = self
+            .transaction
+            .query_one("SELECT to_regnamespace('dashboard') IS NOT NULL", &[])
+            .and_then(|row| row.try_get(0))
+            .map_err(|source| Error::database("looking for the schema dashboard", source))?;
+        if exists {
+            return Ok(());
+        }
+        self.transaction
+            .batch_execute("CREATE SCHEMA dashboard")
+            .map_err(|source| Error::database("creating the schema dashboard", source))
+    }
+
+    /// The text that refinery executed last.
+    pub(super) fn last(&self) -> &str {
+        &self.last
+    }
+
+    pub(super) fn commit(self) -> Result<(), Error> {
+        self.transaction.commit().map_err(|source| Error::database("committing the migrations", source))
+    }
+}
+
+impl sync::Transaction for Recorded<'_> {
+    type Error = HistoryError;
+
+    fn execute<'q, T: Iterator<Item = &'q str>>(&mut self, queries: T) -> Result<usize, Self::Error> {
+        let mut count = 0;
+        for query in queries {
+            query.clone_into(&mut self.last);
+            self.transaction.batch_execute(query).map_err(HistoryError::Postgres)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl sync::Query<Vec<Migration>> for Recorded<'_> {
+    fn query(&mut self, query: &str) -> Result<Vec<Migration>, Self::Error> {
+        let rows = self.transaction.query(query, &[]).map_err(HistoryError::Postgres)?;
+        rows.iter()
+            .map(|row| {
+                let version: SchemaVersion = row.try_get(0).map_err(HistoryError::Postgres)?;
+                let name: String = row.try_get(1).map_err(HistoryError::Postgres)?;
+                let applied_on: String = row.try_get(2).map_err(HistoryError::Postgres)?;
+                let checksum: String = row.try_get(3).map_err(HistoryError::Postgres)?;
+                let applied_on = OffsetDateTime::parse(&applied_on, &Rfc3339)
+                    .map_err(|_| HistoryError::Unreadable { version })?;
+                let checksum = checksum.parse().map_err(|_| HistoryError::Unreadable { version })?;
+                Ok(Migration::applied(version, name, applied_on, checksum))
+            })
+            .collect()
+    }
+}
+
+impl Migrate for Recorded<'_> {}

@@ -1,0 +1,144 @@
+//! Builds the indexes of `migrations/indexes.sql` that are missing, each in a statement of its own and outside of
+//! any transaction, which is what CREATE INDEX CONCURRENTLY demands. The statements and their reasons are the
+//! file's; this decides only whether one is to be run.
+
+use postgres::Client;
+
+use super::error::Error;
+
+const STATEMENTS: &str = include_str!("../../../migrations/indexes.sql");
+
+/// How each statement of the file begins.
+const PREFIX: &str = "CREATE INDEX CONCURRENTLY IF NOT EXISTS ";
+
+/// One statement of the file, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Index {
+    name: String,
+    table: String,
+    /// From `USING` on, spelled as Postgres itself prints an index, so that equals can be found.
+    definition: String,
+}
+
+/// What the database says about an index of the file.
+struct Found {
+    /// `pg_class.relkind` of its table.
+    table_kind: String,
+    /// Whether an index of its name is valid; `None` when there is none of its name.
+    valid: Option<bool>,
+    /// Whether an equal index is there under whatever name.
+    has_equal: bool,
+    /// The statement that removes the one of its name.
+    removal: String,
+}
+
+/// Builds what is missing and names it, in the file's order.
+pub(super) fn build_missing(client: &mut Client) -> Result<Vec<String>, Error> {
+    let mut built = Vec::new();
+    for index in parse(STATEMENTS) {
+        if build_if_missing(client, &index).map_err(|source| Error::index(&index.name, &index.table, source))? {
+            built.push(index.name);
+        }
+    }
+    Ok(built)
+}
+
+/// Whether it was missing.
+fn build_if_missing(client: &mut Client, index: &Index) -> Result<bool, postgres::Error> {
+    let Some(found) = look(client, index)? else { return Ok(false) };
+    let concurrently = match found.table_kind.as_str() {
+        "r" | "m" => "CONCURRENTLY ",
+        // Postgres cannot index a partitioned table without blocking its writers.
+        "p" => "",
+        // A view or a foreign table in a CRM table's place: it has its indexes elsewhere.
+        _ => return Ok(false),
+    };
+    if found.valid == Some(true) || found.has_equal {
+        return Ok(false);
+    }
+    tracing::info!(index = %index.name, table = %index.table, "building an index");
+    if found.valid == Some(false) {
+        // An interrupted attempt leaves an index that every write keeps up and no read uses.
+        client.batch_execute(&found.removal)?;
+    }
+    let Index { name, table, definition } = index;
+    client.batch_execute(&format!("CREATE INDEX {concurrently}IF NOT EXISTS {name} ON {table} {definition}"))?;
+    Ok(true)
+}
+
+/// `None` when the table is out of reach: then the functions are somebody's own, and so are their tables.
+fn look(client: &mut Client, index: &Index) -> Result<Option<Found>, postgres::Error> {
+    let row = client.query_opt(
+        "SELECT crm.relkind::text,
+                (SELECT indisvalid FROM pg_index JOIN pg_class AS named ON named.oid = indexrelid
+                 WHERE named.relname = $2 AND named.relnamespace = crm.relnamespace),
+                EXISTS (SELECT FROM pg_index WHERE indrelid = crm.oid AND indisvalid
+                        AND right(pg_get_indexdef(indexrelid), length($3)) = $3),
+                format('DROP INDEX CONCURRENTLY %I.%I', nspname, $2)
+         FROM pg_class AS crm JOIN pg_namespace ON pg_namespace.oid = crm.relnamespace
+         WHERE crm.oid = to_regclass($1)",
+        &[&index.table, &index.name, &index.definition],
+    )?;
+    row.map(|row| {
+        Ok(Found {
+            table_kind: row.try_get(0)?,
+            valid: row.try_get(1)?,
+            has_equal: row.try_get(2)?,
+            removal: row.try_get(3)?,
+        })
+    })
+    .transpose()
+}
+
+/// Takes the file apart. A statement that does not have the file's one form is left out; a test counts them.
+fn parse(sql: &str) -> Vec<Index> {
+    let code: String =
+        sql.lines().filter(|line| !line.trim_start().starts_with("--")).flat_map(|line| [line, " "]).collect();
+    code.split(';').filter_map(parse_statement).collect()
+}
+
+fn parse_statement(statement: &str) -> Option<Index> {
+    let words = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (name, rest) = words.strip_prefix(PREFIX)?.split_once(" ON ")?;
+    let (table, definition) = rest.split_once(' ')?;
+    definition.starts_with("USING ").then(|| Index {
+        name: name.to_owned(),
+        table: table.to_owned(),
+        definition: definition.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_statement_of_the_file_is_understood() {
+        let indexes = parse(STATEMENTS);
+        let statements = STATEMENTS.lines().filter(|line| line.trim_end().ends_with(';')).count();
+        assert_eq!(indexes.len(), statements);
+        assert_eq!(
+            indexes[2],
+            Index {
+                name: "dashboard_leads_figures".into(),
+                table: "leads".into(),
+                definition: "USING btree (tenant_id, is_test_data, status, source)".into(),
+            }
+        );
+    }
+
+    #[test]
+    fn index_names_are_ours_and_different() {
+        let indexes = parse(STATEMENTS);
+        let names: BTreeSet<_> = indexes.iter().map(|index| index.name.as_str()).collect();
+        assert_eq!(names.len(), indexes.len());
+        assert!(names.iter().all(|name| name.starts_with("dashboard_") && name.len() < 64), "{names:?}");
+    }
+
+    #[test]
+    fn comments_are_not_statements() {
+        assert_eq!(parse("-- CREATE INDEX CONCURRENTLY IF NOT EXISTS a ON b USING btree (c);\n"), Vec::new());
+    }
+}
