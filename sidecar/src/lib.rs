@@ -1,5 +1,34 @@
-//! The dashboard sidecar: computes bundles from Postgres for the Redis module.
+//! The dashboard sidecar: it computes per-tenant dashboard bundles from Postgres for the Redis module, and
+//! serves people and probes over HTTP.
+//!
+//! A tour, in reading order:
+//!
+//! 1. [`config`]: every setting, as one typed struct per subcommand.
+//! 2. [`tenant`] and [`bundle`]: what is computed, for whom, and how its bytes are put together.
+//! 3. [`db`]: Postgres; the only place that runs SQL for bundles.
+//! 4. [`cache`]: Redis; the only place that speaks `DASHBOARD.*`.
+//! 5. [`internal`]: the HTTP API that the Redis module calls.
+//! 6. [`public`]: the HTTP API for front ends, people and probes.
+//! 7. [`http`]: what both share: listeners, the accept loop with its drain, parameters and replies.
+//! 8. [`serve`], [`warm`], [`migrate`], [`demo`]: the subcommands.
+//! 9. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log.
+//!
+//! Two error types, each with its place: [`error::ApiError`] answers a request and is all that a client ever
+//! sees of a failure; [`error::Failure`] ends the process, with one message and an exit code.
 #![forbid(unsafe_code)]
 
+pub mod bundle;
+pub mod cache;
+pub mod config;
+pub mod db;
 pub mod demo;
+pub mod error;
+pub mod http;
+pub mod internal;
 pub mod migrate;
+mod probe;
+pub mod public;
+pub mod serve;
+pub mod telemetry;
+pub mod tenant;
+pub mod warm;

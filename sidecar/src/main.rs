@@ -1,2 +1,33 @@
-//! `dashboard-sidecar`: see the library for the tour.
-fn main() {}
+//! `dashboard-sidecar`: the command line. The tour of the code starts in the library's documentation.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use dashboard_sidecar::config::{Cli, Command, DemoCommand};
+use dashboard_sidecar::{db, demo, error::Failure, migrate, serve, telemetry, warm};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = telemetry::init(&cli.log).and_then(|()| match &cli.command {
+        Command::Serve(args) => serve::main(args),
+        Command::Warm(args) => warm::main(args),
+        Command::Migrate(args) => {
+            report(migrate::run(&mut db::connect_once(&args.database, "dashboard-sidecar migrate")?))
+        }
+        Command::Demo { command: DemoCommand::Load(args) } => {
+            let mut client = db::connect_once(&args.database, "dashboard-sidecar demo load")?;
+            report(demo::load(&mut client, &args.demo))
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Prints what a subcommand did, or turns its error into the reason why the process ends.
+fn report<T: std::fmt::Display, E: std::error::Error>(outcome: Result<T, E>) -> Result<(), Failure> {
+    println!("{}", outcome.map_err(|error| Failure::run(&error))?);
+    Ok(())
+}

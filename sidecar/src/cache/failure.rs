@@ -1,0 +1,57 @@
+//! Which answer an error of Redis or of the module becomes. The cause is logged here and goes no further.
+
+use redis::RedisError;
+
+use crate::error::{ApiError, Failure};
+use crate::tenant::Tenant;
+
+/// Classifies what Redis said, by its first word.
+pub(super) fn classify(error: &RedisError, tenant: Option<&Tenant>) -> ApiError {
+    let detail = error.detail().unwrap_or_default();
+    match (error.code(), tenant) {
+        (Some("NOTENANT"), Some(tenant)) => return ApiError::no_tenant(tenant.as_str()),
+        (Some("OVERLOADED"), _) => return ApiError::overloaded("the cache computes as much as it may"),
+        (Some("TIMEOUT"), _) => return ApiError::redis_unavailable("the bundle was not computed in time"),
+        // The module writes these for clients: they say which part is missing.
+        (Some("UNAVAILABLE" | "MISS"), _) if !detail.is_empty() => {
+            return ApiError::redis_unavailable(detail);
+        }
+        _ => {}
+    }
+    tracing::warn!(%error, "Redis (REDIS_URL) did not answer as it should");
+    if is_unknown_command(error) {
+        module_missing()
+    } else if error.is_timeout() {
+        ApiError::redis_unavailable("Redis did not answer in time (DASHBOARD_REDIS_TIMEOUT_MS)")
+    } else {
+        unreachable()
+    }
+}
+
+/// Redis cannot be reached, or refuses.
+pub(super) fn unreachable() -> ApiError {
+    ApiError::redis_unavailable("Redis cannot be used with REDIS_URL; see the sidecar's log")
+}
+
+/// Redis is there, the module is not.
+pub(super) fn module_missing() -> ApiError {
+    ApiError::redis_unavailable(
+        "the Redis at REDIS_URL lacks the dashboard module: load libdashboard.so (loadmodule in redis.conf)",
+    )
+}
+
+/// Why a subcommand ends.
+pub(super) fn end(error: &RedisError) -> Failure {
+    if is_unknown_command(error) {
+        Failure::config(module_missing().message())
+    } else if error.is_io_error() {
+        Failure::config(format!("REDIS_URL: Redis cannot be reached: {error}"))
+    } else {
+        let text = error.code().map(|code| format!("{code} {}", error.detail().unwrap_or_default()));
+        Failure::config(format!("REDIS_URL: Redis answered: {}", text.unwrap_or_else(|| error.to_string())))
+    }
+}
+
+fn is_unknown_command(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
+}

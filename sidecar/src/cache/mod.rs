@@ -1,0 +1,172 @@
+//! Redis: the only place that speaks `DASHBOARD.*`. Reads, warming and probes each have connections of
+//! their own.
+
+mod failure;
+mod reply;
+
+use std::time::Duration;
+
+use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
+use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
+
+pub use reply::{Cached, Status, Warmed};
+
+use crate::config::Secret;
+use crate::error::{ApiError, Failure};
+use crate::probe::SharedProbe;
+use crate::tenant::{BundleId, Tenant};
+
+/// Longest wait for a connection to be made, checked, or given back by another reader.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest wait for a probe's answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The cache, with its pools.
+pub struct Cache {
+    reads: Pool,
+    probes: Pool,
+    shared_probe: SharedProbe,
+}
+
+impl Cache {
+    /// Makes the pools; connections are opened when they are needed. `timeout` bounds one read.
+    ///
+    /// # Errors
+    /// If REDIS_URL is malformed.
+    pub fn new(url: &Secret, connections: usize, timeout: Duration) -> Result<Self, Failure> {
+        Ok(Self {
+            reads: pool(url, connections, timeout)?,
+            probes: pool(url, 1, PROBE_TIMEOUT)?,
+            shared_probe: SharedProbe::default(),
+        })
+    }
+
+    /// Reads a bundle as any client does; a miss computes it, and `refresh` computes it anew.
+    ///
+    /// # Errors
+    /// What the module says, or why it could not be asked.
+    pub async fn get(&self, id: &BundleId, refresh: bool) -> Result<Cached, ApiError> {
+        // One connection each, never a shared one: a miss blocks its connection until the bundle is there.
+        let lease = Lease::take(&self.reads).await?;
+        let mut command = redis::cmd("DASHBOARD.GET");
+        command.arg(id.tenant.as_str()).arg("INCLUDE").arg(if id.include_test_data {
+            "true"
+        } else {
+            "false"
+        });
+        if refresh {
+            command.arg("REFRESH");
+        }
+        command.arg("WITHMETA");
+        let value: Value =
+            lease.query(&command).await.map_err(|error| failure::classify(&error, Some(&id.tenant)))?;
+        reply::cached(value)
+    }
+
+    /// Whether bundles can be read: Redis answers and has the module.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub async fn probe(&self) -> Result<(), ApiError> {
+        let question = async {
+            let lease = Lease::take(&self.probes).await?;
+            let mut command = redis::cmd("COMMAND");
+            command.arg("INFO").arg("DASHBOARD.GET");
+            let known: Vec<Value> =
+                lease.query(&command).await.map_err(|error| failure::classify(&error, None))?;
+            if known.iter().all(|command| matches!(command, Value::Nil)) {
+                return Err(failure::module_missing());
+            }
+            Ok(())
+        };
+        self.shared_probe.ask(question).await
+    }
+}
+
+/// Warms these tenants, or all active ones, and waits for the end, however long it takes.
+///
+/// # Errors
+/// If REDIS_URL is malformed, Redis cannot be reached, or it lacks the module.
+pub async fn warm(url: &Secret, tenants: &[Tenant], force: bool) -> Result<Warmed, Failure> {
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(None);
+    let client = redis::Client::open(url.expose()).map_err(|_| malformed_url())?;
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .map_err(|error| failure::end(&error))?;
+    let mut command = redis::cmd("DASHBOARD.WARM");
+    for tenant in tenants {
+        command.arg(tenant.as_str());
+    }
+    if force {
+        command.arg("FORCE");
+    }
+    let value: Value = command.query_async(&mut connection).await.map_err(|error| failure::end(&error))?;
+    reply::warmed(value).map_err(|error| Failure::run(&error))
+}
+
+fn pool(url: &Secret, connections: usize, timeout: Duration) -> Result<Pool, Failure> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(timeout));
+    let manager = Manager::new_with_config(url.expose(), config).map_err(|_| malformed_url())?;
+    Pool::builder(manager)
+        .max_size(connections)
+        .wait_timeout(Some(CONNECT_TIMEOUT))
+        .create_timeout(Some(CONNECT_TIMEOUT))
+        .recycle_timeout(Some(CONNECT_TIMEOUT))
+        .runtime(Runtime::Tokio1)
+        .build()
+        .map_err(|error| Failure::config(format!("REDIS_URL: {error}")))
+}
+
+// What was given is not repeated: it may hold a password.
+fn malformed_url() -> Failure {
+    Failure::config(
+        "REDIS_URL is not a Redis address: write redis://[user:password@]host:6380 or unix:///path/to/socket",
+    )
+}
+
+/// A pooled connection for one command. Left before the reply came, it is closed rather than given back:
+/// the next reader would wait for a bundle that it did not ask for, and Redis would go on computing it.
+struct Lease {
+    connection: Option<Connection>,
+    answered: bool,
+}
+
+impl Lease {
+    async fn take(pool: &Pool) -> Result<Self, ApiError> {
+        match pool.get().await {
+            Ok(connection) => Ok(Self { connection: Some(connection), answered: false }),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => {
+                Err(ApiError::overloaded("every connection to Redis stayed busy (DASHBOARD_REDIS_POOL)"))
+            }
+            Err(PoolError::Backend(error)) => Err(failure::classify(&error, None)),
+            Err(error) => {
+                tracing::warn!(%error, "Redis (REDIS_URL) gives no connection");
+                Err(failure::unreachable())
+            }
+        }
+    }
+
+    async fn query<T: FromRedisValue>(mut self, command: &redis::Cmd) -> RedisResult<T> {
+        let Some(connection) = &mut self.connection else {
+            return Err((ErrorKind::Client, "a lease without a connection").into());
+        };
+        let outcome = command.query_async(connection).await;
+        // After a time-out the reply is outstanding too.
+        self.answered = !outcome.as_ref().is_err_and(RedisError::is_io_error);
+        outcome
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.answered
+            && let Some(connection) = self.connection.take()
+        {
+            drop(Connection::take(connection));
+        }
+    }
+}

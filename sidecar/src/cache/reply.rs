@@ -1,0 +1,164 @@
+//! Reading what `DASHBOARD.GET … WITHMETA` and `DASHBOARD.WARM` reply: a map in RESP3, a flat array in RESP2.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use redis::{FromRedisValue, Value, from_redis_value};
+
+use crate::error::ApiError;
+
+/// A bundle as the cache gave it.
+#[derive(Debug)]
+pub struct Cached {
+    /// Where it came from.
+    pub status: Status,
+    /// Time since it was computed, in milliseconds.
+    pub age_ms: u64,
+    /// Its JSON.
+    pub bundle: Vec<u8>,
+}
+
+/// Where a bundle came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Fresh from the cache.
+    Hit,
+    /// From the cache, past its time or known to have changed.
+    Stale,
+    /// Computed, because it was absent.
+    Miss,
+    /// Computed, because that was asked for.
+    Refreshed,
+}
+
+impl Status {
+    /// The module's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+            Self::Refreshed => "refreshed",
+        }
+    }
+
+    /// Whether the answer was in the cache before it was asked for.
+    pub fn was_cached(self) -> bool {
+        matches!(self, Self::Hit | Self::Stale)
+    }
+}
+
+/// What warming did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Warmed {
+    /// Tenants covered.
+    pub tenants: u64,
+    /// Bundles computed.
+    pub warmed: u64,
+    /// Bundles that were fresh and left alone.
+    pub fresh: u64,
+    /// Bundles that could not be computed.
+    pub failed: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl fmt::Display for Warmed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tenants, warmed, fresh, failed, elapsed } = self;
+        write!(
+            f,
+            "tenants {tenants}, warmed {warmed}, fresh {fresh}, failed {failed}, elapsed {} ms",
+            elapsed.as_millis()
+        )
+    }
+}
+
+pub(super) fn cached(value: Value) -> Result<Cached, ApiError> {
+    let mut fields = Fields::of(value, "DASHBOARD.GET")?;
+    let status = match fields.take::<String>("status")?.as_str() {
+        "hit" => Status::Hit,
+        "stale" => Status::Stale,
+        "miss" => Status::Miss,
+        "refreshed" => Status::Refreshed,
+        _ => return Err(fields.unexpected("status")),
+    };
+    Ok(Cached { status, age_ms: fields.take("age_ms")?, bundle: fields.take("bundle")? })
+}
+
+pub(super) fn warmed(value: Value) -> Result<Warmed, ApiError> {
+    let mut fields = Fields::of(value, "DASHBOARD.WARM")?;
+    Ok(Warmed {
+        tenants: fields.take("tenants")?,
+        warmed: fields.take("warmed")?,
+        fresh: fields.take("fresh")?,
+        failed: fields.take("failed")?,
+        elapsed: Duration::from_millis(fields.take("elapsed_ms")?),
+    })
+}
+
+struct Fields {
+    command: &'static str,
+    values: HashMap<String, Value>,
+}
+
+impl Fields {
+    fn of(value: Value, command: &'static str) -> Result<Self, ApiError> {
+        let mut fields = Self { command, values: HashMap::new() };
+        fields.values = from_redis_value(value).map_err(|_| fields.unexpected("map"))?;
+        Ok(fields)
+    }
+
+    fn take<T: FromRedisValue>(&mut self, name: &str) -> Result<T, ApiError> {
+        let value = self.values.remove(name).ok_or_else(|| self.unexpected(name))?;
+        from_redis_value(value).map_err(|_| self.unexpected(name))
+    }
+
+    fn unexpected(&self, field: &str) -> ApiError {
+        tracing::error!(
+            command = self.command,
+            field,
+            "an unexpected reply: are module and sidecar of the same version?"
+        );
+        ApiError::internal(self.command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    fn pairs() -> Vec<(Value, Value)> {
+        vec![
+            (text("status"), text("stale")),
+            (text("age_ms"), Value::Int(7)),
+            (text("ttl_ms"), Value::Int(9)),
+            (text("etag"), text("e")),
+            (text("bundle"), text("{}")),
+        ]
+    }
+
+    #[test]
+    fn both_protocols_are_read_alike() {
+        let flat = Value::Array(pairs().into_iter().flat_map(|(name, value)| [name, value]).collect());
+        for value in [flat, Value::Map(pairs())] {
+            let cached = cached(value).unwrap();
+            assert_eq!(
+                (cached.status, cached.age_ms, cached.bundle.as_slice()),
+                (Status::Stale, 7, &b"{}"[..])
+            );
+        }
+    }
+
+    #[test]
+    fn a_reply_that_lacks_something_is_an_error() {
+        assert!(cached(Value::Map(pairs().into_iter().take(4).collect())).is_err());
+        assert!(cached(Value::Nil).is_err());
+        assert!(warmed(text("OK")).is_err());
+    }
+}

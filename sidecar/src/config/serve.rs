@@ -1,0 +1,240 @@
+//! Settings of `serve`, and the rules between them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, value_parser};
+
+use super::{DatabaseArgs, InternalAddress, RedisArgs, Secret};
+use crate::error::Failure;
+
+/// The shortest internal token that is accepted, in bytes.
+const MIN_TOKEN_BYTES: usize = 16;
+
+/// Settings of `serve`.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Where Postgres is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// How bundles are computed.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
+    /// Where Redis is.
+    #[command(flatten)]
+    pub redis: RedisArgs,
+    /// Connections to Redis for public reads, 1 to 1024; one more read at once waits, for a second at most
+    #[arg(long, value_name = "N", env = "DASHBOARD_REDIS_POOL", default_value_t = 32,
+          value_parser = value_parser!(u32).range(1..=1024), help_heading = "Redis")]
+    pub redis_pool: u32,
+    /// Longest wait for a reply of Redis to a public read, ms, 100 to 600000; keep it above the module's
+    /// dashboard.timeout
+    #[arg(long, value_name = "MS", env = "DASHBOARD_REDIS_TIMEOUT_MS", default_value_t = 10_000,
+          value_parser = value_parser!(u64).range(100..=600_000), help_heading = "Redis")]
+    pub redis_timeout_ms: u64,
+    /// Where and how to listen.
+    #[command(flatten)]
+    pub http: HttpArgs,
+}
+
+/// How bundles are computed.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Computing")]
+pub struct ComputeArgs {
+    /// Postgres connections for single bundles (cache misses), 1 to 64; about twice the database's cores
+    #[arg(long, value_name = "N", env = "DASHBOARD_POOL", default_value_t = 8,
+          value_parser = value_parser!(u32).range(1..=64))]
+    pub pool: u32,
+    /// Postgres connections for warming, 1 to 32; about the database's cores
+    #[arg(long, value_name = "N", env = "DASHBOARD_WARM_POOL", default_value_t = 2,
+          value_parser = value_parser!(u32).range(1..=32))]
+    pub warm_pool: u32,
+    /// Tenants computed by one statement while warming, 1 to 200
+    #[arg(long, value_name = "N", env = "DASHBOARD_WARM_BATCH", default_value_t = 50,
+          value_parser = value_parser!(u16).range(1..=200))]
+    pub warm_batch: u16,
+    /// Requests that may wait for a Postgres connection, 0 to 10000; one more is refused as overloaded
+    #[arg(long, value_name = "N", env = "DASHBOARD_QUEUE", default_value_t = 128,
+          value_parser = value_parser!(u32).range(0..=10_000))]
+    pub queue: u32,
+    /// Longest wait for a connection to be made, ms, 50 to 60000; then Postgres counts as unavailable
+    #[arg(long, value_name = "MS", env = "DASHBOARD_ACQUIRE_TIMEOUT_MS", default_value_t = 1_000,
+          value_parser = value_parser!(u64).range(50..=60_000))]
+    pub acquire_timeout_ms: u64,
+    /// Longest time for computing one bundle, ms, 100 to 600000; Postgres ends the statement then
+    /// (statement_timeout)
+    #[arg(long, value_name = "MS", env = "DASHBOARD_STATEMENT_TIMEOUT_MS", default_value_t = 5_000,
+          value_parser = value_parser!(u64).range(100..=600_000))]
+    pub statement_timeout_ms: u64,
+    /// Longest time for one statement of many tenants, ms, 100 to 600000; past it, its tenants are computed
+    /// one by one
+    #[arg(long, value_name = "MS", env = "DASHBOARD_WARM_STATEMENT_TIMEOUT_MS", default_value_t = 30_000,
+          value_parser = value_parser!(u64).range(100..=600_000))]
+    pub warm_statement_timeout_ms: u64,
+}
+
+/// Where and how to listen.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Listening")]
+pub struct HttpArgs {
+    /// Where the Redis module asks for bundles: unix:/path, or a loopback address such as 127.0.0.1:4002,
+    /// which needs a token
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "DASHBOARD_INTERNAL",
+        default_value = "unix:/run/redis-dashboard/sidecar.sock"
+    )]
+    pub internal: InternalAddress,
+    /// Permissions of the Unix socket, 0600 (this user) or 0660 (also its group)
+    #[arg(long, value_name = "MODE", env = "DASHBOARD_INTERNAL_SOCKET_MODE", default_value = "0660",
+          value_parser = parse_socket_mode)]
+    pub internal_socket_mode: u32,
+    /// File that holds the token (16 bytes or more) which internal requests must bring; instead, the token
+    /// itself may be in the environment variable DASHBOARD_INTERNAL_TOKEN [default: none on a Unix socket]
+    #[arg(long, value_name = "FILE", env = "DASHBOARD_INTERNAL_TOKEN_FILE")]
+    pub internal_token_file: Option<PathBuf>,
+    /// The token itself. The environment only: a flag could be read by every local user.
+    #[arg(skip = std::env::var("DASHBOARD_INTERNAL_TOKEN").ok().map(Secret::new))]
+    pub internal_token: Option<Secret>,
+    /// Where front ends, people and probes ask (IP address and port)
+    #[arg(long, value_name = "ADDRESS", env = "DASHBOARD_LISTEN", default_value = "127.0.0.1:4001")]
+    pub listen: SocketAddr,
+    /// Serve every tenant's bundle on the public listener to anyone who can reach it; only on a loopback
+    /// address
+    #[arg(long, env = "DASHBOARD_INSECURE_NO_AUTH", value_parser = BoolishValueParser::new())]
+    pub insecure_no_auth: bool,
+    /// Connections that each listener serves at once, 1 to 65536; further ones wait to be accepted
+    #[arg(long, value_name = "N", env = "DASHBOARD_MAX_CONNECTIONS", default_value_t = 1_024,
+          value_parser = value_parser!(u32).range(1..=65_536))]
+    pub max_connections: u32,
+    /// Time that requests under way get to finish after SIGTERM or SIGINT, ms, 0 to 600000; a second signal
+    /// ends at once
+    #[arg(long, value_name = "MS", env = "DASHBOARD_DRAIN_TIMEOUT_MS", default_value_t = 10_000,
+          value_parser = value_parser!(u64).range(0..=600_000))]
+    pub drain_timeout_ms: u64,
+}
+
+impl HttpArgs {
+    /// The internal API's token, from the file or the environment, if there is one.
+    ///
+    /// # Errors
+    /// If the file cannot be read, the token is too short, both sources are set, or a TCP listener has none.
+    pub fn token(&self) -> Result<Option<Secret>, Failure> {
+        let (source, token) = match (&self.internal_token_file, &self.internal_token) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::config(
+                    "both DASHBOARD_INTERNAL_TOKEN and DASHBOARD_INTERNAL_TOKEN_FILE (--internal-token-file) are set: \
+                     keep one",
+                ));
+            }
+            (Some(file), None) => {
+                let text = std::fs::read_to_string(file).map_err(|error| {
+                    Failure::config(format!("--internal-token-file {}: {error}", file.display()))
+                })?;
+                ("--internal-token-file", Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
+            }
+            (None, token) => ("DASHBOARD_INTERNAL_TOKEN", token.clone()),
+        };
+        match (&token, &self.internal) {
+            (Some(token), _) if token.expose().len() < MIN_TOKEN_BYTES => Err(Failure::config(format!(
+                "{source}: the token must have {MIN_TOKEN_BYTES} bytes or more, for example from 'openssl rand -hex 32'"
+            ))),
+            (None, InternalAddress::Tcp(address)) => Err(Failure::config(format!(
+                "DASHBOARD_INTERNAL={address}: on TCP any local user could read every tenant, so a token is needed: set \
+                 DASHBOARD_INTERNAL_TOKEN or --internal-token-file (and the module's dashboard.token), or use unix:/path"
+            ))),
+            _ => Ok(token),
+        }
+    }
+
+    /// Checks that leaving out authentication reaches this machine's users only.
+    ///
+    /// # Errors
+    /// If it would reach further.
+    pub fn check_exposure(&self) -> Result<(), Failure> {
+        if self.insecure_no_auth && !self.listen.ip().is_loopback() {
+            return Err(Failure::config(format!(
+                "DASHBOARD_INSECURE_NO_AUTH (--insecure-no-auth) is refused with DASHBOARD_LISTEN={}: anyone who reaches \
+                 that address could read every tenant; listen on 127.0.0.1 or [::1]",
+                self.listen
+            )));
+        }
+        Ok(())
+    }
+
+    /// Time that requests under way get after a signal.
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms)
+    }
+}
+
+fn parse_socket_mode(text: &str) -> Result<u32, String> {
+    match text {
+        "0600" | "600" => Ok(0o600),
+        "0660" | "660" => Ok(0o660),
+        _ => Err("use 0600 or 0660: anyone who can open the socket can read every tenant".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        http: HttpArgs,
+    }
+
+    fn http(args: &[&str]) -> HttpArgs {
+        let mut http = Line::parse_from(std::iter::once(&"x").chain(args)).http;
+        http.internal_token = None;
+        http
+    }
+
+    #[test]
+    fn a_tcp_listener_without_a_token_is_refused() {
+        let error = http(&["--internal", "127.0.0.1:4002"]).token().unwrap_err().to_string();
+        assert!(error.contains("DASHBOARD_INTERNAL_TOKEN"), "{error}");
+        assert!(http(&[]).token().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_short_token_is_refused_without_being_repeated() {
+        let mut args = http(&[]);
+        args.internal_token = Some(Secret::new("hunter2"));
+        let error = args.token().unwrap_err().to_string();
+        assert!(error.contains("16 bytes") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_token_file_loses_only_its_line_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), " 0123456789abcdef \n").unwrap();
+        let args = http(&["--internal-token-file", &file.path().display().to_string()]);
+        assert_eq!(args.token().unwrap().unwrap().expose(), " 0123456789abcdef ");
+    }
+
+    #[test]
+    fn no_authentication_is_for_loopback_only() {
+        assert!(http(&["--insecure-no-auth", "--listen", "0.0.0.0:4001"]).check_exposure().is_err());
+        assert!(http(&["--insecure-no-auth", "--listen", "[::1]:4001"]).check_exposure().is_ok());
+        assert!(http(&["--listen", "0.0.0.0:4001"]).check_exposure().is_ok());
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        for args in [
+            ["x", "--max-connections", "0"],
+            ["x", "--drain-timeout-ms", "600001"],
+            ["x", "--internal-socket-mode", "0666"],
+            ["x", "--internal", "0.0.0.0:1"],
+        ] {
+            assert!(Line::try_parse_from(args).is_err(), "{args:?}");
+        }
+    }
+}

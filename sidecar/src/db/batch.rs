@@ -1,0 +1,255 @@
+//! Computes many bundles and hands each over as soon as it is there.
+//!
+//! A batch is cut into chunks, one statement each, that share the warm lane's connections. What one tenant
+//! does wrong costs that tenant only: when a chunk's statement fails, the rest of the chunk is computed one
+//! by one. A reader that is slow slows the computing down; one that is gone ends it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use postgres::Row;
+use postgres::fallible_iterator::FallibleIterator;
+use postgres::types::ToSql;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinSet;
+
+use super::failure::classify;
+use super::session::{Query, Session};
+use super::{Database, single};
+use crate::bundle::Bundle;
+use crate::error::ApiError;
+use crate::tenant::BundleId;
+
+const FUNCTION: &str = "dashboard.bundles";
+/// Finished bundles that wait for the reader.
+const BUFFERED: usize = 16;
+/// How long a reader may take nothing before it counts as gone: it holds a connection that others wait for.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// One of a batch's bundles, or why it could not be computed.
+pub type BundleItem = (BundleId, Result<Bundle, ApiError>);
+
+/// A batch under way. Dropping it cancels what still runs.
+pub struct BundleStream {
+    items: mpsc::Receiver<BundleItem>,
+    _chunks: JoinSet<()>,
+    _admission: OwnedSemaphorePermit,
+}
+
+impl BundleStream {
+    /// The next finished bundle, in no particular order; none when all have been handed over.
+    pub fn poll_next(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<BundleItem>> {
+        self.items.poll_recv(context)
+    }
+}
+
+impl Database {
+    /// Begins to compute these bundles; each comes out once.
+    ///
+    /// # Errors
+    /// `overloaded`, if too many batches are under way.
+    pub fn bundles(self: &Arc<Self>, ids: Vec<BundleId>) -> Result<BundleStream, ApiError> {
+        let admission = self
+            .batches
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| ApiError::overloaded("too many batches under way"))?;
+        let (sender, items) = mpsc::channel(BUFFERED);
+        let mut chunks = JoinSet::new();
+        for chunk in cut(ids, self.warm_batch, self.warm_connections) {
+            chunks.spawn(self.clone().compute_chunk(chunk, sender.clone()));
+        }
+        Ok(BundleStream { items, _chunks: chunks, _admission: admission })
+    }
+
+    async fn compute_chunk(self: Arc<Self>, chunk: Vec<BundleId>, sender: mpsc::Sender<BundleItem>) {
+        let chunk = Arc::new(chunk);
+        let delivery = Delivery {
+            sender: sender.clone(),
+            runtime: Handle::current(),
+            delivered: Arc::new(AtomicUsize::new(0)),
+        };
+        let delivered = delivery.delivered.clone();
+        let (many_timeout, one_timeout) = (self.warm_statement_timeout, self.statement_timeout);
+        let work = {
+            let chunk = chunk.clone();
+            move |session: &mut Session| {
+                session.limit_statements_to(many_timeout).map_err(|error| classify(FUNCTION, &error))?;
+                let Some(failed) = delivery.outcome(together(session, &chunk, &delivery))? else {
+                    return Ok(());
+                };
+                tracing::warn!(%failed, "a statement for many tenants failed; computing the rest of them one by one");
+                session.limit_statements_to(one_timeout).map_err(|error| classify(FUNCTION, &error))?;
+                one_by_one(session, &chunk, &delivery)
+            }
+        };
+        if let Err(error) = self.warming.run(FUNCTION, work).await {
+            for id in &chunk[delivered.load(Ordering::Acquire)..] {
+                if sender.send((id.clone(), Err(error.clone()))).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Cuts a batch into chunks of one include flag each, at most `largest` long and short enough that every
+/// connection has work. All tenants together are a chunk of their own, and first: it takes longest.
+fn cut(ids: Vec<BundleId>, largest: usize, connections: usize) -> VecDeque<Vec<BundleId>> {
+    let (all_tenants, ids): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| id.tenant.is_all_tenants());
+    let length = ids.len().div_ceil(connections.max(1)).clamp(1, largest.max(1));
+    let (with, without): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| id.include_test_data);
+    let mut chunks: VecDeque<Vec<BundleId>> = all_tenants.into_iter().map(|id| vec![id]).collect();
+    for group in [with, without] {
+        chunks.extend(group.chunks(length).map(<[BundleId]>::to_vec));
+    }
+    chunks
+}
+
+/// Hands a chunk's bundles over, in the chunk's order.
+struct Delivery {
+    sender: mpsc::Sender<BundleItem>,
+    runtime: Handle,
+    delivered: Arc<AtomicUsize>,
+}
+
+/// Why the statement for many tenants ended early.
+enum Stop {
+    /// Nobody reads any more.
+    ReaderGone,
+    /// The statement, or what it returned, was wrong.
+    Failed(ApiError),
+}
+
+impl Delivery {
+    fn send(&self, id: &BundleId, outcome: Result<Bundle, ApiError>) -> Result<(), Stop> {
+        let sending = tokio::time::timeout(STALLED, self.sender.send((id.clone(), outcome)));
+        match self.runtime.block_on(sending) {
+            Ok(Ok(())) => {
+                self.delivered.fetch_add(1, Ordering::AcqRel);
+                Ok(())
+            }
+            Ok(Err(_)) | Err(_) => Err(Stop::ReaderGone),
+        }
+    }
+
+    /// None when there is nothing left to do, the failure if the rest may succeed one by one.
+    fn outcome(&self, outcome: Result<(), Stop>) -> Result<Option<ApiError>, ApiError> {
+        match outcome {
+            Ok(()) | Err(Stop::ReaderGone) => Ok(None),
+            // A cancelled statement fails too: then nobody is left to compute for.
+            Err(Stop::Failed(_)) if self.sender.is_closed() => Ok(None),
+            Err(Stop::Failed(error)) if error.is_about_one_tenant() => Ok(Some(error)),
+            Err(Stop::Failed(error)) => Err(error),
+        }
+    }
+}
+
+/// Computes a chunk by one statement, handing rows over as they come.
+fn together(session: &mut Session, chunk: &[BundleId], delivery: &Delivery) -> Result<(), Stop> {
+    let failed = |error: postgres::Error| Stop::Failed(classify(FUNCTION, &error));
+    let Some(first) = chunk.first() else { return Ok(()) };
+    let tenants: Vec<&str> = chunk.iter().map(|id| id.tenant.as_str()).collect();
+    let parameters: [&(dyn ToSql + Sync); 2] = [&tenants, &first.include_test_data];
+    let statement = session.statement(Query::Many).map_err(failed)?;
+    let mut started = Instant::now();
+    let mut rows = session.client.query_raw(&statement, parameters).map_err(failed)?;
+    let mut stopped = Ok(());
+    for id in chunk {
+        let Some(row) = rows.next().map_err(failed)? else {
+            return Err(Stop::Failed(mismatch("fewer rows than tenants")));
+        };
+        stopped = deliver_row(&row, id, started.elapsed(), delivery);
+        if stopped.is_err() {
+            break;
+        }
+        started = Instant::now();
+    }
+    let left_over = stopped.is_ok() && rows.next().map_err(failed)?.is_some();
+    drop(rows);
+    if stopped.is_err() || left_over {
+        session.interrupt();
+    }
+    if left_over {
+        // Every tenant has its bundle already; whoever wrote the function should know.
+        mismatch("more rows than tenants");
+    }
+    stopped
+}
+
+fn deliver_row(row: &Row, id: &BundleId, took: Duration, delivery: &Delivery) -> Result<(), Stop> {
+    let failed = |error: postgres::Error| Stop::Failed(classify(FUNCTION, &error));
+    let generated_at: DateTime<Utc> = row.try_get(0).map_err(failed)?;
+    let tenant: Option<&str> = row.try_get(1).map_err(failed)?;
+    let content: Option<&str> = row.try_get(2).map_err(failed)?;
+    // One tenant's figures under another's name would be the worst of errors.
+    if tenant != Some(id.tenant.as_str()) {
+        return Err(Stop::Failed(mismatch("rows in another order than the tenants asked for")));
+    }
+    delivery.send(id, single::assemble(FUNCTION, id, content, generated_at, took))
+}
+
+fn mismatch(problem: &str) -> ApiError {
+    tracing::error!(problem, "dashboard.bundles must return one row for each tenant, in order");
+    ApiError::wrong_result(FUNCTION, problem)
+}
+
+/// Computes what is left of a chunk, tenant by tenant; only a failure of the whole database ends it.
+fn one_by_one(session: &mut Session, chunk: &[BundleId], delivery: &Delivery) -> Result<(), ApiError> {
+    for id in &chunk[delivery.delivered.load(Ordering::Acquire)..] {
+        let outcome = single::compute(session, id);
+        if let Err(error) = &outcome
+            && !error.is_about_one_tenant()
+        {
+            return Err(error.clone());
+        }
+        if delivery.send(id, outcome).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenant::{ALL_TENANTS, Tenant};
+
+    fn ids(names: &[(&str, bool)]) -> Vec<BundleId> {
+        names
+            .iter()
+            .map(|(name, include)| BundleId {
+                tenant: Tenant::parse(name).unwrap(),
+                include_test_data: *include,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_chunk_has_one_flag_and_all_tenants_together_come_first() {
+        let batch = ids(&[("a", true), ("b", false), (ALL_TENANTS, true), ("c", true), ("d", true)]);
+        let chunks: Vec<_> = cut(batch, 50, 2).into();
+        assert_eq!(
+            chunks,
+            [
+                ids(&[(ALL_TENANTS, true)]),
+                ids(&[("a", true), ("c", true)]),
+                ids(&[("d", true)]),
+                ids(&[("b", false)])
+            ]
+        );
+    }
+
+    #[test]
+    fn a_chunk_is_never_longer_than_the_setting() {
+        let names: Vec<String> = (0..200).map(|n| format!("t{n}")).collect();
+        let batch = ids(&names.iter().map(|name| (name.as_str(), true)).collect::<Vec<_>>());
+        let chunks = cut(batch, 30, 2);
+        assert!(chunks.iter().all(|chunk| chunk.len() <= 30));
+        assert_eq!(chunks.iter().map(Vec::len).sum::<usize>(), 200);
+    }
+}

@@ -1,0 +1,82 @@
+//! Ends a query in Postgres when nobody waits for it any more.
+//!
+//! One pair per query: the async side holds [`CancelOnDrop`], the blocking side [`QueryState`]. Which of the
+//! two comes first is decided under one lock, so that a query is never begun after its client left, and the
+//! blocking side knows when a cancel request may be on its way.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use postgres::CancelToken;
+use tokio::runtime::Handle;
+
+use super::tls::Connector;
+
+enum Phase {
+    /// Not yet on a connection.
+    Waiting,
+    /// On the connection that the token names.
+    Running(CancelToken),
+    /// The query has ended by itself.
+    Done,
+    /// The client left first.
+    Abandoned,
+}
+
+/// The blocking side.
+pub(super) struct QueryState(Arc<Mutex<Phase>>);
+
+/// The async side: dropped before the query is done, it cancels it.
+pub(super) struct CancelOnDrop {
+    phase: Arc<Mutex<Phase>>,
+    connector: Connector,
+    runtime: Handle,
+}
+
+/// Makes both sides. Must be called within the runtime.
+pub(super) fn pair(connector: Connector) -> (CancelOnDrop, QueryState) {
+    let phase = Arc::new(Mutex::new(Phase::Waiting));
+    (CancelOnDrop { phase: phase.clone(), connector, runtime: Handle::current() }, QueryState(phase))
+}
+
+impl QueryState {
+    /// Announces the connection; false if nobody waits any more and the query must not begin.
+    pub(super) fn begin(&self, token: CancelToken) -> bool {
+        let mut phase = self.0.lock();
+        if matches!(*phase, Phase::Abandoned) {
+            return false;
+        }
+        *phase = Phase::Running(token);
+        true
+    }
+
+    /// Announces the end; true if a cancel request was made. It may reach Postgres late and would then hit
+    /// whatever the connection does next, so the connection must not be used again.
+    pub(super) fn end(&self) -> bool {
+        let mut phase = self.0.lock();
+        if matches!(*phase, Phase::Abandoned) {
+            return true;
+        }
+        *phase = Phase::Done;
+        false
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        let mut phase = self.phase.lock();
+        if matches!(*phase, Phase::Done) {
+            return;
+        }
+        if let Phase::Running(token) = std::mem::replace(&mut *phase, Phase::Abandoned) {
+            let connector = self.connector.clone();
+            // Cancelling opens a connection of its own and blocks.
+            self.runtime.spawn_blocking(move || {
+                tracing::debug!("nobody waits for a query any more: cancelling it");
+                if let Err(error) = token.cancel_query(connector) {
+                    tracing::warn!(%error, "a query could not be cancelled; statement_timeout will end it");
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Bounds how many requests use a pool and how many may wait for it.
+//!
+//! Waiting happens here, on an async semaphore, so that a blocking thread is only taken by who has a
+//! connection to use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::ApiError;
+
+/// Admission to one pool.
+pub(super) struct Gate {
+    size: u32,
+    running: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    longest_wait: Duration,
+}
+
+impl Gate {
+    /// Admits `size` at once and lets `queue` more wait, each for `longest_wait` at most.
+    pub(super) fn new(size: u32, queue: u32, longest_wait: Duration) -> Self {
+        let semaphore = |permits: u32| Arc::new(Semaphore::new(permits as usize));
+        Self { size, running: semaphore(size), waiting: semaphore(queue), longest_wait }
+    }
+
+    /// Waits for admission, first come first served; who holds the permit is inside.
+    pub(super) async fn enter(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        if let Ok(permit) = self.running.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _place = self.waiting.try_acquire().map_err(|_| {
+            ApiError::overloaded("the queue for Postgres connections is full (DASHBOARD_QUEUE)")
+        })?;
+        match tokio::time::timeout(self.longest_wait, self.running.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_closed)) => Err(ApiError::internal("waiting for a Postgres connection")),
+            Err(_elapsed) => {
+                Err(ApiError::overloaded("every Postgres connection stayed busy (DASHBOARD_POOL)"))
+            }
+        }
+    }
+
+    /// Waits until nobody is inside.
+    pub(super) async fn idle(&self) {
+        // The error, a closed semaphore, cannot happen: nothing closes it.
+        let _all = self.running.acquire_many(self.size).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn past_the_queue_a_request_is_refused_at_once() {
+        let gate = Gate::new(1, 0, Duration::from_secs(3600));
+        let inside = gate.enter().await.unwrap();
+        assert_eq!(gate.enter().await.unwrap_err().code(), "overloaded");
+        drop(inside);
+        assert!(gate.enter().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_wait_has_an_end() {
+        let gate = Gate::new(1, 1, Duration::from_millis(1));
+        let _inside = gate.enter().await.unwrap();
+        assert_eq!(gate.enter().await.unwrap_err().code(), "overloaded");
+    }
+}

@@ -1,0 +1,179 @@
+//! Postgres: the only place that computes bundles.
+//!
+//! `postgres` clients are blocking: they are used and dropped on blocking threads only, inside
+//! `lane`. Three lanes keep misses, warming and probes apart. Nothing here knows HTTP or Redis.
+
+mod batch;
+mod cancel;
+mod failure;
+mod gate;
+mod lane;
+mod session;
+mod single;
+mod target;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+pub use batch::{BundleItem, BundleStream};
+
+use crate::config::{ComputeArgs, DatabaseArgs};
+use crate::error::{ApiError, Failure};
+use crate::probe::SharedProbe;
+use crate::tenant::Tenant;
+use failure::classify;
+use lane::{Bounds, Lane};
+use session::Query;
+use target::{Target, is_misconfiguration};
+
+/// Batches computed at once; each holds a connection of the module's.
+const MAX_BATCHES: usize = 16;
+/// Longest wait of a batch's part for its turn.
+const LONGEST_BATCH_WAIT: Duration = Duration::from_secs(3600);
+/// Longest time for the probe's statement.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The database, with its pools.
+pub struct Database {
+    target: Target,
+    misses: Lane,
+    warming: Lane,
+    probes: Lane,
+    batches: Arc<Semaphore>,
+    statement_timeout: Duration,
+    warm_statement_timeout: Duration,
+    warm_batch: usize,
+    warm_connections: usize,
+    shared_probe: SharedProbe,
+}
+
+impl Database {
+    /// Makes the pools. Connections are opened in the background: Postgres may be down.
+    ///
+    /// # Errors
+    /// If DATABASE_URL or the certificates it needs are unusable.
+    pub fn new(database: &DatabaseArgs, compute: &ComputeArgs) -> Result<Self, Failure> {
+        let target = Target::new(database)?;
+        let statement_timeout = Duration::from_millis(compute.statement_timeout_ms);
+        let warm_statement_timeout = Duration::from_millis(compute.warm_statement_timeout_ms);
+        let acquire_timeout = Duration::from_millis(compute.acquire_timeout_ms);
+        // Past Postgres' own time-out by enough for its answer to come back.
+        let slack = acquire_timeout + Duration::from_secs(1);
+        let misses = Bounds {
+            connections: compute.pool,
+            queue: compute.queue,
+            longest_wait: statement_timeout,
+            acquire_timeout,
+            statement_timeout,
+            deadline: Some(statement_timeout + slack),
+        };
+        let warming = Bounds {
+            connections: compute.warm_pool,
+            // Batches are admitted as a whole, so their parts always find a place.
+            queue: u32::MAX >> 4,
+            longest_wait: LONGEST_BATCH_WAIT,
+            acquire_timeout,
+            statement_timeout: warm_statement_timeout,
+            deadline: None,
+        };
+        let probes = Bounds {
+            connections: 1,
+            queue: 1,
+            longest_wait: PROBE_TIMEOUT,
+            acquire_timeout,
+            statement_timeout: PROBE_TIMEOUT,
+            deadline: Some(PROBE_TIMEOUT + slack),
+        };
+        Ok(Self {
+            misses: Lane::new(&target, misses),
+            warming: Lane::new(&target, warming),
+            probes: Lane::new(&target, probes),
+            batches: Arc::new(Semaphore::new(MAX_BATCHES)),
+            statement_timeout,
+            warm_statement_timeout,
+            warm_batch: usize::from(compute.warm_batch),
+            warm_connections: compute.warm_pool as usize,
+            shared_probe: SharedProbe::default(),
+            target,
+        })
+    }
+
+    /// Host, database and user; never the password.
+    pub fn description(&self) -> &str {
+        &self.target.description
+    }
+
+    /// Connects once, to tell wrong settings from a server that is down. Blocks; the latter is not an error,
+    /// but logged.
+    ///
+    /// # Errors
+    /// If Postgres answers that the user, the password or the database is wrong.
+    pub fn check_settings(&self) -> Result<(), Failure> {
+        match self.target.named("dashboard-sidecar").connect() {
+            Ok(_client) => tracing::info!(postgres = self.description(), "Postgres answers"),
+            Err(error) if is_misconfiguration(&error) => return Err(self.target.failure(&error)),
+            Err(error) => tracing::warn!(
+                postgres = self.description(),
+                error = %target::chain(&error),
+                "Postgres (DATABASE_URL) cannot be reached yet; starting without it"
+            ),
+        }
+        Ok(())
+    }
+
+    /// The tenants that warming covers.
+    ///
+    /// # Errors
+    /// If they cannot be listed. Names that are no [`Tenant`] are logged and left out: one odd row must not
+    /// stop the warming of all others.
+    pub async fn active_tenants(&self) -> Result<Vec<Tenant>, ApiError> {
+        const FUNCTION: &str = "dashboard.active_tenants";
+        self.warming
+            .run(FUNCTION, |session| {
+                let list =
+                    session.statement(Query::Tenants).and_then(|query| session.client.query(&query, &[]));
+                let names = list.map_err(|error| classify(FUNCTION, &error))?;
+                let mut tenants = Vec::with_capacity(names.len());
+                for row in names {
+                    let name: Option<String> = row.try_get(0).map_err(|error| classify(FUNCTION, &error))?;
+                    match Tenant::parse(name.as_deref().unwrap_or_default()) {
+                        Ok(tenant) => tenants.push(tenant),
+                        Err(reason) => tracing::warn!(?name, %reason, "an active tenant is left out"),
+                    }
+                }
+                Ok(tenants)
+            })
+            .await
+    }
+
+    /// Whether bundles can be computed: Postgres answers and the schema is there.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub async fn probe(&self) -> Result<(), ApiError> {
+        const WHAT: &str = "the Postgres probe";
+        let question = self.probes.run(WHAT, |session| {
+            let row = session.statement(Query::Probe).and_then(|query| session.client.query_one(&query, &[]));
+            let complete = row.and_then(|row| row.try_get(0)).map_err(|error| classify(WHAT, &error))?;
+            if complete { Ok(()) } else { Err(ApiError::not_migrated()) }
+        });
+        self.shared_probe.ask(question).await
+    }
+
+    /// Waits until no statement runs any more.
+    pub async fn idle(&self) {
+        tokio::join!(self.misses.idle(), self.warming.idle(), self.probes.idle());
+    }
+}
+
+/// Opens one connection for a subcommand that needs a client of its own. Blocks.
+///
+/// # Errors
+/// If DATABASE_URL is missing or malformed, or Postgres refuses or cannot be reached.
+pub fn connect_once(args: &DatabaseArgs, application_name: &str) -> Result<postgres::Client, Failure> {
+    let target = Target::new(args)?.named(application_name);
+    target.connect().map_err(|error| target.failure(&error))
+}

@@ -1,0 +1,153 @@
+//! One compute connection: its set-up, its prepared statements, and how the pool makes and checks it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use postgres::{Client, Error, Statement};
+
+use super::target::{Target, chain};
+
+/// What pg_stat_activity shows.
+const APPLICATION_NAME: &str = "dashboard-sidecar compute";
+
+// Text in and text out: the JSON passes through untouched.
+const ONE: &str = "SELECT now(), dashboard.bundle($1::text, $2::boolean)::text";
+const MANY: &str = "SELECT now(), tenant, bundle::text FROM dashboard.bundles($1::text[], $2::boolean)";
+const TENANTS: &str = "SELECT t::text FROM dashboard.active_tenants() AS t";
+const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') IS NOT NULL
+                        AND to_regprocedure('dashboard.bundles(text[], boolean)') IS NOT NULL
+                        AND to_regprocedure('dashboard.active_tenants()') IS NOT NULL";
+
+/// The statements that a session runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Query {
+    /// Database time and bundle of one tenant; parameters tenant, include_test_data.
+    One,
+    /// Database time, tenant and bundle of many; parameters tenants, include_test_data.
+    Many,
+    /// The tenants that warming covers.
+    Tenants,
+    /// Whether the schema is complete.
+    Probe,
+}
+
+/// A connection in a pool.
+pub(super) struct Session {
+    pub(super) client: Client,
+    prepared: [Option<Statement>; 4],
+    statement_timeout: Duration,
+    broken: bool,
+    interrupted: bool,
+}
+
+impl Session {
+    /// The prepared statement, prepared on first use: planning costs more than running it does.
+    pub(super) fn statement(&mut self, query: Query) -> Result<Statement, Error> {
+        let (slot, sql) = match query {
+            Query::One => (0, ONE),
+            Query::Many => (1, MANY),
+            Query::Tenants => (2, TENANTS),
+            Query::Probe => (3, PROBE),
+        };
+        if let Some(statement) = &self.prepared[slot] {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql)?;
+        self.prepared[slot] = Some(statement.clone());
+        Ok(statement)
+    }
+
+    /// Sets how long the next statements may take.
+    pub(super) fn limit_statements_to(&mut self, timeout: Duration) -> Result<(), Error> {
+        if self.statement_timeout != timeout {
+            self.client.batch_execute(&format!("SET statement_timeout = {}", timeout.as_millis()))?;
+            self.statement_timeout = timeout;
+        }
+        Ok(())
+    }
+
+    /// Keeps the connection from being used again, unless [`Session::keep`] follows.
+    pub(super) fn discard(&mut self) {
+        self.broken = true;
+    }
+
+    /// Lets the connection be used again.
+    pub(super) fn keep(&mut self) {
+        self.broken = false;
+    }
+
+    /// Notes that rows were left unread: the next user would have to wait for them.
+    pub(super) fn interrupt(&mut self) {
+        self.interrupted = true;
+    }
+
+    /// Whether every statement's rows were read.
+    pub(super) fn is_clean(&self) -> bool {
+        !self.interrupted
+    }
+}
+
+/// Makes and checks sessions for a pool.
+pub(super) struct Manager {
+    target: Target,
+    statement_timeout: Duration,
+    down: Arc<AtomicBool>,
+}
+
+impl Manager {
+    /// `down` is kept up to date: whether the last attempt to connect failed.
+    pub(super) fn new(target: &Target, statement_timeout: Duration, down: Arc<AtomicBool>) -> Self {
+        Self { target: target.named(APPLICATION_NAME), statement_timeout, down }
+    }
+
+    fn open(&self) -> Result<Session, Error> {
+        let mut client = self.target.connect()?;
+        // row_security = off makes a policy that would hide rows from this role an error. Left on, the counts
+        // would silently cover a part of the tenant, and everybody would read them from the cache.
+        client.batch_execute(&format!(
+            "SET default_transaction_read_only = on; SET row_security = off; SET TimeZone = 'UTC';
+             SET statement_timeout = {}",
+            self.statement_timeout.as_millis()
+        ))?;
+        Ok(Session {
+            client,
+            prepared: [const { None }; 4],
+            statement_timeout: self.statement_timeout,
+            broken: false,
+            interrupted: false,
+        })
+    }
+}
+
+impl r2d2::ManageConnection for Manager {
+    type Connection = Session;
+    type Error = Error;
+
+    fn connect(&self) -> Result<Session, Error> {
+        let outcome = self.open();
+        // The pool tries for ever: say once that Postgres is down and once that it is back.
+        match &outcome {
+            Ok(_) if self.down.swap(false, Ordering::Relaxed) => {
+                tracing::info!(postgres = %self.target.description, "Postgres can be reached again");
+            }
+            Err(error) if !self.down.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(
+                    postgres = %self.target.description,
+                    error = %chain(error),
+                    "Postgres (DATABASE_URL) cannot be reached; trying again"
+                );
+            }
+            _ => {}
+        }
+        outcome
+    }
+
+    fn is_valid(&self, session: &mut Session) -> Result<(), Error> {
+        session.client.is_valid(Duration::from_secs(2))
+    }
+
+    fn has_broken(&self, session: &mut Session) -> bool {
+        session.broken || session.client.is_closed()
+    }
+}

@@ -1,0 +1,62 @@
+//! Computes one bundle.
+
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+
+use super::Database;
+use super::failure::classify;
+use super::session::{Query, Session};
+use crate::bundle::Bundle;
+use crate::error::ApiError;
+use crate::tenant::BundleId;
+
+const FUNCTION: &str = "dashboard.bundle";
+
+impl Database {
+    /// Computes one bundle in one statement, so from one snapshot. Dropping the future cancels the statement.
+    ///
+    /// # Errors
+    /// `no_tenant`, or why it could not be computed.
+    pub async fn bundle(&self, id: BundleId) -> Result<Bundle, ApiError> {
+        self.misses.run(FUNCTION, move |session| compute(session, &id)).await
+    }
+}
+
+/// Computes one bundle on this session.
+pub(super) fn compute(session: &mut Session, id: &BundleId) -> Result<Bundle, ApiError> {
+    let failed = |error: postgres::Error| classify(FUNCTION, &error);
+    let statement = session.statement(Query::One).map_err(failed)?;
+    let started = Instant::now();
+    let row = session
+        .client
+        .query_one(&statement, &[&id.tenant.as_str(), &id.include_test_data])
+        .map_err(failed)?;
+    let took = started.elapsed();
+    let generated_at: DateTime<Utc> = row.try_get(0).map_err(failed)?;
+    let content: Option<&str> = row.try_get(1).map_err(failed)?;
+    assemble(FUNCTION, id, content, generated_at, took)
+}
+
+/// Checks and completes what `function` returned.
+pub(super) fn assemble(
+    function: &'static str,
+    id: &BundleId,
+    content: Option<&str>,
+    generated_at: DateTime<Utc>,
+    took: std::time::Duration,
+) -> Result<Bundle, ApiError> {
+    let content = content.ok_or_else(|| ApiError::no_tenant(id.tenant.as_str()))?;
+    let bundle = Bundle::assemble(id, content, generated_at, took).map_err(|problem| {
+        tracing::error!(function, tenant = %id.tenant, %problem, "a dashboard function returned no bundle");
+        ApiError::wrong_result(function, &problem.to_string())
+    })?;
+    tracing::debug!(
+        tenant = %id.tenant,
+        include_test_data = id.include_test_data,
+        compute_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        bytes = bundle.size(),
+        "computed a bundle"
+    );
+    Ok(bundle)
+}

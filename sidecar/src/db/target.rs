@@ -1,0 +1,174 @@
+//! Where Postgres is and how connections to it are made, from DATABASE_URL.
+
+use std::time::Duration;
+
+use postgres::config::Host;
+use postgres::error::SqlState;
+use postgres::{Client, Config};
+
+use super::tls::{self, Connector};
+use crate::config::DatabaseArgs;
+use crate::error::Failure;
+
+/// Longest wait for a TCP connection, unless DATABASE_URL says otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long sent data may stay unacknowledged: a vanished server is noticed without waiting for the kernel's
+/// quarter of an hour.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Everything needed to open a connection.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) config: Config,
+    pub(super) connector: Connector,
+    /// Host, database and user, for messages; never the password.
+    pub(super) description: String,
+}
+
+impl Target {
+    /// Reads DATABASE_URL.
+    pub(super) fn new(args: &DatabaseArgs) -> Result<Self, Failure> {
+        let text = args.url()?.expose();
+        // libpq knows stricter names for what require already means here.
+        let text = text
+            .replace("sslmode=verify-full", "sslmode=require")
+            .replace("sslmode=verify-ca", "sslmode=require");
+        let mut config: Config = text.parse().map_err(|error: postgres::Error| {
+            // Parse errors quote parameter names and values only; still, a malformed URL could make a
+            // password look like one, so what was given is not repeated.
+            let reason = std::error::Error::source(&error).map_or_else(|| "malformed".to_owned(), |_| generic(&error));
+            Failure::config(format!(
+                "DATABASE_URL is not a Postgres address ({reason}): write postgres://user:password@host:5432/name or \
+                 'host=… dbname=… user=…'"
+            ))
+        })?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(Failure::config(
+                "DATABASE_URL names no host: write postgres://user:password@host:5432/name, or host=/var/run/postgresql for \
+                 a Unix socket",
+            ));
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(TCP_USER_TIMEOUT);
+        }
+        let connector = tls::connector(config.get_ssl_mode(), args.database_ca_file.as_deref())?;
+        let description = describe(&config);
+        Ok(Self { config, connector, description })
+    }
+
+    /// The same with the name that pg_stat_activity shows.
+    pub(super) fn named(&self, application_name: &str) -> Self {
+        let mut target = self.clone();
+        target.config.application_name(application_name);
+        target
+    }
+
+    /// Opens a connection. Blocks.
+    pub(super) fn connect(&self) -> Result<Client, postgres::Error> {
+        self.config.connect(self.connector.clone())
+    }
+
+    /// Turns a failed connection into the reason why the process ends.
+    pub(super) fn failure(&self, error: &postgres::Error) -> Failure {
+        Failure::config(format!(
+            "DATABASE_URL does not work: Postgres at {}: {}",
+            self.description,
+            chain(error)
+        ))
+    }
+}
+
+/// Whether trying again cannot help: Postgres answered, and the settings are wrong.
+pub(super) fn is_misconfiguration(error: &postgres::Error) -> bool {
+    let wrong = [
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        SqlState::INVALID_CATALOG_NAME,
+    ];
+    error.code().is_some_and(|code| wrong.contains(code))
+}
+
+/// An error with its causes on one line, each said once.
+pub(super) fn chain(error: &postgres::Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+        return format!("{}{detail} [SQLSTATE {}]", db.message(), db.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// A parse error without the part that might quote the URL.
+fn generic(error: &postgres::Error) -> String {
+    let text = chain(error);
+    match text.rsplit(": ").next() {
+        Some(last) if last.starts_with("unknown option") || last.starts_with("invalid value for option") => {
+            last.into()
+        }
+        _ => "malformed".into(),
+    }
+}
+
+fn describe(config: &Config) -> String {
+    let hosts: Vec<String> = config
+        .get_hosts()
+        .iter()
+        .map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        })
+        .chain(config.get_hostaddrs().iter().map(ToString::to_string))
+        .collect();
+    let ports: Vec<String> = config.get_ports().iter().map(ToString::to_string).collect();
+    let port = if ports.is_empty() { "5432".to_owned() } else { ports.join(",") };
+    let user = config.get_user().unwrap_or("(this process's user)");
+    format!("{} port {port}, database {}, user {user}", hosts.join(","), config.get_dbname().unwrap_or(user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    fn target(url: &str) -> Result<Target, Failure> {
+        Target::new(&DatabaseArgs { database_url: Some(Secret::new(url)), database_ca_file: None })
+    }
+
+    #[test]
+    fn a_wrong_url_is_named_and_not_repeated() {
+        for url in [
+            "postgres://u:hunter2@h:port/x",
+            "host=h password=hunter2 nonsense",
+            "postgres://u:hunter2@h/x?sslmode=hunter2",
+            "mysql://u:hunter2@h/x",
+            "hunter2",
+            "user=hunter2",
+        ] {
+            let error = target(url).err().unwrap().to_string();
+            assert!(error.starts_with("DATABASE_URL") && !error.contains("hunter2"), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_description_leaves_the_password_out() {
+        let target = target("postgres://u:hunter2@db.example:5433/crm?sslmode=disable").unwrap();
+        assert_eq!(target.description, "db.example port 5433, database crm, user u");
+    }
+
+    #[test]
+    fn strict_names_of_sslmode_are_understood() {
+        assert!(target("postgres://u@h/x?sslmode=prefer").is_ok());
+        assert!(target("host=/tmp user=u sslmode=disable").is_ok());
+    }
+}

@@ -1,0 +1,233 @@
+//! The two ways to fail: [`ApiError`] answers one request, [`Failure`] ends the process.
+//!
+//! Every text that a client of the HTTP APIs can read about a failure is written here, once. Causes (what
+//! Postgres or Redis said) go to the log where they happen and never into these texts.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::process::ExitCode;
+
+use http::StatusCode;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    NoTenant,
+    BadRequest,
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    Overloaded,
+    Timeout,
+    PostgresUnavailable,
+    RedisUnavailable,
+    NotConfigured,
+    Internal,
+}
+
+/// What a client is told instead of an answer: a code for programs and one sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    kind: Kind,
+    message: String,
+}
+
+impl ApiError {
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// There is no tenant of that name.
+    pub fn no_tenant(tenant: &str) -> Self {
+        Self::new(Kind::NoTenant, format!("there is no tenant '{tenant}'"))
+    }
+
+    /// The request cannot be understood; `what` names the offending part and what it should be.
+    pub fn bad_request(what: impl Into<String>) -> Self {
+        Self::new(Kind::BadRequest, what)
+    }
+
+    /// The internal API's token is missing or wrong.
+    pub fn unauthorized() -> Self {
+        Self::new(
+            Kind::Unauthorized,
+            "send 'Authorization: Bearer <token>' with the sidecar's internal token",
+        )
+    }
+
+    /// No such path.
+    pub fn not_found(path: &str) -> Self {
+        Self::new(Kind::NotFound, format!("there is nothing at {}", shorten(path)))
+    }
+
+    /// The path exists for another method.
+    pub fn method_not_allowed(path: &str, allowed: &str) -> Self {
+        Self::new(Kind::MethodNotAllowed, format!("{path} takes {allowed} only"))
+    }
+
+    /// A bound was hit; `bound` names it.
+    pub fn overloaded(bound: &str) -> Self {
+        Self::new(Kind::Overloaded, format!("too much at once: {bound}; try again shortly"))
+    }
+
+    /// `what` did not finish within its time.
+    pub fn timeout(what: &str) -> Self {
+        Self::new(Kind::Timeout, format!("{what} did not finish in time"))
+    }
+
+    /// Postgres cannot be reached or refuses to work.
+    pub fn postgres_unavailable() -> Self {
+        Self::new(
+            Kind::PostgresUnavailable,
+            "Postgres cannot be reached with DATABASE_URL; see the sidecar's log",
+        )
+    }
+
+    /// The schema `dashboard` is missing or incomplete.
+    pub fn not_migrated() -> Self {
+        Self::new(
+            Kind::PostgresUnavailable,
+            "the schema dashboard is missing or incomplete in Postgres: run 'dashboard-sidecar migrate'",
+        )
+    }
+
+    /// The database role may not read all rows, so any count would be silently wrong.
+    pub fn forbidden_by_postgres() -> Self {
+        Self::new(
+            Kind::Internal,
+            "the role of DATABASE_URL may not read all rows that a bundle counts: grant it SELECT on them, and \
+             BYPASSRLS where row-level security is on",
+        )
+    }
+
+    /// Redis cannot be reached or does not answer; `why` says which.
+    pub fn redis_unavailable(why: &str) -> Self {
+        Self::new(Kind::RedisUnavailable, why)
+    }
+
+    /// A setting is missing; `what` says which and why.
+    pub fn not_configured(what: &str) -> Self {
+        Self::new(Kind::NotConfigured, what)
+    }
+
+    /// A dashboard function returned something that is not a bundle.
+    pub fn wrong_result(function: &str, problem: &str) -> Self {
+        Self::new(Kind::Internal, format!("{function} returned {problem}"))
+    }
+
+    /// `what` failed for a reason that only the log tells.
+    pub fn internal(what: &str) -> Self {
+        Self::new(Kind::Internal, format!("{what} failed; see the sidecar's log"))
+    }
+
+    /// The word that programs test.
+    pub fn code(&self) -> &'static str {
+        match self.kind {
+            Kind::NoTenant => "no_tenant",
+            Kind::BadRequest => "bad_request",
+            Kind::Unauthorized => "unauthorized",
+            Kind::NotFound => "not_found",
+            Kind::MethodNotAllowed => "method_not_allowed",
+            Kind::Overloaded => "overloaded",
+            Kind::Timeout => "timeout",
+            Kind::PostgresUnavailable => "postgres_unavailable",
+            Kind::RedisUnavailable => "redis_unavailable",
+            Kind::NotConfigured => "not_configured",
+            Kind::Internal => "internal",
+        }
+    }
+
+    /// The HTTP status that goes with the code.
+    pub fn status(&self) -> StatusCode {
+        match self.kind {
+            Kind::NoTenant | Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::BadRequest => StatusCode::BAD_REQUEST,
+            Kind::Unauthorized => StatusCode::UNAUTHORIZED,
+            Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Kind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Kind::PostgresUnavailable | Kind::RedisUnavailable | Kind::NotConfigured => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The sentence for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether the same question could be answered for another tenant: the failure is not about the whole
+    /// database.
+    pub fn is_about_one_tenant(&self) -> bool {
+        !matches!(self.kind, Kind::PostgresUnavailable | Kind::Overloaded)
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code(), self.message)
+    }
+}
+
+impl StdError for ApiError {}
+
+/// Why the process ends early: one message for people, and the exit code for scripts.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    exit_code: u8,
+}
+
+impl Failure {
+    /// A setting is missing, malformed or does not work; the message names it. Exit code 2.
+    pub fn config(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit_code: 2 }
+    }
+
+    /// The work itself failed. Exit code 1. The causes are appended, outermost first.
+    pub fn run(error: &dyn StdError) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            // Many errors repeat their cause in their own text; once is enough.
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            source = cause.source();
+        }
+        Self { message, exit_code: 1 }
+    }
+
+    /// Part of the work failed, and what was printed says so already. Exit code 1.
+    pub fn already_reported() -> Self {
+        Self { message: String::new(), exit_code: 1 }
+    }
+
+    /// Prints the message to standard error and gives the exit code.
+    pub fn report(&self) -> ExitCode {
+        if !self.message.is_empty() {
+            eprintln!("dashboard-sidecar: {}", self.message);
+        }
+        ExitCode::from(self.exit_code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Failure {}
+
+/// Cuts what a client sent before it is repeated in a message.
+fn shorten(text: &str) -> String {
+    const KEPT: usize = 80;
+    if text.chars().count() <= KEPT {
+        text.to_owned()
+    } else {
+        text.chars().take(KEPT).chain("…".chars()).collect()
+    }
+}

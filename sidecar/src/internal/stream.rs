@@ -1,0 +1,145 @@
+//! `POST /internal/v1/bundles`: many bundles as lines of JSON, each sent as soon as it is computed.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ::http::StatusCode;
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::Request;
+use hyper::body::{Body as HttpBody, Frame, Incoming};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::db::{BundleItem, BundleStream, Database};
+use crate::error::ApiError;
+use crate::http::{self, Params, Reply};
+use crate::tenant::{BundleId, Tenant};
+
+/// Bundles that one request may ask for.
+const MAX_BUNDLES: usize = 200;
+/// The request's largest body, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+/// Longest wait for the request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    bundles: Vec<WantedBundle>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedBundle {
+    tenant_id: String,
+    include_test_data: bool,
+}
+
+pub(super) async fn bundles(database: &Arc<Database>, request: Request<Incoming>) -> Result<Reply, ApiError> {
+    Params::parse(request.uri().query(), &[])?;
+    let body = read(request.into_body()).await?;
+    let stream = database.bundles(parse(&body)?)?;
+    let mut reply = http::bytes(StatusCode::OK, "application/x-ndjson", Bytes::new());
+    *reply.body_mut() = Lines(stream).boxed_unsync();
+    Ok(reply)
+}
+
+async fn read(body: Incoming) -> Result<Bytes, ApiError> {
+    let reading = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect());
+    match reading.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(ApiError::bad_request(format!("the body has more than {MAX_BODY} bytes")))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a request's body broke off");
+            Err(ApiError::bad_request("the body broke off"))
+        }
+        Err(_elapsed) => Err(ApiError::timeout("sending the body")),
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Vec<BundleId>, ApiError> {
+    let wanted: Wanted = serde_json::from_slice(body).map_err(|error| {
+        // A wrong member's name is repeated by serde; a client could make it as long as the body.
+        let reason: String = error.to_string().chars().take(200).collect();
+        ApiError::bad_request(format!("the body: {reason}"))
+    })?;
+    if !(1..=MAX_BUNDLES).contains(&wanted.bundles.len()) {
+        let given = wanted.bundles.len();
+        return Err(ApiError::bad_request(format!(
+            "'bundles' must have 1 to {MAX_BUNDLES} items, not {given}"
+        )));
+    }
+    let check = |(n, wanted): (usize, WantedBundle)| {
+        let tenant = Tenant::parse(&wanted.tenant_id)
+            .map_err(|reason| ApiError::bad_request(format!("bundles[{n}].tenant_id: {reason}")))?;
+        Ok(BundleId { tenant, include_test_data: wanted.include_test_data })
+    };
+    wanted.bundles.into_iter().enumerate().map(check).collect()
+}
+
+/// The reply's body. Dropped with the connection, it takes what still computes with it.
+struct Lines(BundleStream);
+
+impl HttpBody for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_next(context).map(|item| item.map(|item| Ok(Frame::data(line(item)))))
+    }
+}
+
+fn line((id, outcome): BundleItem) -> Bytes {
+    let line = match outcome {
+        Ok(bundle) => bundle.into_json(),
+        Err(error) => json!({
+            "error": http::error_object(&error),
+            "tenant_id": id.tenant.as_str(),
+            "include_test_data": id.include_test_data,
+        })
+        .to_string()
+        .into(),
+    };
+    let mut bytes = BytesMut::with_capacity(line.len() + 1);
+    bytes.extend_from_slice(&line);
+    bytes.extend_from_slice(b"\n");
+    bytes.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(body: &str) -> String {
+        parse(body.as_bytes()).unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn a_batch_is_read() {
+        let ids = parse(br#"{"bundles":[{"tenant_id":"a","include_test_data":true}]}"#).unwrap();
+        assert_eq!(ids[0].tenant.as_str(), "a");
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_batch_is_named() {
+        assert!(error(r#"{"bundles":[]}"#).contains("1 to 200 items, not 0"));
+        assert!(
+            error(r#"{"bundles":[{"tenant_id":"a b","include_test_data":true}]}"#)
+                .starts_with("bundles[0].tenant_id")
+        );
+        assert!(error(r#"{"bundles":[{"tenant_id":"a"}]}"#).contains("include_test_data"));
+        assert!(error(r#"{"bundels":[]}"#).contains("bundels"));
+        assert!(error("\u{0}").starts_with("the body"));
+        let many = vec![r#"{"tenant_id":"a","include_test_data":true}"#; 201].join(",");
+        assert!(error(&format!(r#"{{"bundles":[{many}]}}"#)).contains("not 201"));
+    }
+}

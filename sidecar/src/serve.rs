@@ -1,0 +1,122 @@
+//! `dashboard-sidecar serve`: puts the parts together, runs them, and takes them down in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::Cache;
+use crate::config::{HttpArgs, InternalAddress, ServeArgs};
+use crate::db::Database;
+use crate::error::Failure;
+use crate::http::{Limits, Listener};
+use crate::{internal, public};
+
+/// Time for cancelled statements to end, after the drain.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Serves until a signal.
+///
+/// # Errors
+/// If a setting is wrong or an address is taken. Postgres or Redis being down is none: the sidecar starts,
+/// says so in its probes, and recovers by itself.
+pub fn main(args: &ServeArgs) -> Result<(), Failure> {
+    args.http.check_exposure()?;
+    let token = args.http.token()?;
+    let database = Arc::new(Database::new(&args.database, &args.compute)?);
+    let redis_timeout = Duration::from_millis(args.redis_timeout_ms);
+    let cache = Arc::new(Cache::new(&args.redis.redis_url, args.redis_pool as usize, redis_timeout)?);
+
+    let runtime = Runtime::new().map_err(|error| Failure::run(&error))?;
+    let (internal_listener, public_listener) = {
+        let _entered = runtime.enter();
+        (bind_internal(&args.http)?, Listener::tcp("DASHBOARD_LISTEN", args.http.listen)?)
+    };
+    // Not within the runtime: it blocks.
+    database.check_settings()?;
+
+    let internal_state = Arc::new(internal::State { database: database.clone(), token });
+    let public_state = Arc::new(public::State {
+        database: database.clone(),
+        cache,
+        insecure_no_auth: args.http.insecure_no_auth,
+    });
+    let shutdown = CancellationToken::new();
+    let servers = async {
+        tracing::info!(
+            internal = internal_listener.address(),
+            public = public_listener.address(),
+            "listening"
+        );
+        let limits = |header_timeout| limits(&args.http, header_timeout);
+        tokio::join!(
+            internal::run(
+                internal_listener,
+                internal_state,
+                limits(internal::IDLE_TIMEOUT),
+                shutdown.clone()
+            ),
+            public::run(public_listener, public_state, limits(public::HEADER_TIMEOUT), shutdown.clone()),
+        );
+        if tokio::time::timeout(CANCEL_TIMEOUT, database.idle()).await.is_err() {
+            tracing::warn!("a statement in Postgres outlasts this process; statement_timeout will end it");
+        }
+    };
+    let outcome = runtime.block_on(async {
+        let signals = Signals::new()?;
+        tokio::select! {
+            () = servers => Ok(()),
+            second = signals.two(&shutdown) => Err(second),
+        }
+    });
+    // Blocking threads that still wait for Postgres are not waited for.
+    runtime.shutdown_background();
+    if outcome.is_ok() {
+        tracing::info!("stopped");
+    }
+    outcome
+}
+
+fn bind_internal(http: &HttpArgs) -> Result<Listener, Failure> {
+    const SETTING: &str = "DASHBOARD_INTERNAL";
+    match &http.internal {
+        InternalAddress::Unix(path) => Listener::unix(SETTING, path, http.internal_socket_mode),
+        InternalAddress::Tcp(address) => Listener::tcp(SETTING, *address),
+    }
+}
+
+fn limits(http: &HttpArgs, header_timeout: Duration) -> Limits {
+    Limits { connections: http.max_connections as usize, header_timeout, drain_timeout: http.drain_timeout() }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::run(&error));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Begins the shutdown at the first signal; returns at the second.
+    async fn two(mut self, shutdown: &CancellationToken) -> Failure {
+        self.next().await;
+        tracing::info!("draining; a second signal ends at once");
+        shutdown.cancel();
+        self.next().await;
+        tracing::warn!("ended by a second signal");
+        Failure::already_reported()
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
