@@ -1,4 +1,4 @@
-//! End-to-end tests on a real Redis and a real Postgres.
+//! End-to-end tests on a real Redis and a real Postgres, one file for each subject.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,4 +6,17 @@
     reason = "in a test, what cannot be had is a failure"
 )]
 
+mod bad_input;
+mod blocked;
+mod clear;
+mod declarations;
+mod figures;
+mod get;
 mod harness_itself;
+mod isolation;
+mod persistence;
+mod real_data;
+mod settings;
+mod sidecar_api;
+mod single_flight;
+mod warm;

@@ -1,0 +1,224 @@
+//! A blocked client gets exactly one reply, whatever happens to it, and leaves nothing behind.
+
+use harness::{Answer, Client, FakeUpstream, Redis, assert_eventually};
+use std::time::{Duration, Instant};
+
+struct Scene {
+    upstream: FakeUpstream,
+    redis: Redis,
+    blocked: Client,
+    other: Client,
+}
+
+/// A client that waits for a bundle which is not coming yet.
+fn scene() -> Scene {
+    scene_with(Redis::builder())
+}
+
+fn scene_with(builder: harness::RedisBuilder) -> Scene {
+    let upstream = FakeUpstream::start();
+    upstream.hold();
+    let redis = builder.upstream(&upstream).start();
+    let (mut blocked, other) = (redis.client(), redis.client());
+    blocked.id();
+    blocked.send(&["DASHBOARD.GET", "acme"]);
+    upstream.wait_for(1);
+    Scene { upstream, redis, blocked, other }
+}
+
+impl Scene {
+    /// The connection is in step: had the blocked command been answered twice or not at all, this would see
+    /// another reply.
+    fn one_reply_and_nothing_left(&mut self) {
+        assert_eq!(self.blocked.bytes(&["ECHO", "in step"]), b"in step");
+        self.nothing_left();
+    }
+
+    fn nothing_left(&mut self) {
+        self.upstream.release();
+        let other = &mut self.other;
+        assert_eventually!(other.figure("waiters") == 0, "no waiter is left");
+        assert_eventually!(other.figure("flights") == 0, "no flight is left");
+        assert_eq!(other.blocked_clients(), 0);
+        assert!(self.redis.is_alive());
+    }
+}
+
+#[test]
+fn a_client_that_waits_too_long_gets_timeout_at_its_deadline() {
+    let started = Instant::now();
+    let mut scene = scene_with(Redis::builder().setting("timeout", 300));
+    let error = scene.blocked.receive().unwrap_err();
+    let waited = started.elapsed();
+    assert!(error.starts_with("TIMEOUT "), "{error}");
+    assert!(waited >= Duration::from_millis(300) && waited < Duration::from_secs(5), "{waited:?}");
+    assert_eq!(scene.other.figure("timeouts"), 1);
+    scene.one_reply_and_nothing_left();
+}
+
+#[test]
+fn a_hanging_sidecar_is_let_go_at_the_deadline() {
+    let upstream = FakeUpstream::start();
+    upstream.answer(Answer::Hang);
+    let redis = Redis::builder().upstream(&upstream).setting("timeout", 200).start();
+    let error = redis.client().error(&["DASHBOARD.GET", "acme"]);
+    assert!(error.starts_with("TIMEOUT "), "{error}");
+    assert_eventually!(upstream.abandoned() == 1, "the module drops the connection");
+}
+
+#[test]
+fn a_client_that_disconnects_leaves_nothing_behind() {
+    let mut scene = scene();
+    scene.blocked = scene.redis.client();
+    let other = &mut scene.other;
+    assert_eventually!(other.figure("waiters") == 0, "the waiter is gone before the flight ends");
+    scene.one_reply_and_nothing_left();
+}
+
+#[test]
+fn client_kill_ends_the_wait() {
+    let mut scene = scene();
+    let id = blocked_id(&mut scene.other);
+    assert_eq!(scene.other.int(&["CLIENT", "KILL", "ID", &id]), 1);
+    scene.blocked.receive().unwrap_err();
+    scene.nothing_left();
+}
+
+#[test]
+fn client_unblock_answers_as_a_timeout_would() {
+    let mut scene = scene();
+    let id = blocked_id(&mut scene.other);
+    assert_eq!(scene.other.int(&["CLIENT", "UNBLOCK", &id, "TIMEOUT"]), 1);
+    let error = scene.blocked.receive().unwrap_err();
+    assert!(error.starts_with("TIMEOUT "), "{error}");
+    scene.one_reply_and_nothing_left();
+}
+
+#[test]
+fn client_unblock_with_error_answers_unblocked() {
+    let mut scene = scene();
+    let id = blocked_id(&mut scene.other);
+    assert_eq!(scene.other.int(&["CLIENT", "UNBLOCK", &id, "ERROR"]), 1);
+    let error = scene.blocked.receive().unwrap_err();
+    assert!(error.starts_with("UNBLOCKED "), "{error}");
+    scene.one_reply_and_nothing_left();
+}
+
+#[test]
+fn others_keep_waiting_when_one_is_unblocked() {
+    let mut scene = scene();
+    let mut second = scene.redis.client();
+    let id = second.id().to_string();
+    second.send(&["DASHBOARD.GET", "acme"]);
+    let other = &mut scene.other;
+    assert_eventually!(other.blocked_clients() == 2, "both wait");
+    scene.other.int(&["CLIENT", "UNBLOCK", &id]);
+    second.receive().unwrap_err();
+    scene.upstream.release();
+    scene.blocked.receive().unwrap();
+    assert_eq!(scene.upstream.total(), 1);
+    scene.one_reply_and_nothing_left();
+}
+
+#[test]
+fn a_flush_during_a_flight_answers_the_waiter_and_stores_nothing() {
+    for flush in ["FLUSHALL", "FLUSHDB"] {
+        let mut scene = scene();
+        scene.other.ok(&[flush]);
+        scene.upstream.release();
+        scene.blocked.receive().unwrap();
+        assert_eq!(scene.other.int(&["DBSIZE"]), 0, "{flush}");
+        scene.one_reply_and_nothing_left();
+    }
+}
+
+#[test]
+fn a_swapdb_during_a_flight_answers_the_waiter() {
+    let mut scene = scene();
+    scene.other.ok(&["SWAPDB", "0", "1"]);
+    scene.upstream.release();
+    scene.blocked.receive().unwrap();
+    scene.one_reply_and_nothing_left();
+}
+
+#[test]
+fn a_role_change_ends_the_wait_and_the_replica_stores_nothing() {
+    let mut scene = scene();
+    scene.other.ok(&["REPLICAOF", "127.0.0.1", "1"]);
+    // Redis itself closes it or answers UNBLOCKED; either way the wait is over.
+    scene.blocked.receive().unwrap_err();
+    scene.nothing_left();
+    assert_eq!(scene.other.int(&["DBSIZE"]), 0);
+    scene.other.ok(&["REPLICAOF", "NO", "ONE"]);
+    scene.other.json(&["DASHBOARD.GET", "acme"]);
+    assert_eq!(scene.other.int(&["DBSIZE"]), 1);
+}
+
+#[test]
+fn a_shutdown_during_a_flight_is_prompt_and_clean() {
+    let mut scene = scene();
+    let started = Instant::now();
+    scene.redis.shutdown();
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    scene.blocked.receive().unwrap_err();
+    assert!(!scene.redis.log().contains("REDIS BUG REPORT"), "{}", scene.redis.log());
+}
+
+#[test]
+fn blocked_time_is_measured() {
+    let mut scene = scene();
+    scene.other.ok(&["CONFIG", "SET", "slowlog-log-slower-than", "1"]);
+    scene.upstream.release();
+    scene.blocked.receive().unwrap();
+    let slow = format!("{:?}", scene.other.ok(&["SLOWLOG", "GET", "128"]));
+    let dashboard: Vec<u8> = b"DASHBOARD.GET".to_vec();
+    assert!(
+        slow.to_uppercase().contains("DASHBOARD.GET") || slow.contains(&format!("{dashboard:?}")),
+        "{slow}"
+    );
+    let usec = scene.other.info("commandstats", "cmdstat_DASHBOARD.GET");
+    assert!(usec.is_some_and(|line| line.contains("calls=1")), "commandstats has it");
+    scene.one_reply_and_nothing_left();
+}
+
+#[test]
+fn a_flight_that_nobody_waits_for_any_more_is_cancelled_or_stored_but_never_leaks() {
+    let mut scene = scene_with(Redis::builder().setting("timeout", 60_000));
+    let id = blocked_id(&mut scene.other);
+    scene.other.int(&["CLIENT", "KILL", "ID", &id]);
+    scene.blocked = scene.redis.client();
+    scene.one_reply_and_nothing_left();
+    scene.other.json(&["DASHBOARD.GET", "acme"]);
+}
+
+#[test]
+fn a_blocked_warm_is_answered_once_too() {
+    let upstream = FakeUpstream::start();
+    upstream.hold();
+    let redis = Redis::with(&upstream);
+    let (mut warming, mut other) = (redis.client(), redis.client());
+    warming.send(&["DASHBOARD.WARM", "a", "b"]);
+    upstream.wait_for(1);
+    let id = blocked_id(&mut other);
+    assert_eq!(other.int(&["CLIENT", "UNBLOCK", &id, "ERROR"]), 1);
+    let error = warming.receive().unwrap_err();
+    assert!(error.starts_with("UNBLOCKED "), "{error}");
+    assert_eq!(warming.bytes(&["ECHO", "in step"]), b"in step");
+    upstream.release();
+    assert_eventually!(other.figure("flights") == 0, "no flight is left");
+}
+
+/// The id of the one client that is blocked.
+fn blocked_id(client: &mut Client) -> String {
+    let mut id = None;
+    let found = harness::poll_until(harness::DEADLINE, || {
+        let list = String::from_utf8(client.bytes(&["CLIENT", "LIST"])).unwrap();
+        id = list.lines().find(|line| line.contains(" flags=b ")).map(|line| {
+            let start = line.strip_prefix("id=").expect("a line starts with the id");
+            start.split(' ').next().expect("something follows").to_owned()
+        });
+        id.is_some()
+    });
+    assert!(found, "a client is blocked");
+    id.unwrap()
+}

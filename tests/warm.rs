@@ -1,0 +1,150 @@
+//! `DASHBOARD.WARM`: what it counts, skips and survives.
+
+use harness::{Answer, Client, FakeUpstream, Redis, assert_eventually, text};
+
+/// `tenants`, `warmed`, `fresh`, `failed`.
+fn warm(client: &mut Client, args: &[&str]) -> [i64; 4] {
+    let mut command = vec!["DASHBOARD.WARM"];
+    command.extend(args);
+    let reply = client.map(&command);
+    let names: Vec<_> = reply.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["tenants", "warmed", "fresh", "failed", "elapsed_ms"]);
+    [0, 1, 2, 3].map(|i| text(&reply[i].1).parse().unwrap())
+}
+
+#[test]
+fn warming_without_a_tenant_covers_every_active_one_with_both_include_values() {
+    let upstream = FakeUpstream::start();
+    upstream.active_tenants(&["a", "b", "SUPERADMIN_GLOBAL"]);
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+
+    assert_eq!(warm(&mut client, &[]), [3, 6, 0, 0]);
+    assert_eq!(client.int(&["DBSIZE"]), 6);
+    let before = upstream.total();
+    client.bytes(&["DASHBOARD.GET", "SUPERADMIN_GLOBAL", "INCLUDE", "false"]);
+    assert_eq!(upstream.total(), before, "what was warmed is a hit");
+}
+
+#[test]
+fn fresh_bundles_are_skipped_unless_forced() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    client.bytes(&["DASHBOARD.GET", "a"]);
+
+    assert_eq!(warm(&mut client, &["a", "b"]), [2, 3, 1, 0]);
+    assert_eq!(warm(&mut client, &["a", "b"]), [2, 0, 4, 0]);
+    assert_eq!(warm(&mut client, &["a", "b", "FORCE"]), [2, 4, 0, 0]);
+}
+
+#[test]
+fn a_softly_cleared_bundle_is_not_fresh() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    warm(&mut client, &["a"]);
+    client.int(&["DASHBOARD.CLEAR", "a", "SOFT"]);
+    assert_eq!(warm(&mut client, &["a"]), [1, 2, 0, 0]);
+}
+
+#[test]
+fn one_failing_tenant_does_not_keep_the_others_cold() {
+    let upstream = FakeUpstream::start();
+    upstream.active_tenants(&["a", "bad", "gone", "z"]);
+    upstream.answer_for("bad", Answer::Error(500, "internal"));
+    upstream.answer_for("gone", Answer::NO_TENANT);
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    assert_eq!(warm(&mut client, &[]), [4, 4, 0, 4]);
+    assert_eq!(client.int(&["DBSIZE"]), 4);
+}
+
+#[test]
+fn a_wrong_or_broken_line_fails_its_own_bundle_only() {
+    for answer in
+        [Answer::WrongTenant, Answer::WrongInclude, Answer::Garbage, Answer::WrongShape, Answer::EmptyBody]
+    {
+        let upstream = FakeUpstream::start();
+        upstream.answer_for("bad", answer.clone());
+        let redis = Redis::with(&upstream);
+        let mut client = redis.client();
+        let [tenants, _, _, failed] = warm(&mut client, &["a", "bad"]);
+        assert_eq!((tenants, failed >= 2), (2, true), "{answer:?}");
+        assert_eq!(client.int(&["EXISTS", "dashboard:bundle:bad:include=true"]), 0, "{answer:?}");
+        assert_eq!(client.int(&["EXISTS", "dashboard:bundle:bad-other:include=true"]), 0, "{answer:?}");
+    }
+}
+
+#[test]
+fn async_replies_at_once_and_info_tells_the_progress() {
+    let upstream = FakeUpstream::start();
+    upstream.active_tenants(&["a", "b"]);
+    upstream.hold();
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    client.ok(&["DASHBOARD.WARM", "ASYNC"]);
+    upstream.wait_for(1);
+    assert_eq!(client.int(&["DBSIZE"]), 0);
+    upstream.release();
+    assert_eventually!(client.int(&["DBSIZE"]) == 4, "everything is warmed");
+    let info = String::from_utf8(client.bytes(&["INFO", "dashboard"])).unwrap();
+    assert!(info.lines().any(|line| line.starts_with("dashboard_warm")), "{info}");
+}
+
+#[test]
+fn warming_when_the_list_of_tenants_cannot_be_had_is_unavailable() {
+    let mut upstream = FakeUpstream::start();
+    upstream.refuse();
+    let redis = Redis::with(&upstream);
+    let error = redis.client().error(&["DASHBOARD.WARM"]);
+    assert!(error.starts_with("UNAVAILABLE "), "{error}");
+}
+
+#[test]
+fn a_clear_during_warming_is_not_undone_by_it() {
+    let upstream = FakeUpstream::start();
+    upstream.hold();
+    let redis = Redis::with(&upstream);
+    let (mut warming, mut other) = (redis.client(), redis.client());
+    warming.send(&["DASHBOARD.WARM", "a"]);
+    upstream.wait_for(1);
+    other.int(&["DASHBOARD.CLEAR", "a"]);
+    upstream.release();
+    warming.receive().unwrap();
+    // Whatever warming was computing when CLEAR came is not stored: version 1 is never seen again.
+    let bundle = other.json(&["DASHBOARD.GET", "a"]);
+    assert_ne!(bundle["stats"]["totalContacts"], 1, "{bundle}");
+}
+
+#[test]
+fn gets_join_what_warming_is_computing() {
+    let upstream = FakeUpstream::start();
+    upstream.hold();
+    let redis = Redis::with(&upstream);
+    let (mut warming, mut reading, mut observer) = (redis.client(), redis.client(), redis.client());
+    warming.send(&["DASHBOARD.WARM", "a"]);
+    upstream.wait_for(1);
+    let first = upstream.requests()[0].clone();
+    reading.send(&["DASHBOARD.GET", "a", "INCLUDE", if first.include_test_data { "true" } else { "false" }]);
+    assert_eventually!(observer.blocked_clients() == 2, "the reader waits");
+    upstream.release();
+    reading.receive().unwrap();
+    warming.receive().unwrap();
+    let same = upstream.requests().iter().filter(|request| **request == first).count();
+    assert_eq!(same, 1, "one flight for the bundle");
+}
+
+#[test]
+fn a_thousand_tenants_are_warmed_and_the_server_answers_meanwhile() {
+    let upstream = FakeUpstream::start();
+    let tenants: Vec<String> = (0..1_000).map(|i| format!("tenant-{i}")).collect();
+    upstream.active_tenants(&tenants.iter().map(String::as_str).collect::<Vec<_>>());
+    let redis = Redis::with(&upstream);
+    let (mut warming, mut other) = (redis.client(), redis.client());
+    warming.send(&["DASHBOARD.WARM"]);
+    assert_eq!(other.bytes(&["PING"]), b"PONG");
+    warming.receive().unwrap();
+    assert_eq!(other.int(&["DBSIZE"]), 2_000);
+    assert_eq!(upstream.total(), 2_000);
+}
