@@ -36,11 +36,11 @@ as_postgres() {
 # which is why connections need no password. Normally .run/postgres; if the user postgres cannot reach
 # that (a clone under /root), a directory of postgres's own home, and .run/postgres points there.
 cluster_directory() {
-    local parent=$RUN
-    if ! as_postgres test -x "$RUN"; then
-        parent=/var/lib/postgresql/redis-dashboard-$(printf %s "$ROOT" | cksum | cut -d ' ' -f 1)
+    if as_postgres test -x "$RUN"; then
+        printf '%s\n' "$RUN/postgres"
+    else
+        printf '/var/lib/postgresql/redis-dashboard-%s\n' "$(printf %s "$ROOT" | cksum | cut -d ' ' -f 1)"
     fi
-    printf '%s/postgres\n' "$parent"
 }
 
 # A socket's path may have 107 bytes; a deeply nested clone keeps its sockets elsewhere.

@@ -10,6 +10,8 @@ set -euo pipefail
 
 REDIS_PORT=${REDIS_PORT:-6380}
 HTTP_PORT=${HTTP_PORT:-4001}
+mkdir -p "$RUN"
+[ -O "$RUN" ] || fail "$RUN belongs to the user $(stat -c %U "$RUN"): run as that user, or remove it"
 mkdir -p "$RUN/redis" "$RUN/sidecar"
 CLUSTER=$(cluster_directory)
 BINARIES=$(postgres_binaries) || fail "no Postgres server under /usr/lib/postgresql; run make setup"

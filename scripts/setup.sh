@@ -20,9 +20,19 @@ need gcc command -v cc
 need libc6-dev test -e /usr/include/stdio.h
 need curl command -v curl
 need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+# Debian has rustup since version 13; before that, one installs it oneself (see below).
+need rustup command -v cargo
 for package in "$@"; do
     need "$package" dpkg -s "$package"
 done
+
+# Leaves out what this version of Debian does not have.
+available() {
+    local package
+    for package in "$@"; do
+        [ -z "$(apt-cache madison "$package")" ] || printf '%s\n' "$package"
+    done
+}
 
 privileged() {
     if [ "$(id -u)" -eq 0 ]; then
@@ -64,12 +74,12 @@ if [ ${#missing[@]} -gt 0 ]; then
     trap restore_start EXIT
     forbid_start
     privileged apt-get update -q </dev/null
-    privileged env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null
+    mapfile -t packages < <(available "${missing[@]}")
+    [ ${#packages[@]} -eq 0 ] ||
+        privileged env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}" </dev/null
 fi
 
-if ! command -v cargo >/dev/null; then
-    fail "cargo is missing: install Rust with rustup (https://rustup.rs; on Debian 13: apt-get install rustup), then run this again"
-fi
+command -v cargo >/dev/null || fail "cargo is missing: install Rust with rustup (https://rustup.rs), then run this again"
 # The version is pinned in rust-toolchain.toml; rustup installs it by itself unless told not to.
 if ! (cd "$ROOT" && cargo --version) >/dev/null 2>&1; then
     command -v rustup >/dev/null || fail "cargo does not work here: $(cd "$ROOT" && cargo --version 2>&1)"
