@@ -31,7 +31,9 @@ pub(super) enum HistoryError {
     #[error("{}", reason(.0))]
     Postgres(#[source] postgres::Error),
     /// A row of the history that refinery did not write.
-    #[error("the record of version {version} in {HISTORY} is damaged: restore the row or delete it to apply the version again")]
+    #[error(
+        "the record of version {version} in {HISTORY} is damaged: restore the row or delete it to apply the version again"
+    )]
     Unreadable { version: i32 },
 }
 
@@ -57,7 +59,8 @@ impl Error {
         let kind = match (source.kind(), name) {
             (Refinery::DivergentVersion(applied, _), _) => Kind::Diverged { name: applied.to_string() },
             (_, name) => {
-                let name = name.map_or_else(|| format!("reading {HISTORY}"), |name| format!("migration {name}"));
+                let name =
+                    name.map_or_else(|| format!("reading {HISTORY}"), |name| format!("migration {name}"));
                 Kind::Migration { name, source: Box::new(source) }
             }
         };

@@ -36,7 +36,9 @@ struct Found {
 pub(super) fn build_missing(client: &mut Client) -> Result<Vec<String>, Error> {
     let mut built = Vec::new();
     for index in parse(STATEMENTS) {
-        if build_if_missing(client, &index).map_err(|source| Error::index(&index.name, &index.table, source))? {
+        if build_if_missing(client, &index)
+            .map_err(|source| Error::index(&index.name, &index.table, source))?
+        {
             built.push(index.name);
         }
     }
@@ -62,7 +64,8 @@ fn build_if_missing(client: &mut Client, index: &Index) -> Result<bool, postgres
         client.batch_execute(&found.removal)?;
     }
     let Index { name, table, definition } = index;
-    client.batch_execute(&format!("CREATE INDEX {concurrently}IF NOT EXISTS {name} ON {table} {definition}"))?;
+    client
+        .batch_execute(&format!("CREATE INDEX {concurrently}IF NOT EXISTS {name} ON {table} {definition}"))?;
     Ok(true)
 }
 
@@ -92,8 +95,11 @@ fn look(client: &mut Client, index: &Index) -> Result<Option<Found>, postgres::E
 
 /// Takes the file apart. A statement that does not have the file's one form is left out; a test counts them.
 fn parse(sql: &str) -> Vec<Index> {
-    let code: String =
-        sql.lines().filter(|line| !line.trim_start().starts_with("--")).flat_map(|line| [line, " "]).collect();
+    let code: String = sql
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+        .flat_map(|line| [line, " "])
+        .collect();
     code.split(';').filter_map(parse_statement).collect()
 }
 

@@ -66,7 +66,9 @@ impl<'a> Lock<'a> {
 impl Drop for Lock<'_> {
     /// After an error: the session may go back to a pool and live on.
     fn drop(&mut self) {
-        if self.held && let Err(error) = self.unlock() {
+        if self.held
+            && let Err(error) = self.unlock()
+        {
             tracing::debug!(%error, "the migration lock goes with its session");
         }
     }
