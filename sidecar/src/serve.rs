@@ -24,8 +24,8 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 /// says so in its probes, and recovers by itself.
 pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     args.http.check_exposure()?;
+    args.database.url()?;
     let token = args.http.token()?;
-    let database = Arc::new(Database::new(&args.database, &args.compute)?);
     let redis_timeout = Duration::from_millis(args.redis_timeout_ms);
     let cache = Arc::new(Cache::new(&args.redis.redis_url, args.redis_pool as usize, redis_timeout)?);
 
@@ -35,7 +35,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         (bind_internal(&args.http)?, Listener::tcp("DASHBOARD_LISTEN", args.http.listen)?)
     };
     // Not within the runtime: it blocks.
-    database.check_settings()?;
+    let database = Arc::new(Database::new(&args.database, &args.compute)?);
 
     let internal_state = Arc::new(internal::State { database: database.clone(), token });
     let public_state = Arc::new(public::State {

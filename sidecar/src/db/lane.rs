@@ -1,8 +1,6 @@
 //! A lane is a pool with its admission: one for misses, one for warming, one for probes, so that none can
 //! starve another. All blocking work on Postgres happens inside [`Lane::run`].
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -11,7 +9,6 @@ use super::cancel;
 use super::gate::Gate;
 use super::session::{Manager, Session};
 use super::target::Target;
-use super::tls::Connector;
 use crate::error::ApiError;
 
 /// Wait for a connection while Postgres is known to be down: long enough to pick up one that is just made.
@@ -40,27 +37,24 @@ pub(super) struct Lane {
     // Some until dropped.
     pool: Option<r2d2::Pool<Manager>>,
     gate: Gate,
-    connector: Connector,
-    down: Arc<AtomicBool>,
+    target: Target,
     deadline: Option<Duration>,
 }
 
 impl Lane {
     /// Makes the pool; its connections are opened in the background, so Postgres may be down.
     pub(super) fn new(target: &Target, bounds: Bounds) -> Self {
-        let down = Arc::new(AtomicBool::new(false));
         let pool = r2d2::Pool::builder()
             .max_size(bounds.connections)
             .min_idle(Some(1))
             .connection_timeout(bounds.acquire_timeout)
             // The manager logs, once per outage rather than once per attempt.
             .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(Manager::new(target, bounds.statement_timeout, down.clone()));
+            .build_unchecked(Manager::new(target, bounds.statement_timeout));
         Self {
             pool: Some(pool),
             gate: Gate::new(bounds.connections, bounds.queue, bounds.longest_wait),
-            connector: target.connector.clone(),
-            down,
+            target: target.clone(),
             deadline: bounds.deadline,
         }
     }
@@ -73,12 +67,12 @@ impl Lane {
     ) -> Result<T, ApiError> {
         let Some(pool) = self.pool.clone() else { return Err(ApiError::internal(what)) };
         let permit = self.gate.enter().await?;
-        let (_cancel_on_drop, query) = cancel::pair(self.connector.clone());
-        let down = self.down.clone();
+        let (_cancel_on_drop, query) = cancel::pair(self.target.connector.clone());
+        let target = self.target.clone();
         let task = tokio::task::spawn_blocking(move || {
             // Declared first, so that it is released last, when the session is back in the pool.
             let _permit = permit;
-            let mut session = acquire(&pool, down.load(Ordering::Relaxed))?;
+            let mut session = acquire(&pool, target.is_down())?;
             if !query.begin(session.client.cancel_token()) {
                 return Err(ApiError::timeout(what));
             }

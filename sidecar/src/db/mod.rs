@@ -27,7 +27,7 @@ use crate::tenant::Tenant;
 use failure::classify;
 use lane::{Bounds, Lane};
 use session::Query;
-use target::{Target, is_misconfiguration};
+use target::Target;
 
 /// Batches computed at once; each holds a connection of the module's.
 const MAX_BATCHES: usize = 16;
@@ -38,7 +38,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The database, with its pools.
 pub struct Database {
-    target: Target,
     misses: Lane,
     warming: Lane,
     probes: Lane,
@@ -51,12 +50,15 @@ pub struct Database {
 }
 
 impl Database {
-    /// Makes the pools. Connections are opened in the background: Postgres may be down.
+    /// Makes the pools, after one try to connect that tells wrong settings from a server that is down: the
+    /// latter is logged, and the pools go on trying in the background. Blocks.
     ///
     /// # Errors
-    /// If DATABASE_URL or the certificates it needs are unusable.
+    /// If DATABASE_URL or the certificates it needs are unusable, or Postgres answers that the user, the
+    /// password or the database is wrong.
     pub fn new(database: &DatabaseArgs, compute: &ComputeArgs) -> Result<Self, Failure> {
         let target = Target::new(database)?;
+        target.check()?;
         let statement_timeout = Duration::from_millis(compute.statement_timeout_ms);
         let warm_statement_timeout = Duration::from_millis(compute.warm_statement_timeout_ms);
         let acquire_timeout = Duration::from_millis(compute.acquire_timeout_ms);
@@ -97,31 +99,7 @@ impl Database {
             warm_batch: usize::from(compute.warm_batch),
             warm_connections: compute.warm_pool as usize,
             shared_probe: SharedProbe::default(),
-            target,
         })
-    }
-
-    /// Host, database and user; never the password.
-    pub fn description(&self) -> &str {
-        &self.target.description
-    }
-
-    /// Connects once, to tell wrong settings from a server that is down. Blocks; the latter is not an error,
-    /// but logged.
-    ///
-    /// # Errors
-    /// If Postgres answers that the user, the password or the database is wrong.
-    pub fn check_settings(&self) -> Result<(), Failure> {
-        match self.target.named("dashboard-sidecar").connect() {
-            Ok(_client) => tracing::info!(postgres = self.description(), "Postgres answers"),
-            Err(error) if is_misconfiguration(&error) => return Err(self.target.failure(&error)),
-            Err(error) => tracing::warn!(
-                postgres = self.description(),
-                error = %target::chain(&error),
-                "Postgres (DATABASE_URL) cannot be reached yet; starting without it"
-            ),
-        }
-        Ok(())
     }
 
     /// The tenants that warming covers.

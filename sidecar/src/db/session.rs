@@ -1,7 +1,5 @@
 //! One compute connection: its set-up, its prepared statements, and how the pool makes and checks it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use postgres::{Client, Error, Statement};
@@ -18,6 +16,9 @@ const TENANTS: &str = "SELECT t::text FROM dashboard.active_tenants() AS t";
 const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') IS NOT NULL
                         AND to_regprocedure('dashboard.bundles(text[], boolean)') IS NOT NULL
                         AND to_regprocedure('dashboard.active_tenants()') IS NOT NULL";
+
+const CHECK_CLIENT: &str = "SELECT set_config(name, '1000', false) FROM pg_settings
+                            WHERE name = 'client_connection_check_interval'";
 
 /// The statements that a session runs.
 #[derive(Clone, Copy, Debug)]
@@ -92,31 +93,11 @@ impl Session {
 pub(super) struct Manager {
     target: Target,
     statement_timeout: Duration,
-    down: Arc<AtomicBool>,
 }
 
 impl Manager {
-    /// `down` is kept up to date: whether the last attempt to connect failed.
-    pub(super) fn new(target: &Target, statement_timeout: Duration, down: Arc<AtomicBool>) -> Self {
-        Self { target: target.named(APPLICATION_NAME), statement_timeout, down }
-    }
-
-    fn open(&self) -> Result<Session, Error> {
-        let mut client = self.target.connect()?;
-        // row_security = off makes a policy that would hide rows from this role an error. Left on, the counts
-        // would silently cover a part of the tenant, and everybody would read them from the cache.
-        client.batch_execute(&format!(
-            "SET default_transaction_read_only = on; SET row_security = off; SET TimeZone = 'UTC';
-             SET statement_timeout = {}",
-            self.statement_timeout.as_millis()
-        ))?;
-        Ok(Session {
-            client,
-            prepared: [const { None }; 4],
-            statement_timeout: self.statement_timeout,
-            broken: false,
-            interrupted: false,
-        })
+    pub(super) fn new(target: &Target, statement_timeout: Duration) -> Self {
+        Self { target: target.named(APPLICATION_NAME), statement_timeout }
     }
 }
 
@@ -125,22 +106,26 @@ impl r2d2::ManageConnection for Manager {
     type Error = Error;
 
     fn connect(&self) -> Result<Session, Error> {
-        let outcome = self.open();
-        // The pool tries for ever: say once that Postgres is down and once that it is back.
-        match &outcome {
-            Ok(_) if self.down.swap(false, Ordering::Relaxed) => {
-                tracing::info!(postgres = %self.target.description, "Postgres can be reached again");
-            }
-            Err(error) if !self.down.swap(true, Ordering::Relaxed) => {
-                tracing::warn!(
-                    postgres = %self.target.description,
-                    error = %chain(error),
-                    "Postgres (DATABASE_URL) cannot be reached; trying again"
-                );
-            }
-            _ => {}
+        let mut client = self.target.connect_again()?;
+        // row_security = off makes a policy that would hide rows from this role an error. Left on, the counts
+        // would silently cover a part of the tenant, and everybody would read them from the cache.
+        client.batch_execute(&format!(
+            "SET default_transaction_read_only = on; SET row_security = off; SET TimeZone = 'UTC';
+             SET statement_timeout = {}",
+            self.statement_timeout.as_millis()
+        ))?;
+        // Postgres 14 and later notice by themselves when this process dies in the middle of a statement.
+        // Some systems cannot, and refuse; then statement_timeout has to do.
+        if let Err(error) = client.batch_execute(CHECK_CLIENT) {
+            tracing::debug!(error = chain(&error), "client_connection_check_interval is not available");
         }
-        outcome
+        Ok(Session {
+            client,
+            prepared: [const { None }; 4],
+            statement_timeout: self.statement_timeout,
+            broken: false,
+            interrupted: false,
+        })
     }
 
     fn is_valid(&self, session: &mut Session) -> Result<(), Error> {

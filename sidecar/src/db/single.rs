@@ -25,6 +25,9 @@ impl Database {
 
 /// Computes one bundle on this session.
 pub(super) fn compute(session: &mut Session, id: &BundleId) -> Result<Bundle, ApiError> {
+    let _named_in_the_log =
+        tracing::info_span!("bundle", tenant = %id.tenant, include_test_data = id.include_test_data)
+            .entered();
     let failed = |error: postgres::Error| classify(FUNCTION, &error);
     let statement = session.statement(Query::One).map_err(failed)?;
     let started = Instant::now();

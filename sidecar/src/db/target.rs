@@ -1,5 +1,7 @@
 //! Where Postgres is and how connections to it are made, from DATABASE_URL.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use postgres::config::Host;
@@ -23,6 +25,7 @@ pub(super) struct Target {
     pub(super) connector: Connector,
     /// Host, database and user, for messages; never the password.
     pub(super) description: String,
+    down: Arc<AtomicBool>,
 }
 
 impl Target {
@@ -56,7 +59,7 @@ impl Target {
         }
         let connector = tls::connector(config.get_ssl_mode(), args.database_ca_file.as_deref())?;
         let description = describe(&config);
-        Ok(Self { config, connector, description })
+        Ok(Self { config, connector, description, down: Arc::default() })
     }
 
     /// The same with the name that pg_stat_activity shows.
@@ -71,6 +74,47 @@ impl Target {
         self.config.connect(self.connector.clone())
     }
 
+    /// The same for a pool, which tries for ever: logs once that Postgres is down, and once that it is back.
+    pub(super) fn connect_again(&self) -> Result<Client, postgres::Error> {
+        let outcome = self.connect();
+        let postgres = &self.description;
+        match &outcome {
+            Ok(_) if self.down.swap(false, Ordering::Relaxed) => {
+                tracing::info!(postgres, "Postgres can be reached again");
+            }
+            Err(error) if !self.down.swap(true, Ordering::Relaxed) => {
+                let error = chain(error);
+                tracing::warn!(postgres, error, "Postgres (DATABASE_URL) cannot be reached; trying again");
+            }
+            _ => {}
+        }
+        outcome
+    }
+
+    /// Whether the last attempt to connect, by whatever pool, failed.
+    pub(super) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    /// Connects once; only an answer that the settings are wrong is an error. Blocks.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let postgres = &self.description;
+        match self.named("dashboard-sidecar").connect() {
+            Ok(_client) => tracing::info!(postgres, "Postgres answers"),
+            Err(error) if is_misconfiguration(&error) => return Err(self.failure(&error)),
+            Err(error) => {
+                self.down.store(true, Ordering::Relaxed);
+                let error = chain(&error);
+                tracing::warn!(
+                    postgres,
+                    error,
+                    "Postgres (DATABASE_URL) cannot be reached; starting without it"
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Turns a failed connection into the reason why the process ends.
     pub(super) fn failure(&self, error: &postgres::Error) -> Failure {
         Failure::config(format!(
@@ -82,7 +126,7 @@ impl Target {
 }
 
 /// Whether trying again cannot help: Postgres answered, and the settings are wrong.
-pub(super) fn is_misconfiguration(error: &postgres::Error) -> bool {
+fn is_misconfiguration(error: &postgres::Error) -> bool {
     let wrong = [
         SqlState::INVALID_PASSWORD,
         SqlState::INVALID_AUTHORIZATION_SPECIFICATION,

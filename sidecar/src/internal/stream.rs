@@ -27,13 +27,13 @@ const MAX_BODY: usize = 64 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with the member 'bundles'")]
 struct Wanted {
     bundles: Vec<WantedBundle>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with the members 'tenant_id' and 'include_test_data'")]
 struct WantedBundle {
     tenant_id: String,
     include_test_data: bool,
