@@ -1,0 +1,97 @@
+//! Reading a command's arguments: typed, each option once, nothing left over.
+
+use crate::errors::Error;
+use crate::tenant::{self, Tenant};
+use redis_module::RedisString;
+
+/// The arguments of one call, taken from the front.
+pub(crate) struct Args<'a> {
+    rest: std::slice::Iter<'a, RedisString>,
+}
+
+impl<'a> Args<'a> {
+    /// `all` begins with the command's name, which is skipped.
+    pub(crate) fn new(all: &'a [RedisString]) -> Self {
+        let mut rest = all.iter();
+        rest.next();
+        Self { rest }
+    }
+
+    pub(crate) fn next(&mut self) -> Option<&'a [u8]> {
+        self.rest.next().map(RedisString::as_slice)
+    }
+
+    /// The tenant that `command` must be given first.
+    pub(crate) fn tenant_name(&mut self, command: &str) -> Result<&'a str, Error> {
+        let given = self.next().ok_or_else(|| Error::missing_tenant(command))?;
+        tenant::valid_name(given).ok_or_else(|| Error::bad_tenant(given))
+    }
+
+    pub(crate) fn value(&mut self, option: &str, expected: &str) -> Result<&'a [u8], Error> {
+        self.next().ok_or_else(|| Error::missing_value(option, expected))
+    }
+
+    /// A whole number from 0 up.
+    pub(crate) fn millis(&mut self, option: &str) -> Result<u64, Error> {
+        const EXPECTED: &str = "whole milliseconds from 0 to 9007199254740991";
+        let given = self.value(option, EXPECTED)?;
+        let number = std::str::from_utf8(given).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+        let number = number.and_then(|text| text.parse().ok()).filter(|n| *n < 1 << 53);
+        number.ok_or_else(|| Error::bad_value(option, given, EXPECTED))
+    }
+
+    pub(crate) fn boolean(&mut self, option: &str) -> Result<bool, Error> {
+        let given = self.value(option, "true or false")?;
+        match given {
+            _ if given.eq_ignore_ascii_case(b"true") => Ok(true),
+            _ if given.eq_ignore_ascii_case(b"false") => Ok(false),
+            _ => Err(Error::bad_value(option, given, "true or false")),
+        }
+    }
+}
+
+/// Sets an option that may be given once.
+pub(crate) fn once<T>(slot: &mut Option<T>, option: &str, value: T) -> Result<(), Error> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Error::repeated(option)),
+    }
+}
+
+/// The arguments of `CLEAR` and `WARM`: tenants, each once counted, and words in any place.
+pub(crate) struct TenantsAndWords<const N: usize> {
+    pub(crate) tenants: Vec<Tenant>,
+    pub(crate) words: [bool; N],
+}
+
+impl<const N: usize> TenantsAndWords<N> {
+    pub(crate) fn parse(all: &[RedisString], words: [&str; N]) -> Result<Self, Error> {
+        let mut args = Args::new(all);
+        let mut found = Self { tenants: Vec::new(), words: [false; N] };
+        let mut seen = std::collections::HashSet::new();
+        while let Some(arg) = args.next() {
+            match words.iter().position(|word| arg.eq_ignore_ascii_case(word.as_bytes())) {
+                Some(at) if found.words[at] => return Err(Error::repeated(words[at])),
+                Some(at) => found.words[at] = true,
+                None => {
+                    let tenant = Tenant::new(arg).ok_or_else(|| Error::bad_tenant(arg))?;
+                    if seen.insert(tenant.clone()) {
+                        found.tenants.push(tenant);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The positions of the arguments that are tenants: for the server's question which are keys.
+pub(crate) fn key_positions<'a>(
+    all: &'a [RedisString],
+    words: &'a [&str],
+) -> impl Iterator<Item = usize> + 'a {
+    all.iter().enumerate().skip(1).filter_map(|(at, arg)| {
+        let arg = arg.as_slice();
+        (!words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()))).then_some(at)
+    })
+}

@@ -1,0 +1,224 @@
+//! The stored value: a bundle's JSON exactly as a client gets it, and the stamp in its `meta` from which
+//! freshness is decided.
+//!
+//! The stamp stands first in `meta`, in a fixed layout, so that a hit reads it without parsing JSON. It
+//! holds all that the verdict needs, so that neither a changed setting, nor a restart, nor a failover can
+//! make an old bundle fresh again:
+//!
+//! - `as_of_ms`: when its flight began. What the bundle says was read from the database after that.
+//! - `fresh_until_ms`: from then on it is stale.
+//! - `expires_at_ms`: the expiry that its key was given. A key with another expiry has been marked as
+//!   changed since (`CLEAR … SOFT` moves the expiry by a millisecond, which replicates as a plain
+//!   `PEXPIREAT`); so has one whose expiry a person took away or moved.
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since 1970, by the clock of the Redis server.
+pub(crate) type UnixMillis = i64;
+
+/// Length of an etag: 32 lower-case hexadecimal digits.
+pub(crate) const ETAG_LEN: usize = 32;
+
+const BEFORE_ETAG: &[u8] = b"{\"meta\":{\"etag\":\"";
+const BEFORE_AS_OF: &[u8] = b"\",\"as_of_ms\":";
+const BEFORE_FRESH: &[u8] = b",\"fresh_until_ms\":";
+const BEFORE_EXPIRES: &[u8] = b",\"expires_at_ms\":";
+const BEFORE_TENANT: &[u8] = b",\"tenant_id\":\"";
+const BEFORE_INCLUDE: &[u8] = b"\",\"include_test_data\":";
+/// Until the year 2286 a time in milliseconds has this many digits.
+const TIME_LEN: usize = 13;
+
+/// When a bundle was computed, and how long it may be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    pub(crate) as_of: UnixMillis,
+    pub(crate) fresh_until: UnixMillis,
+    pub(crate) expires_at: UnixMillis,
+}
+
+/// The stamp of a stored bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp<'a> {
+    pub(crate) etag: &'a [u8],
+    pub(crate) life: Lifetime,
+}
+
+impl<'a> Stamp<'a> {
+    /// Reads the stamp of `value`, or `None` where that is not a bundle of this tenant and include flag:
+    /// then it is as good as absent.
+    #[inline]
+    pub(crate) fn read(value: &'a [u8], tenant: &str, include: bool) -> Option<Self> {
+        let rest = value.strip_prefix(BEFORE_ETAG)?;
+        let (etag, rest) = rest.split_at_checked(ETAG_LEN)?;
+        let (as_of, rest) = time(rest.strip_prefix(BEFORE_AS_OF)?)?;
+        let (fresh_until, rest) = time(rest.strip_prefix(BEFORE_FRESH)?)?;
+        let (expires_at, rest) = time(rest.strip_prefix(BEFORE_EXPIRES)?)?;
+        let rest = rest.strip_prefix(BEFORE_TENANT)?.strip_prefix(tenant.as_bytes())?;
+        let rest = rest.strip_prefix(BEFORE_INCLUDE)?;
+        let included: &[u8] = if include { b"true," } else { b"false," };
+        rest.strip_prefix(included)?;
+        Some(Self { etag, life: Lifetime { as_of, fresh_until, expires_at } })
+    }
+}
+
+#[inline]
+fn time(bytes: &[u8]) -> Option<(UnixMillis, &[u8])> {
+    let (digits, rest) = bytes.split_at_checked(TIME_LEN)?;
+    let mut value: UnixMillis = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10 + UnixMillis::from(digit - b'0');
+    }
+    Some((value, rest))
+}
+
+/// How servable a stored bundle is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// Within its `ttl`.
+    Fresh,
+    /// Past its `ttl`, with no known change.
+    Stale,
+    /// Marked as changed: only a fallback.
+    Changed,
+}
+
+impl Lifetime {
+    /// The verdict at `now` on a bundle whose key expires at `key_expires_at` (`None`: never).
+    #[inline]
+    pub(crate) fn freshness(&self, now: UnixMillis, key_expires_at: Option<UnixMillis>) -> Freshness {
+        if key_expires_at != Some(self.expires_at) {
+            Freshness::Changed
+        } else if self.as_of <= now && now < self.fresh_until {
+            Freshness::Fresh
+        } else {
+            // A bundle from the future was stored by a clock that has been set back since: its age is
+            // not known, so it is not fresh.
+            Freshness::Stale
+        }
+    }
+
+    /// The expiry that marks a key as changed.
+    pub(crate) fn changed_mark(&self) -> UnixMillis {
+        self.expires_at - 1
+    }
+
+    pub(crate) fn age_ms(&self, now: UnixMillis) -> u64 {
+        u64::try_from(now - self.as_of).unwrap_or(0)
+    }
+
+    pub(crate) fn fresh_for_ms(&self, now: UnixMillis) -> u64 {
+        u64::try_from(self.fresh_until - now).unwrap_or(0)
+    }
+}
+
+/// The members of `meta` that the sidecar must send.
+#[derive(Deserialize)]
+pub(crate) struct SidecarMeta {
+    pub(crate) tenant_id: String,
+    pub(crate) include_test_data: bool,
+    pub(crate) generated_at: String,
+    pub(crate) etag: String,
+    pub(crate) compute_ms: u64,
+}
+
+#[derive(Serialize)]
+struct RestOfMeta<'a> {
+    generated_at: &'a str,
+    ttl_seconds: i64,
+    compute_ms: u64,
+}
+
+/// A value ready to be stored: the stamp, then what the sidecar said of the bundle, then `rest`, the bytes
+/// of its answer that follow the `meta` member (`,"stats":…}` or `}`).
+///
+/// The caller has checked that `meta` names the bundle that was asked for and that its etag is
+/// [`ETAG_LEN`] hexadecimal digits.
+pub(crate) fn compose(meta: &SidecarMeta, life: Lifetime, rest: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(rest.len() + 384);
+    value.extend_from_slice(BEFORE_ETAG);
+    value.extend_from_slice(meta.etag.as_bytes());
+    for (name, at) in
+        [(BEFORE_AS_OF, life.as_of), (BEFORE_FRESH, life.fresh_until), (BEFORE_EXPIRES, life.expires_at)]
+    {
+        value.extend_from_slice(name);
+        value.extend_from_slice(format!("{at:0TIME_LEN$}").as_bytes());
+    }
+    value.extend_from_slice(BEFORE_TENANT);
+    value.extend_from_slice(meta.tenant_id.as_bytes());
+    value.extend_from_slice(BEFORE_INCLUDE);
+    value.extend_from_slice(if meta.include_test_data { b"true," } else { b"false," });
+    let described = RestOfMeta {
+        generated_at: &meta.generated_at,
+        ttl_seconds: (life.fresh_until - life.as_of + 500) / 1000,
+        compute_ms: meta.compute_ms,
+    };
+    // Three plain fields always serialise.
+    let described = serde_json::to_vec(&described).unwrap_or_default();
+    value.extend_from_slice(described.strip_prefix(b"{").unwrap_or(&described));
+    value.extend_from_slice(rest);
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ETAG: &str = "00112233445566778899aabbccddeeff";
+    const LIFE: Lifetime =
+        Lifetime { as_of: 1_700_000_000_000, fresh_until: 1_700_000_300_000, expires_at: 1_700_086_700_000 };
+
+    fn meta(tenant: &str, include: bool) -> SidecarMeta {
+        SidecarMeta {
+            tenant_id: tenant.into(),
+            include_test_data: include,
+            generated_at: "2026-01-02T03:04:05.000006Z".into(),
+            etag: ETAG.into(),
+            compute_ms: 3,
+        }
+    }
+
+    #[test]
+    fn a_composed_value_is_json_and_its_stamp_reads_back() {
+        let value = compose(&meta("t1", true), LIFE, br#","stats":{"totalLeads":1}}"#);
+        let json: serde_json::Value = serde_json::from_slice(&value).unwrap();
+        assert_eq!(json["meta"]["tenant_id"], "t1");
+        assert_eq!(json["meta"]["ttl_seconds"], 300);
+        assert_eq!(json["stats"]["totalLeads"], 1);
+        let stamp = Stamp::read(&value, "t1", true).unwrap();
+        assert_eq!((stamp.etag, stamp.life), (ETAG.as_bytes(), LIFE));
+    }
+
+    #[test]
+    fn a_value_of_another_tenant_or_include_flag_is_not_read() {
+        let value = compose(&meta("t1", true), LIFE, b"}");
+        assert_eq!(Stamp::read(&value, "t2", true), None);
+        assert_eq!(Stamp::read(&value, "t", true), None);
+        assert_eq!(Stamp::read(&value, "t1", false), None);
+    }
+
+    #[test]
+    fn the_verdict_follows_the_stamp_and_the_expiry_of_the_key() {
+        let verdict = |now, expiry| LIFE.freshness(now, expiry);
+        let own = Some(LIFE.expires_at);
+        assert_eq!(verdict(LIFE.as_of, own), Freshness::Fresh);
+        assert_eq!(verdict(LIFE.fresh_until - 1, own), Freshness::Fresh);
+        assert_eq!(verdict(LIFE.fresh_until, own), Freshness::Stale);
+        assert_eq!(verdict(LIFE.as_of - 1, own), Freshness::Stale, "a clock that was set back");
+        assert_eq!(verdict(LIFE.as_of, Some(LIFE.changed_mark())), Freshness::Changed);
+        assert_eq!(verdict(LIFE.as_of, None), Freshness::Changed, "PERSIST");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_stamp_reader_panic(bytes: Vec<u8>, cut in 0_usize..400) {
+            let _ = Stamp::read(&bytes, "t1", true);
+            let value = compose(&meta("t1", true), LIFE, b"}");
+            let read = Stamp::read(&value[..cut.min(value.len())], "t1", true);
+            prop_assert!(read.is_none() || cut > BEFORE_ETAG.len() + ETAG_LEN);
+        }
+    }
+}

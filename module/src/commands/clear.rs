@@ -1,0 +1,44 @@
+//! `DASHBOARD.CLEAR [tenant …] [SOFT]`
+//!
+//! First the fence, then the keys: from the moment the command runs, no flight that began before it is
+//! stored. With tenants it is done at once; without, the keys are looked for in slices and the client
+//! waits for the end, so that the server does not.
+
+use crate::args::{TenantsAndWords, key_positions};
+use crate::declare::{Arg, Declaration, Keys};
+use crate::errors::Error;
+use crate::{clearing, commands, ffi, state};
+use redis_module::{Context, RedisResult, RedisString, RedisValue};
+
+pub(crate) const DECLARATION: Declaration = Declaration {
+    name: c"dashboard.clear",
+    summary: c"Removes bundles, or marks them as changed.",
+    complexity: c"O(N) for N tenants; without tenants O(N) for N keys in the database, in slices",
+    since: c"0.1.0",
+    arity: -1,
+    keys: Keys::Many,
+    key_notes: c"the tenants whose bundles are cleared",
+    tips: c"",
+    args: &[Arg::tenants(), Arg::word(c"soft", c"SOFT", c"they have changed: keep them only as a fallback")],
+};
+
+const WORDS: [&str; 1] = ["SOFT"];
+
+pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    if ctx.is_keys_position_request() {
+        key_positions(&args, &WORDS).for_each(|at| ffi::key_at(ctx, at));
+        return Ok(RedisValue::NoReply);
+    }
+    commands::run(ctx, || {
+        let TenantsAndWords { tenants, words: [soft] } = TenantsAndWords::parse(&args, WORDS)?;
+        let db = ffi::selected_db(ctx);
+        if !tenants.is_empty() {
+            ffi::reply_integer(ctx, clearing::tenants(ctx, db, &tenants, soft));
+            return Ok(());
+        }
+        if !commands::may_block(ctx) {
+            return Err(Error::cannot_block("DASHBOARD.CLEAR without tenants"));
+        }
+        state::begin_clear_all(ctx, db, soft)
+    })
+}

@@ -1,0 +1,247 @@
+//! `DASHBOARD.GET tenant [INCLUDE true|false] [MAXAGE ms] [REFRESH] [IFNONEMATCH etag] [WITHMETA]`
+//!
+//! A fresh bundle is answered here, from the server's memory, without a lock, a copy of ours or a look at
+//! the rest of the module. Everything else goes to the engine.
+
+use crate::args::{Args, once};
+use crate::bundle::{Freshness, Lifetime, Stamp};
+use crate::declare::{Arg, Declaration, Keys, Kind};
+use crate::engine::{Ask, Stored};
+use crate::errors::Error;
+use crate::ffi::{self, Held};
+use crate::info::READS;
+use crate::state::{self, Outcome};
+use crate::tenant::{BundleId, KeyName, Tenant};
+use crate::upstream::Fetched;
+use crate::{commands, config};
+use redis_module::{Context, ContextFlags, RedisResult, RedisString};
+
+pub(crate) const DECLARATION: Declaration = Declaration {
+    name: c"dashboard.get",
+    summary: c"Returns a tenant's dashboard bundle from memory, or has it computed.",
+    complexity: c"O(N) where N is the size of the bundle",
+    since: c"0.1.0",
+    arity: -2,
+    keys: Keys::One,
+    key_notes: c"the tenant; its bundle lies at dashboard:bundle:<tenant>:include=<true|false>",
+    tips: c"nondeterministic_output",
+    args: &[
+        Arg::tenant(),
+        Arg::option(c"include", c"INCLUDE", Kind::OneOf, &INCLUDE, c"with test data (true) or without"),
+        Arg::option(c"milliseconds", c"MAXAGE", Kind::Integer, &[], c"compute anew if the bundle is older"),
+        Arg::word(c"refresh", c"REFRESH", c"compute anew"),
+        Arg::option(
+            c"etag",
+            c"IFNONEMATCH",
+            Kind::String,
+            &[],
+            c"reply null if the bundle still has this etag",
+        ),
+        Arg::word(c"withmeta", c"WITHMETA", c"reply a map: status, age_ms, ttl_ms, etag, bundle"),
+    ],
+};
+
+const INCLUDE: [Arg; 2] =
+    [Arg::choice(c"true", c"true", c"with test data"), Arg::choice(c"false", c"false", c"without test data")];
+
+/// What is asked for, but for the bundle's name.
+#[derive(Clone, Debug, Default)]
+struct Options<'a> {
+    max_age: Option<u64>,
+    if_none_match: Option<&'a [u8]>,
+    with_meta: bool,
+}
+
+/// How the answer came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Hit,
+    Stale,
+    Miss,
+    Refreshed,
+}
+
+impl Status {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+            Self::Refreshed => "refreshed",
+        }
+    }
+}
+
+pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    commands::run(ctx, || {
+        let (tenant, include, options) = parse(&args)?;
+        execute(ctx, tenant, include, &options)
+    })
+}
+
+fn parse(args: &[RedisString]) -> Result<(&str, bool, Options<'_>), Error> {
+    let mut args = Args::new(args);
+    let tenant = args.tenant_name("DASHBOARD.GET")?;
+    let (mut include, mut max_age, mut refresh) = (None, None, None);
+    let (mut if_none_match, mut with_meta) = (None, None);
+    while let Some(word) = args.next() {
+        match word {
+            _ if word.eq_ignore_ascii_case(b"INCLUDE") => {
+                once(&mut include, "INCLUDE", args.boolean("INCLUDE")?)?
+            }
+            _ if word.eq_ignore_ascii_case(b"MAXAGE") => {
+                once(&mut max_age, "MAXAGE", args.millis("MAXAGE")?)?
+            }
+            _ if word.eq_ignore_ascii_case(b"REFRESH") => once(&mut refresh, "REFRESH", ())?,
+            _ if word.eq_ignore_ascii_case(b"IFNONEMATCH") => {
+                once(&mut if_none_match, "IFNONEMATCH", args.value("IFNONEMATCH", "an etag")?)?;
+            }
+            _ if word.eq_ignore_ascii_case(b"WITHMETA") => once(&mut with_meta, "WITHMETA", ())?,
+            _ => return Err(Error::unknown_argument(word)),
+        }
+    }
+    let max_age = if refresh.is_some() { Some(0) } else { max_age };
+    Ok((tenant, include.unwrap_or(true), Options { max_age, if_none_match, with_meta: with_meta.is_some() }))
+}
+
+fn execute(ctx: &Context, tenant: &str, include: bool, options: &Options<'_>) -> Result<(), Error> {
+    let key = KeyName::new(tenant, include, config::tagged());
+    let now = ffi::now();
+    // `None`: answered.
+    let held = ffi::read_string(ctx, key.as_bytes(), true, |value, expires_at| {
+        let Some(stamp) = Stamp::read(value, tenant, include) else { return Some(Stored::Absent) };
+        let age = stamp.life.age_ms(now);
+        match stamp.life.freshness(now, expires_at) {
+            Freshness::Fresh if options.max_age.is_none_or(|max| max > 0 && age <= max) => {
+                READS.hit();
+                reply_bundle(ctx, options, Status::Hit, stamp.etag, &stamp.life, now, value);
+                None
+            }
+            Freshness::Fresh => Some(Stored::Fresh { age }),
+            Freshness::Stale => Some(Stored::Stale { age }),
+            Freshness::Changed => Some(Stored::Changed),
+        }
+    });
+    let stored = match held {
+        Held::String(None) => return Ok(()),
+        Held::String(Some(stored)) => stored,
+        Held::Absent => Stored::Absent,
+        Held::WrongType => return Err(Error::wrong_type(&key)),
+    };
+    ask_engine(ctx, tenant, include, options, stored)
+}
+
+/// The way of everything but a fresh hit.
+fn ask_engine(
+    ctx: &Context,
+    tenant: &str,
+    include: bool,
+    options: &Options<'_>,
+    stored: Stored,
+) -> Result<(), Error> {
+    let flags = ctx.get_flags();
+    let primary = flags.contains(ContextFlags::MASTER);
+    let ask = Ask {
+        max_age: options.max_age,
+        may_wait: commands::may_block(ctx) && !flags.contains(ContextFlags::LOADING),
+        may_store: primary,
+    };
+    let tenant = Tenant::new(tenant.as_bytes()).ok_or_else(Error::internal)?;
+    let id = BundleId { db: ffi::selected_db(ctx), tenant, include };
+    match state::read(ctx, &id, stored, ask, || Waiting {
+        id: id.clone(),
+        max_age: options.max_age,
+        if_none_match: options.if_none_match.map(Into::into),
+        with_meta: options.with_meta,
+        computed: if stored == Stored::Absent { Status::Miss } else { Status::Refreshed },
+    }) {
+        // The key has just been read, and nothing has run since: it is still there.
+        Ok(Outcome::Serve) if serve_stored(ctx, &id, options) => Ok(()),
+        Ok(Outcome::Serve) => Err(Error::miss()),
+        Ok(Outcome::Waits) => Ok(()),
+        Err(error) => {
+            READS.error();
+            Err(error)
+        }
+    }
+}
+
+/// Replies with what is stored, as old as it is; false where there is nothing.
+fn serve_stored(ctx: &Context, id: &BundleId, options: &Options<'_>) -> bool {
+    let now = ffi::now();
+    let key = id.key(config::tagged());
+    let held = ffi::read_string(ctx, key.as_bytes(), true, |value, expires_at| {
+        let Some(stamp) = Stamp::read(value, id.tenant.as_str(), id.include) else { return false };
+        let status = match stamp.life.freshness(now, expires_at) {
+            Freshness::Fresh => {
+                READS.hit();
+                Status::Hit
+            }
+            Freshness::Stale | Freshness::Changed => {
+                READS.stale();
+                Status::Stale
+            }
+        };
+        reply_bundle(ctx, options, status, stamp.etag, &stamp.life, now, value);
+        true
+    });
+    matches!(held, Held::String(true))
+}
+
+/// A client that waits: what it asked, for the reply that comes later.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    id: BundleId,
+    max_age: Option<u64>,
+    if_none_match: Option<Box<[u8]>>,
+    with_meta: bool,
+    computed: Status,
+}
+
+impl Waiting {
+    /// Replies with what its flight brought. What failed is answered with what is stored, if anything is.
+    pub(crate) fn reply(&self, ctx: &Context, result: &Result<std::sync::Arc<Fetched>, Error>) {
+        let options = Options {
+            max_age: self.max_age,
+            if_none_match: self.if_none_match.as_deref(),
+            with_meta: self.with_meta,
+        };
+        match result {
+            Ok(fetched) => {
+                READS.computed(self.computed == Status::Miss);
+                let Fetched { value, etag, life } = &**fetched;
+                reply_bundle(ctx, &options, self.computed, etag.as_bytes(), life, ffi::now(), value);
+            }
+            Err(_) if serve_stored(ctx, &self.id, &options) => {}
+            Err(error) => {
+                READS.error();
+                ffi::reply_error(ctx, error);
+            }
+        }
+    }
+}
+
+fn reply_bundle(
+    ctx: &Context,
+    options: &Options<'_>,
+    status: Status,
+    etag: &[u8],
+    life: &Lifetime,
+    now: i64,
+    value: &[u8],
+) {
+    let matches = options.if_none_match == Some(etag);
+    if options.with_meta {
+        ffi::reply_map(ctx, 5);
+        ffi::reply_bytes(ctx, b"status");
+        ffi::reply_bytes(ctx, status.name().as_bytes());
+        ffi::reply_bytes(ctx, b"age_ms");
+        ffi::reply_integer(ctx, life.age_ms(now));
+        ffi::reply_bytes(ctx, b"ttl_ms");
+        ffi::reply_integer(ctx, if status == Status::Stale { 0 } else { life.fresh_for_ms(now) });
+        ffi::reply_bytes(ctx, b"etag");
+        ffi::reply_bytes(ctx, etag);
+        ffi::reply_bytes(ctx, b"bundle");
+    }
+    if matches { ffi::reply_null(ctx) } else { ffi::reply_bytes(ctx, value) }
+}

@@ -1,0 +1,60 @@
+//! `DASHBOARD.WARM [tenant …] [FORCE] [ASYNC]`
+
+use crate::args::{TenantsAndWords, key_positions};
+use crate::declare::{Arg, Declaration, Keys};
+use crate::errors::Error;
+use crate::warming::Report;
+use crate::{commands, ffi, state};
+use redis_module::{Context, RedisResult, RedisString, RedisValue};
+
+pub(crate) const DECLARATION: Declaration = Declaration {
+    name: c"dashboard.warm",
+    summary: c"Computes the bundles that are not fresh, of some tenants or of every active one.",
+    complexity: c"O(N) for N tenants, in slices",
+    since: c"0.1.0",
+    arity: -1,
+    keys: Keys::Many,
+    key_notes: c"the tenants whose bundles are warmed",
+    tips: c"nondeterministic_output",
+    args: &[
+        Arg::tenants(),
+        Arg::word(c"force", c"FORCE", c"compute fresh bundles too"),
+        Arg::word(c"async", c"ASYNC", c"reply at once; INFO dashboard tells the progress"),
+    ],
+};
+
+const WORDS: [&str; 2] = ["FORCE", "ASYNC"];
+
+pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    if ctx.is_keys_position_request() {
+        key_positions(&args, &WORDS).for_each(|at| ffi::key_at(ctx, at));
+        return Ok(RedisValue::NoReply);
+    }
+    commands::run(ctx, || {
+        let TenantsAndWords { tenants, words: [force, run_async] } = TenantsAndWords::parse(&args, WORDS)?;
+        if !run_async && !commands::may_block(ctx) {
+            return Err(Error::cannot_block("DASHBOARD.WARM without ASYNC"));
+        }
+        state::begin_warm(ctx, ffi::selected_db(ctx), tenants, force, !run_async)?;
+        if run_async {
+            ffi::reply_status(ctx, c"Background warming started");
+        }
+        Ok(())
+    })
+}
+
+/// Replies what a run has done.
+pub(crate) fn reply(ctx: &Context, report: &Report) {
+    let fields = [
+        ("tenants", report.tenants),
+        ("warmed", report.warmed),
+        ("fresh", report.fresh),
+        ("failed", report.failed),
+        ("elapsed_ms", report.elapsed_ms),
+    ];
+    ffi::reply_map(ctx, fields.len());
+    for (name, value) in fields {
+        ffi::reply_bytes(ctx, name.as_bytes());
+        ffi::reply_integer(ctx, value);
+    }
+}

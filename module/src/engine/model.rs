@@ -1,0 +1,416 @@
+//! The engine against a model that is too simple to be wrong: thousands of random interleavings of reads,
+//! clears, warming, late and failed answers, departures and time, with the invariants checked at every step.
+//!
+//! The model's database has one number for each tenant, which commits raise. A flight carries the number
+//! as it was when it began, the oldest that it may bring. A clear notes the number of its moment: no
+//! later read may get less.
+
+use super::{Ask, Carrier, Engine, FlightId, Landing, Launch, Limits, Millis, Plan, Refusal, Scope, Stored};
+use crate::tenant::{BundleId, Tenant};
+use crate::upstream::Failure;
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+const TENANTS: usize = 3;
+const TTL: Millis = 300;
+const LIMITS: Limits =
+    Limits { max_flights: 4, max_waiters: 12, timeout: 500, soft_timeout: 50, negative_ttl: 100 };
+
+#[derive(Clone, Debug)]
+enum Op {
+    Commit(usize),
+    Clear(usize),
+    Soft(usize),
+    ClearAll,
+    Get { bundle: usize, max_age: Option<Millis>, may_wait: bool },
+    Warm { bundle: usize, force: bool },
+    Land { which: usize, how: How },
+    Leave(usize),
+    Advance(Millis),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    Bundle,
+    NoTenant,
+    SidecarDown,
+    Timeout,
+    /// What a worker that panicked, or an unload, leaves behind.
+    Abandoned,
+}
+
+impl How {
+    fn outcome(self) -> Result<(), Failure> {
+        match self {
+            Self::Bundle => Ok(()),
+            Self::NoTenant => Err(Failure::NoTenant),
+            Self::SidecarDown => Err(Failure::SidecarDown),
+            Self::Timeout => Err(Failure::Timeout),
+            Self::Abandoned => Err(Failure::Abandoned),
+        }
+    }
+}
+
+fn ops() -> impl Strategy<Value = Op> {
+    let tenant = 0..TENANTS;
+    let bundle = 0..TENANTS * 2;
+    let max_age = prop_oneof![4 => Just(None), 1 => Just(Some(0)), 1 => (1_u64..400).prop_map(Some)];
+    let how = prop_oneof![
+        6 => Just(How::Bundle), 1 => Just(How::NoTenant), 2 => Just(How::SidecarDown),
+        1 => Just(How::Timeout), 1 => Just(How::Abandoned),
+    ];
+    prop_oneof![
+        3 => tenant.clone().prop_map(Op::Commit),
+        2 => tenant.clone().prop_map(Op::Clear),
+        2 => tenant.prop_map(Op::Soft),
+        1 => Just(Op::ClearAll),
+        10 => (bundle.clone(), max_age, prop::bool::weighted(0.8))
+            .prop_map(|(bundle, max_age, may_wait)| Op::Get { bundle, max_age, may_wait }),
+        2 => (bundle, any::<bool>()).prop_map(|(bundle, force)| Op::Warm { bundle, force }),
+        8 => (0_usize..16, how).prop_map(|(which, how)| Op::Land { which, how }),
+        1 => (0_usize..16).prop_map(Op::Leave),
+        4 => prop_oneof![0_u64..20, 0_u64..600].prop_map(Op::Advance),
+    ]
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    version: u64,
+    at: Millis,
+    changed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct InAir {
+    flight: FlightId,
+    bundle: BundleId,
+    version: u64,
+    orphan: bool,
+    carrier: Carrier,
+}
+
+#[derive(Clone, Debug)]
+struct Waits {
+    bundle: BundleId,
+    /// Its answer may not be older than this.
+    floor: u64,
+    deadline: Option<Millis>,
+}
+
+struct World {
+    engine: Engine<u64>,
+    now: Millis,
+    versions: [u64; TENANTS],
+    floors: [u64; TENANTS],
+    kept: HashMap<BundleId, Kept>,
+    in_air: Vec<InAir>,
+    waiting: HashMap<u64, Waits>,
+    last_waiter: u64,
+}
+
+fn tenant(n: usize) -> Tenant {
+    Tenant::new(format!("t{n}").as_bytes()).unwrap()
+}
+
+fn number(id: &BundleId) -> usize {
+    id.tenant.as_str()[1..].parse().unwrap()
+}
+
+fn bundle(n: usize) -> BundleId {
+    BundleId { db: 0, tenant: tenant(n / 2), include: n.is_multiple_of(2) }
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            engine: Engine::new(),
+            now: 1_000,
+            versions: [0; TENANTS],
+            floors: [0; TENANTS],
+            kept: HashMap::new(),
+            in_air: Vec::new(),
+            waiting: HashMap::new(),
+            last_waiter: 0,
+        }
+    }
+
+    fn stored(&self, id: &BundleId) -> Stored {
+        match self.kept.get(id) {
+            None => Stored::Absent,
+            Some(kept) if kept.changed => Stored::Changed,
+            Some(kept) if self.now - kept.at < TTL => Stored::Fresh { age: self.now - kept.at },
+            Some(kept) => Stored::Stale { age: self.now - kept.at },
+        }
+    }
+
+    fn took_off(&mut self, launches: Vec<Launch>, carrier: Carrier) {
+        for Launch { flight, bundle } in launches {
+            let version = self.versions[number(&bundle)];
+            self.in_air.push(InAir { flight, bundle, version, orphan: false, carrier });
+        }
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Commit(n) => self.versions[n] += 1,
+            Op::Clear(n) => {
+                self.fence(Some(n));
+                self.kept.retain(|id, _| number(id) != n);
+            }
+            Op::Soft(n) => {
+                self.fence(Some(n));
+                self.kept
+                    .iter_mut()
+                    .filter(|(id, _)| number(id) == n)
+                    .for_each(|(_, kept)| kept.changed = true);
+            }
+            Op::ClearAll => {
+                self.fence(None);
+                self.kept.clear();
+            }
+            Op::Get { bundle: n, max_age, may_wait } => self.get(&bundle(n), max_age, may_wait),
+            Op::Warm { bundle: n, force } => self.warm(&bundle(n), force),
+            Op::Land { which, how } => {
+                if !self.in_air.is_empty() {
+                    self.land(which % self.in_air.len(), how);
+                }
+            }
+            Op::Leave(which) => {
+                let mut all: Vec<u64> = self.waiting.keys().copied().collect();
+                all.sort_unstable();
+                if let Some(waiter) = all.get(which) {
+                    assert!(self.engine.leave(*waiter), "who waits has a seat");
+                    self.waiting.remove(waiter);
+                }
+            }
+            Op::Advance(by) => self.now += by,
+        }
+        self.expire();
+        self.check();
+    }
+
+    fn fence(&mut self, only: Option<usize>) {
+        for n in 0..TENANTS {
+            if only.is_none_or(|o| o == n) {
+                self.floors[n] = self.versions[n];
+            }
+        }
+        for flight in &mut self.in_air {
+            flight.orphan |= only.is_none_or(|n| n == number(&flight.bundle));
+        }
+        let mut launches = Vec::new();
+        let named = only.map(tenant);
+        let scope = named.as_ref().map_or(Scope::Database(0), |tenant| Scope::Tenant(0, tenant));
+        self.engine.invalidate(self.now, scope, &mut launches);
+        self.took_off(launches, Carrier::Single);
+    }
+
+    fn get(&mut self, id: &BundleId, max_age: Option<Millis>, may_wait: bool) {
+        let stored = self.stored(id);
+        let ask = Ask { max_age, may_wait, may_store: true };
+        let mut launches = Vec::new();
+        let plan = self.engine.read(self.now, &LIMITS, id, stored, ask, &mut launches);
+        self.took_off(launches, Carrier::Single);
+        let too_old = |age| max_age.is_some_and(|max| max == 0 || age > max);
+        // 3. Serve order.
+        match stored {
+            Stored::Fresh { age } | Stored::Stale { age } if !too_old(age) => assert_eq!(plan, Plan::Serve),
+            Stored::Absent => assert_ne!(plan, Plan::Serve, "nothing can be served where nothing is"),
+            _ if !may_wait => assert_eq!(plan, Plan::Serve, "who cannot wait gets the fallback"),
+            _ => assert!(!matches!(plan, Plan::Refuse(_)), "a fallback is better than an error: {plan:?}"),
+        }
+        match plan {
+            // 2. Fence: what is served as unchanged is not older than the last clear.
+            Plan::Serve if stored != Stored::Changed => {
+                assert!(self.kept[id].version >= self.floors[number(id)]);
+            }
+            Plan::Refuse(Refusal::Miss) => assert!(!may_wait),
+            Plan::Serve | Plan::Refuse(_) => {}
+            Plan::Wait(seat) => {
+                assert!(may_wait);
+                self.last_waiter += 1;
+                self.engine.join(seat, self.last_waiter);
+                let patience = if stored == Stored::Absent { LIMITS.timeout } else { LIMITS.soft_timeout };
+                let n = number(id);
+                // REFRESH: from after this moment.
+                let floor = if max_age == Some(0) { self.versions[n] } else { self.floors[n] };
+                let waits = Waits { bundle: id.clone(), floor, deadline: Some(self.now + patience) };
+                self.waiting.insert(self.last_waiter, waits);
+            }
+        }
+    }
+
+    fn warm(&mut self, id: &BundleId, force: bool) {
+        if !force && matches!(self.stored(id), Stored::Fresh { .. }) {
+            return;
+        }
+        let mut launches = Vec::new();
+        let seat = self.engine.warm(self.now, id, force, &mut launches);
+        self.took_off(launches, Carrier::Batch);
+        self.last_waiter += 1;
+        self.engine.join(seat, self.last_waiter);
+        let n = number(id);
+        let floor = if force { self.versions[n] } else { self.floors[n] };
+        self.waiting.insert(self.last_waiter, Waits { bundle: id.clone(), floor, deadline: None });
+    }
+
+    fn land(&mut self, which: usize, how: How) {
+        let flight = self.in_air.remove(which);
+        let outcome = how.outcome();
+        let before = self.kept.get(&flight.bundle).copied();
+        let landing = self.engine.land(self.now, &LIMITS, flight.flight, outcome.as_ref().copied());
+        let Landing { bundle, current, waiters, relaunch, refused } = landing.expect("a flight lands once");
+        assert_eq!(bundle, flight.bundle, "7. Isolation");
+        // 2. Fence: an orphan is never stored, and everything else is.
+        assert_eq!(current, !flight.orphan);
+        if current && how == How::Bundle {
+            assert!(flight.version >= self.floors[number(&bundle)], "an old result was stored after a clear");
+            let kept = Kept { version: flight.version, at: self.now, changed: false };
+            self.kept.insert(bundle.clone(), kept);
+        } else if current && how == How::NoTenant {
+            self.kept.remove(&bundle);
+        } else {
+            // 4. Stale if error.
+            assert_eq!(before.map(|k| k.version), self.kept.get(&bundle).map(|k| k.version));
+        }
+        self.took_off(relaunch.into_iter().collect(), Carrier::Single);
+        for waiter in waiters {
+            let waits = self.waiting.remove(&waiter).expect("5. a waiter is handed back once");
+            assert_eq!(waits.bundle, bundle);
+            assert!(
+                how != How::Bundle || flight.version >= waits.floor,
+                "an answer older than its question allows"
+            );
+        }
+        for waiter in refused {
+            self.waiting.remove(&waiter).expect("5. a waiter is handed back once");
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some(waiter) = self.engine.expire(self.now) {
+            let waits = self.waiting.remove(&waiter).expect("5. a waiter is handed back once");
+            assert!(waits.deadline.is_some_and(|deadline| deadline <= self.now), "not before its deadline");
+        }
+    }
+
+    fn check(&self) {
+        // 1. One flight.
+        let mut current: Vec<&BundleId> =
+            self.in_air.iter().filter(|f| !f.orphan).map(|f| &f.bundle).collect();
+        let flights = current.len();
+        current.sort();
+        current.dedup();
+        assert_eq!(current.len(), flights, "two flights for one bundle");
+        assert_eq!(self.engine.flights(), self.in_air.len());
+        // 5. By its deadline.
+        assert!(self.waiting.values().all(|w| w.deadline.is_none_or(|deadline| deadline > self.now)));
+        assert_eq!(self.engine.waiters(), self.waiting.len());
+        let next = self.waiting.values().filter_map(|w| w.deadline).min();
+        assert_eq!(self.engine.next_deadline(), next);
+        // 8. Bounds. Those whose flight is fenced away while they wait for the one after it, and those
+        // whose warm batch has ended, are carried over: at most one flight for each that waits.
+        let singles = self.in_air.iter().filter(|f| f.carrier == Carrier::Single).count();
+        assert!(singles <= LIMITS.max_flights + self.waiting.len(), "{singles} flights");
+        let clients = self.waiting.values().filter(|w| w.deadline.is_some()).count();
+        assert!(clients <= LIMITS.max_waiters);
+    }
+
+    /// Everything in the air lands: nobody may be left, and nothing kept.
+    fn finish(mut self) {
+        while !self.in_air.is_empty() {
+            self.land(0, How::Bundle);
+        }
+        assert!(self.waiting.is_empty(), "left without an answer: {:?}", self.waiting);
+        assert_eq!((self.engine.flights(), self.engine.waiters()), (0, 0));
+        assert_eq!(self.engine.next_deadline(), None);
+    }
+}
+
+proptest! {
+    // 500 runs of up to 400 steps: more than 100,000 steps.
+    #![proptest_config(ProptestConfig { cases: 600, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #[test]
+    fn no_interleaving_breaks_an_invariant(ops in prop::collection::vec(ops(), 100..400)) {
+        let mut world = World::new();
+        for op in ops {
+            world.apply(op);
+        }
+        world.finish();
+    }
+}
+
+mod by_hand {
+    use super::*;
+
+    const WAIT: Ask = Ask { max_age: None, may_wait: true, may_store: true };
+
+    fn read(engine: &mut Engine<u64>, stored: Stored, ask: Ask, launches: &mut Vec<Launch>) -> Plan {
+        engine.read(0, &LIMITS, &bundle(0), stored, ask, launches)
+    }
+
+    #[test]
+    fn a_thousand_clients_on_a_cold_bundle_are_one_flight() {
+        let mut engine = Engine::new();
+        let mut launches = Vec::new();
+        let limits = Limits { max_waiters: 1000, ..LIMITS };
+        for waiter in 0..1000 {
+            let Plan::Wait(seat) = engine.read(0, &limits, &bundle(0), Stored::Absent, WAIT, &mut launches)
+            else {
+                panic!("a cold bundle has to be waited for");
+            };
+            engine.join(seat, waiter);
+        }
+        assert_eq!(launches.len(), 1);
+        let landing = engine.land(1, &limits, launches[0].flight, Ok(())).unwrap();
+        assert_eq!(landing.waiters.len(), 1000);
+        assert_eq!(engine.counters.joined, 999);
+    }
+
+    #[test]
+    fn refreshes_that_come_together_are_two_flights_at_most() {
+        let mut engine = Engine::new();
+        let mut launches = Vec::new();
+        let refresh = Ask { max_age: Some(0), ..WAIT };
+        for waiter in 0..10 {
+            let Plan::Wait(seat) = read(&mut engine, Stored::Fresh { age: 1 }, refresh, &mut launches) else {
+                panic!("REFRESH waits");
+            };
+            engine.join(seat, waiter);
+        }
+        assert_eq!(launches.len(), 1, "the others wait for the next one");
+        let landing = engine.land(1, &LIMITS, launches[0].flight, Ok(())).unwrap();
+        assert_eq!(landing.waiters, [0]);
+        let second = engine.land(2, &LIMITS, landing.relaunch.unwrap().flight, Ok(())).unwrap();
+        assert_eq!(second.waiters.len(), 9);
+        assert!(second.relaunch.is_none());
+    }
+
+    #[test]
+    fn an_unknown_tenant_is_asked_for_once_until_its_time_or_a_clear() {
+        let mut engine = Engine::new();
+        let mut launches = Vec::new();
+        let Plan::Wait(seat) = read(&mut engine, Stored::Absent, WAIT, &mut launches) else { panic!() };
+        engine.join(seat, 1);
+        engine.land(0, &LIMITS, launches[0].flight, Err(&Failure::NoTenant));
+        assert_eq!(read(&mut engine, Stored::Absent, WAIT, &mut launches), Plan::Refuse(Refusal::NoTenant));
+        engine.invalidate(0, Scope::Tenant(0, &tenant(0)), &mut Vec::new());
+        assert!(matches!(read(&mut engine, Stored::Absent, WAIT, &mut launches), Plan::Wait(_)));
+    }
+
+    #[test]
+    fn at_the_bound_a_cold_bundle_is_refused_and_an_old_one_served() {
+        let mut engine = Engine::<u64>::new();
+        let mut launches = Vec::new();
+        for n in 0..LIMITS.max_flights {
+            assert!(matches!(
+                engine.read(0, &LIMITS, &bundle(n), Stored::Absent, WAIT, &mut launches),
+                Plan::Wait(_)
+            ));
+        }
+        let last = bundle(LIMITS.max_flights);
+        let refused = Plan::Refuse(Refusal::TooManyFlights);
+        assert_eq!(engine.read(0, &LIMITS, &last, Stored::Absent, WAIT, &mut launches), refused);
+        assert_eq!(engine.read(0, &LIMITS, &last, Stored::Changed, WAIT, &mut launches), Plan::Serve);
+    }
+}

@@ -1,0 +1,170 @@
+//! Every error a client can see, written once. The first word is its type, for programs; the rest says
+//! what to do next, for people. What caused it goes to the server's log, never to the client.
+//!
+//! [`Error`] is what commands reply. What can go wrong between the module and the sidecar is
+//! `upstream::Failure`; it becomes an [`Error`] in one place, [`Error::from`].
+
+use crate::upstream::Failure;
+use std::fmt;
+
+/// An error as a client reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Error(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Argument(String),
+    WrongType { key: String },
+    NoTenant,
+    Timeout,
+    Miss,
+    TooManyFlights,
+    TooManyWaiters,
+    TooManyJobs,
+    BreakerOpen,
+    NotHere(&'static str),
+    Upstream(Failure),
+    Internal,
+}
+
+impl Error {
+    pub(crate) fn missing_tenant(command: &str) -> Self {
+        Self(Kind::Argument(format!("{command} needs a tenant; see DASHBOARD.HELP")))
+    }
+
+    pub(crate) fn bad_tenant(given: &[u8]) -> Self {
+        let given = printable(given);
+        Self(Kind::Argument(format!(
+            "'{given}' is not a tenant: use 1 to 64 of A-Z a-z 0-9 _ . - and none of the words SOFT, FORCE, ASYNC"
+        )))
+    }
+
+    pub(crate) fn unknown_argument(given: &[u8]) -> Self {
+        Self(Kind::Argument(format!("unknown argument '{}'; see DASHBOARD.HELP", printable(given))))
+    }
+
+    pub(crate) fn repeated(option: &str) -> Self {
+        Self(Kind::Argument(format!("{option} is given twice; give it once")))
+    }
+
+    pub(crate) fn missing_value(option: &str, expected: &str) -> Self {
+        Self(Kind::Argument(format!("{option} needs a value: {expected}")))
+    }
+
+    pub(crate) fn bad_value(option: &str, given: &[u8], expected: &str) -> Self {
+        Self(Kind::Argument(format!("{option} cannot be '{}': use {expected}", printable(given))))
+    }
+
+    pub(crate) fn wrong_type(key: impl fmt::Display) -> Self {
+        Self(Kind::WrongType { key: key.to_string() })
+    }
+
+    pub(crate) fn no_tenant() -> Self {
+        Self(Kind::NoTenant)
+    }
+
+    pub(crate) fn timeout() -> Self {
+        Self(Kind::Timeout)
+    }
+
+    pub(crate) fn miss() -> Self {
+        Self(Kind::Miss)
+    }
+
+    pub(crate) fn too_many_flights() -> Self {
+        Self(Kind::TooManyFlights)
+    }
+
+    pub(crate) fn too_many_waiters() -> Self {
+        Self(Kind::TooManyWaiters)
+    }
+
+    pub(crate) fn too_many_jobs() -> Self {
+        Self(Kind::TooManyJobs)
+    }
+
+    pub(crate) fn breaker_open() -> Self {
+        Self(Kind::BreakerOpen)
+    }
+
+    /// `command` has to wait for its end, where clients may not be blocked.
+    pub(crate) fn cannot_block(command: &'static str) -> Self {
+        Self(Kind::NotHere(command))
+    }
+
+    /// A defect of ours: the log has the cause.
+    pub(crate) fn internal() -> Self {
+        Self(Kind::Internal)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self(Kind::Upstream(failure))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Argument(what) => write!(f, "ERR {what}"),
+            Kind::WrongType { key } => {
+                write!(f, "WRONGTYPE the key {key} does not hold a bundle's string; delete it with DEL {key}")
+            }
+            Kind::NoTenant | Kind::Upstream(Failure::NoTenant) => {
+                f.write_str("NOTENANT there is no such tenant in Postgres; check its id")
+            }
+            Kind::Timeout | Kind::Upstream(Failure::Timeout) => f.write_str(
+                "TIMEOUT the bundle was not computed in time; try again, or raise dashboard.timeout",
+            ),
+            Kind::Miss => f.write_str(
+                "MISS the bundle is not in memory and this connection may not wait for it; it is being filled, try again",
+            ),
+            Kind::TooManyFlights => f.write_str(
+                "OVERLOADED too many bundles are being computed; try again, or raise dashboard.max-flights",
+            ),
+            Kind::TooManyWaiters => {
+                f.write_str("OVERLOADED too many clients are waiting; try again, or raise dashboard.max-waiters")
+            }
+            Kind::TooManyJobs => {
+                f.write_str("OVERLOADED too many CLEAR and WARM commands are running; try again when one has ended")
+            }
+            Kind::BreakerOpen => {
+                f.write_str("UNAVAILABLE the sidecar does not answer; start it, or correct dashboard.sidecar")
+            }
+            Kind::NotHere(command) => write!(
+                f,
+                "ERR {command} has to wait for its end, and this connection may not (MULTI, a script or a client that denies blocking); send it outside"
+            ),
+            Kind::Upstream(failure) => f.write_str(failure.client_text()),
+            Kind::Internal => f.write_str("ERR an internal error; the server's log has the cause"),
+        }
+    }
+}
+
+/// What a client sent, fit for one line of an error: short, and without control characters.
+fn printable(bytes: &[u8]) -> String {
+    const SHOWN: usize = 64;
+    let mut text: String = bytes.iter().take(SHOWN).flat_map(|b| b.escape_ascii()).map(char::from).collect();
+    if bytes.len() > SHOWN {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_sent_cannot_break_the_line_of_an_error() {
+        let text = Error::bad_tenant(b"a\r\n-b\xff").to_string();
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.contains(r"a\r\n-b\xff"), "{text}");
+    }
+
+    #[test]
+    fn a_long_argument_is_shown_in_part() {
+        assert!(Error::unknown_argument(&[b'x'; 10_000]).to_string().len() < 200);
+    }
+}

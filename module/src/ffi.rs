@@ -1,0 +1,639 @@
+//! The one file that speaks C: every unsafe block of the module stands here, behind safe functions.
+//!
+//! What `redis-module` wraps well is used from there. Here is what it does not: blocked clients with all
+//! their callbacks, reading a string without copying it, timers and wake-ups, command declarations, the
+//! server events with their data, and scanning.
+//!
+//! Everything runs on the server's main thread, except [`wake`].
+#![allow(unsafe_code, reason = "the only file that may")]
+
+use crate::declare::{Arg, Declaration, Keys};
+use once_cell::sync::OnceCell;
+use redis_module::{Context, raw};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{null, null_mut};
+use std::time::Duration;
+
+type Ctx = *mut raw::RedisModuleCtx;
+type Key = *mut raw::RedisModuleKey;
+type Str = *mut raw::RedisModuleString;
+type Blocked = *mut raw::RedisModuleBlockedClient;
+
+macro_rules! api {
+    ($($field:ident = $name:ident($($arg:ty),*) $(-> $result:ty)?;)*) => {
+        /// The server's functions, looked up once: a server that lacks one is refused at load.
+        struct Api { $($field: unsafe extern "C" fn($($arg),*) $(-> $result)?),* }
+
+        impl Api {
+            fn load() -> Result<Self, String> {
+                $(
+                    // SAFETY: the server fills these statics before it calls the load function, and
+                    // nothing writes them afterwards.
+                    let $field = unsafe { raw::$name };
+                    let Some($field) = $field else {
+                        return Err(format!("this server has no {}; Redis 7.0 or newer is needed", stringify!($name)));
+                    };
+                )*
+                Ok(Self { $($field),* })
+            }
+        }
+    };
+}
+
+api! {
+    open_key = RedisModule_OpenKey(Ctx, Str, c_int) -> Key;
+    close_key = RedisModule_CloseKey(Key);
+    key_type = RedisModule_KeyType(Key) -> c_int;
+    string_dma = RedisModule_StringDMA(Key, *mut usize, c_int) -> *mut c_char;
+    abs_expire = RedisModule_GetAbsExpire(Key) -> raw::mstime_t;
+    get_lru = RedisModule_GetLRU(Key, *mut raw::mstime_t) -> c_int;
+    set_lru = RedisModule_SetLRU(Key, raw::mstime_t) -> c_int;
+    create_string = RedisModule_CreateString(Ctx, *const c_char, usize) -> Str;
+    free_string = RedisModule_FreeString(Ctx, Str);
+    string_ptr = RedisModule_StringPtrLen(*const raw::RedisModuleString, *mut usize) -> *const c_char;
+    milliseconds = RedisModule_Milliseconds() -> raw::mstime_t;
+    reply_buffer = RedisModule_ReplyWithStringBuffer(Ctx, *const c_char, usize) -> c_int;
+    reply_null = RedisModule_ReplyWithNull(Ctx) -> c_int;
+    reply_long = RedisModule_ReplyWithLongLong(Ctx, i64) -> c_int;
+    reply_simple = RedisModule_ReplyWithSimpleString(Ctx, *const c_char) -> c_int;
+    reply_error = RedisModule_ReplyWithError(Ctx, *const c_char) -> c_int;
+    reply_map = RedisModule_ReplyWithMap(Ctx, c_long) -> c_int;
+    select_db = RedisModule_SelectDb(Ctx, c_int) -> c_int;
+    selected_db = RedisModule_GetSelectedDb(Ctx) -> c_int;
+    signal_modified = RedisModule_SignalModifiedKey(Ctx, Str) -> c_int;
+    avoid_replica_traffic = RedisModule_AvoidReplicaTraffic() -> c_int;
+    key_at_pos = RedisModule_KeyAtPosWithFlags(Ctx, c_int, c_int);
+    block_client = RedisModule_BlockClient(Ctx, raw::RedisModuleCmdFunc, raw::RedisModuleCmdFunc,
+        Option<unsafe extern "C" fn(Ctx, *mut c_void)>, i64) -> Blocked;
+    unblock_client = RedisModule_UnblockClient(Blocked, *mut c_void) -> c_int;
+    on_disconnect = RedisModule_SetDisconnectCallback(Blocked, raw::RedisModuleDisconnectFunc);
+    blocked_handle = RedisModule_GetBlockedClientHandle(Ctx) -> Blocked;
+    measure_start = RedisModule_BlockedClientMeasureTimeStart(Blocked) -> c_int;
+    measure_end = RedisModule_BlockedClientMeasureTimeEnd(Blocked) -> c_int;
+    detached_context = RedisModule_GetDetachedThreadSafeContext(Ctx) -> Ctx;
+    create_timer = RedisModule_CreateTimer(Ctx, raw::mstime_t, raw::RedisModuleTimerProc, *mut c_void) -> u64;
+    stop_timer = RedisModule_StopTimer(Ctx, u64, *mut *mut c_void) -> c_int;
+    add_one_shot = RedisModule_EventLoopAddOneShot(raw::RedisModuleEventLoopOneShotFunc, *mut c_void) -> c_int;
+    subscribe = RedisModule_SubscribeToServerEvent(Ctx, raw::RedisModuleEvent, raw::RedisModuleEventCallback) -> c_int;
+    scan = RedisModule_Scan(Ctx, *mut raw::RedisModuleScanCursor, raw::RedisModuleScanCB, *mut c_void) -> c_int;
+    cursor_create = RedisModule_ScanCursorCreate() -> *mut raw::RedisModuleScanCursor;
+    cursor_destroy = RedisModule_ScanCursorDestroy(*mut raw::RedisModuleScanCursor);
+    get_command = RedisModule_GetCommand(Ctx, *const c_char) -> *mut raw::RedisModuleCommand;
+    set_command_info = RedisModule_SetCommandInfo(*mut raw::RedisModuleCommand, *const raw::RedisModuleCommandInfo) -> c_int;
+}
+
+/// What the module does when the server calls. All are plain functions on the main thread.
+pub(crate) struct Callbacks {
+    /// A timer of [`arm`] has fired. The context may write.
+    pub(crate) pump: fn(&Context),
+    /// The wake-up of [`wake`] has arrived.
+    pub(crate) woken: fn(),
+    /// A blocked client is to be answered, now.
+    pub(crate) reply: fn(&Context, Handle),
+    /// A blocked client is to be answered because `CLIENT UNBLOCK` says so.
+    pub(crate) unblocked: fn(&Context, Handle),
+    /// A blocked client has gone, or has been answered by the server.
+    pub(crate) gone: fn(Handle),
+    /// Something happened to the server.
+    pub(crate) event: fn(&Context, ServerEvent),
+}
+
+/// Server events that change what is stored or who may store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServerEvent {
+    /// `FLUSHALL` (`None`) or `FLUSHDB`.
+    Flushed(Option<i32>),
+    Swapped(i32, i32),
+    /// This server has become a primary or a replica.
+    RoleChanged,
+    /// All data was replaced from a file or a primary.
+    Loading,
+}
+
+struct Server {
+    api: Api,
+    callbacks: Callbacks,
+    /// A context for what has none of its own: making timers.
+    detached: usize,
+}
+
+static SERVER: OnceCell<Server> = OnceCell::new();
+
+/// Looks up the server's functions and subscribes to its events. Call once, at load.
+///
+/// # Errors
+/// A sentence for the log that names what the server lacks.
+pub(crate) fn init(ctx: &Context, callbacks: Callbacks) -> Result<(), String> {
+    let server = SERVER.get_or_try_init(|| {
+        let api = Api::load()?;
+        // SAFETY: `ctx` is the context of the load function.
+        let detached = unsafe { (api.detached_context)(ctx.ctx) } as usize;
+        Ok::<_, String>(Server { api, callbacks, detached })
+    })?;
+    for id in [
+        raw::REDISMODULE_EVENT_FLUSHDB,
+        raw::REDISMODULE_EVENT_SWAPDB,
+        raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
+        raw::REDISMODULE_EVENT_LOADING,
+    ] {
+        let event = raw::RedisModuleEvent { id, dataver: 1 };
+        // SAFETY: `ctx` is the context of the load function; the callback lives as long as the module.
+        if unsafe { (server.api.subscribe)(ctx.ctx, event, Some(event_callback)) } != 0 {
+            return Err(format!("this server refuses a subscription to its event {id}"));
+        }
+    }
+    Ok(())
+}
+
+/// Runs what the server called; a panic ends here, is logged, and becomes `otherwise`.
+pub(crate) fn guarded<T>(otherwise: T, work: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        redis_module::logging::log_warning(format!("a panic was caught, please report it: {text}"));
+        otherwise
+    })
+}
+
+/// The server's clock, in milliseconds since 1970.
+#[inline]
+pub(crate) fn now() -> i64 {
+    // SAFETY: takes nothing, touches nothing.
+    SERVER.get().map_or(0, |s| unsafe { (s.api.milliseconds)() })
+}
+
+// ── Keys ────────────────────────────────────────────────────────────────────────────────────────────
+
+/// What a key holds.
+pub(crate) enum Held<T> {
+    Absent,
+    WrongType,
+    String(T),
+}
+
+/// A string of the server, freed in Drop.
+struct OwnedStr(Ctx, Str, &'static Api);
+
+impl OwnedStr {
+    fn new(api: &'static Api, ctx: Ctx, bytes: &[u8]) -> Self {
+        // SAFETY: the server copies the bytes.
+        Self(ctx, unsafe { (api.create_string)(ctx, bytes.as_ptr().cast(), bytes.len()) }, api)
+    }
+}
+
+impl Drop for OwnedStr {
+    fn drop(&mut self) {
+        // SAFETY: made by `create_string` with this context, and freed only here.
+        unsafe { (self.2.free_string)(self.0, self.1) }
+    }
+}
+
+/// An open key, closed in Drop.
+struct OpenKey(Key, &'static Api, #[allow(dead_code, reason = "outlives the open key")] OwnedStr);
+
+impl OpenKey {
+    /// `None` where there is no such key.
+    fn open(api: &'static Api, ctx: &Context, name: &[u8], mode: u32) -> Option<Self> {
+        let name = OwnedStr::new(api, ctx.ctx, name);
+        // SAFETY: context and name are valid for the call.
+        let key = unsafe { (api.open_key)(ctx.ctx, name.1, mode as c_int) };
+        (!key.is_null()).then_some(Self(key, api, name))
+    }
+}
+
+impl Drop for OpenKey {
+    fn drop(&mut self) {
+        // SAFETY: opened by `open`, closed only here.
+        unsafe { (self.1.close_key)(self.0) }
+    }
+}
+
+/// Reads the string at `name` in place. `read` gets its bytes and the time its key expires, if it does; the
+/// bytes are the server's own memory, so `read` must not call the server in a way that could write.
+#[inline]
+pub(crate) fn read_string<T>(
+    ctx: &Context,
+    name: &[u8],
+    touch: bool,
+    read: impl FnOnce(&[u8], Option<i64>) -> T,
+) -> Held<T> {
+    let Some(Server { api, .. }) = SERVER.get() else { return Held::Absent };
+    let mode = raw::REDISMODULE_READ | if touch { 0 } else { raw::REDISMODULE_OPEN_KEY_NOTOUCH };
+    let Some(key) = OpenKey::open(api, ctx, name, mode) else { return Held::Absent };
+    // SAFETY: an open key.
+    if unsafe { (api.key_type)(key.0) } as isize != raw::REDISMODULE_KEYTYPE_STRING {
+        return Held::WrongType;
+    }
+    let mut len = 0;
+    // SAFETY: an open key that holds a string; `len` outlives the call.
+    let bytes = unsafe { (api.string_dma)(key.0, &raw mut len, raw::REDISMODULE_READ as c_int) };
+    // SAFETY: an open key.
+    let expiry = unsafe { (api.abs_expire)(key.0) };
+    if bytes.is_null() {
+        return Held::Absent;
+    }
+    // SAFETY: the server keeps these bytes in place while the key is open for reading and nothing writes;
+    // the slice does not leave `read`.
+    let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), len) };
+    Held::String(read(bytes, (expiry >= 0).then_some(expiry)))
+}
+
+/// For how long nobody has read the key; `None` where the server does not keep that (LFU) or has no key.
+pub(crate) fn idle(ctx: &Context, name: &[u8]) -> Option<Duration> {
+    let Server { api, .. } = SERVER.get()?;
+    let key = OpenKey::open(api, ctx, name, raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH)?;
+    let mut idle = -1;
+    // SAFETY: an open key; `idle` outlives the call.
+    let kept = unsafe { (api.get_lru)(key.0, &raw mut idle) } == 0;
+    u64::try_from(idle).ok().filter(|_| kept).map(Duration::from_millis)
+}
+
+/// Makes the key as long unread as it was before a write that nobody asked for.
+pub(crate) fn set_idle(ctx: &Context, name: &[u8], idle: Duration) {
+    let Some(Server { api, .. }) = SERVER.get() else { return };
+    let mode = raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH;
+    if let Some(key) = OpenKey::open(api, ctx, name, mode) {
+        // SAFETY: an open key. Fails only under LFU, where there is nothing to keep.
+        unsafe { (api.set_lru)(key.0, raw::mstime_t::try_from(idle.as_millis()).unwrap_or(0)) };
+    }
+}
+
+/// Tells tracking clients (and WATCH) that what they read under `name` is no longer right.
+pub(crate) fn signal_modified(ctx: &Context, name: &str) {
+    let Some(Server { api, .. }) = SERVER.get() else { return };
+    let name = OwnedStr::new(api, ctx.ctx, name.as_bytes());
+    // SAFETY: context and name are valid; the key need not exist.
+    unsafe { (api.signal_modified)(ctx.ctx, name.1) };
+}
+
+pub(crate) fn selected_db(ctx: &Context) -> i32 {
+    // SAFETY: a valid context.
+    SERVER.get().map_or(0, |s| unsafe { (s.api.selected_db)(ctx.ctx) })
+}
+
+/// Makes the context work on a database; false where there is none of that number.
+pub(crate) fn select_db(ctx: &Context, db: i32) -> bool {
+    // SAFETY: a valid context.
+    SERVER.get().is_some_and(|s| unsafe { (s.api.select_db)(ctx.ctx, db) } == 0)
+}
+
+/// Writes are to be avoided for now: clients are paused, or a fail-over is under way.
+pub(crate) fn writes_paused() -> bool {
+    // SAFETY: takes nothing, touches nothing.
+    SERVER.get().is_some_and(|s| unsafe { (s.api.avoid_replica_traffic)() } != 0)
+}
+
+/// A position in the keys of one database.
+pub(crate) struct Cursor(*mut raw::RedisModuleScanCursor, &'static Api);
+
+// SAFETY: a cursor is plain memory of its own; it moves between threads only as part of the state behind
+// the module's mutex, and is used on the main thread.
+unsafe impl Send for Cursor {}
+
+impl Cursor {
+    pub(crate) fn new() -> Option<Self> {
+        let Server { api, .. } = SERVER.get()?;
+        // SAFETY: takes nothing.
+        Some(Self(unsafe { (api.cursor_create)() }, api))
+    }
+
+    /// Adds a few key names to `names`; false at the end.
+    pub(crate) fn step(&mut self, ctx: &Context, names: &mut Vec<Vec<u8>>) -> bool {
+        // SAFETY: `names` outlives the call, and only the callback uses it meanwhile.
+        unsafe { (self.1.scan)(ctx.ctx, self.0, Some(scan_callback), std::ptr::from_mut(names).cast()) != 0 }
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, destroyed only here.
+        unsafe { (self.1.cursor_destroy)(self.0) }
+    }
+}
+
+unsafe extern "C" fn scan_callback(_: Ctx, name: Str, _: Key, names: *mut c_void) {
+    guarded((), || {
+        let Some(Server { api, .. }) = SERVER.get() else { return };
+        let mut len = 0;
+        // SAFETY: the server passes a valid name; `len` outlives the call.
+        let bytes = unsafe { (api.string_ptr)(name, &raw mut len) };
+        // SAFETY: the name's bytes stay while the callback runs.
+        let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), len) };
+        // SAFETY: `Cursor::step` passed a `Vec` that nobody else uses during the scan.
+        let names = unsafe { &mut *names.cast::<Vec<Vec<u8>>>() };
+        names.push(bytes.to_vec());
+    });
+}
+
+// ── Replies ─────────────────────────────────────────────────────────────────────────────────────────
+
+#[inline]
+pub(crate) fn reply_bytes(ctx: &Context, bytes: &[u8]) {
+    if let Some(s) = SERVER.get() {
+        // SAFETY: the server copies the bytes.
+        unsafe { (s.api.reply_buffer)(ctx.ctx, bytes.as_ptr().cast(), bytes.len()) };
+    }
+}
+
+pub(crate) fn reply_null(ctx: &Context) {
+    if let Some(s) = SERVER.get() {
+        // SAFETY: a valid context.
+        unsafe { (s.api.reply_null)(ctx.ctx) };
+    }
+}
+
+pub(crate) fn reply_integer(ctx: &Context, value: u64) {
+    if let Some(s) = SERVER.get() {
+        // SAFETY: a valid context.
+        unsafe { (s.api.reply_long)(ctx.ctx, i64::try_from(value).unwrap_or(i64::MAX)) };
+    }
+}
+
+/// A status line: `text` must be one line.
+pub(crate) fn reply_status(ctx: &Context, text: &CStr) {
+    if let Some(s) = SERVER.get() {
+        // SAFETY: the server copies the text.
+        unsafe { (s.api.reply_simple)(ctx.ctx, text.as_ptr()) };
+    }
+}
+
+pub(crate) fn reply_error(ctx: &Context, error: &crate::errors::Error) {
+    if let Some(s) = SERVER.get() {
+        let text = CString::new(error.to_string()).unwrap_or_else(|_| c"ERR".into());
+        // SAFETY: the server copies the text.
+        unsafe { (s.api.reply_error)(ctx.ctx, text.as_ptr()) };
+    }
+}
+
+/// Announces a map of `pairs` pairs (RESP2: an array of twice as many).
+pub(crate) fn reply_map(ctx: &Context, pairs: usize) {
+    if let Some(s) = SERVER.get() {
+        // SAFETY: a valid context; the caller replies with that many elements.
+        unsafe { (s.api.reply_map)(ctx.ctx, pairs as c_long) };
+    }
+}
+
+// ── Blocked clients ─────────────────────────────────────────────────────────────────────────────────
+
+/// The identity of a blocked client, from [`BlockedClient::block`] until it is answered or has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Handle(usize);
+
+/// A client that waits: an obligation to answer. Dropping it wakes the client, whose answer then comes from
+/// [`Callbacks::reply`]; so it is released exactly once, on every path.
+///
+/// It is blocked without a time-out of the server's: deadlines are kept by the engine and end in a timer.
+/// (Redis 7.0 loses the reply of a client whose time-out passes between its release and the next turn of
+/// the event loop. Without one, and with all releases made from a timer, which runs last in a turn, there
+/// is no such moment.)
+#[derive(Debug)]
+pub(crate) struct BlockedClient(Blocked);
+
+// SAFETY: the handle is only passed back to the server, on the main thread; it moves as part of the state
+// behind the module's mutex.
+unsafe impl Send for BlockedClient {}
+
+impl BlockedClient {
+    /// Blocks the client of a command. The context must allow that: see [`may_block`].
+    pub(crate) fn block(ctx: &Context) -> Option<Self> {
+        let Server { api, .. } = SERVER.get()?;
+        // SAFETY: the context of a running command; the callbacks live as long as the module, which the
+        // server keeps loaded while it has blocked clients.
+        let client =
+            unsafe { (api.block_client)(ctx.ctx, Some(reply_callback), Some(unblocked_callback), None, 0) };
+        if client.is_null() {
+            return None;
+        }
+        // SAFETY: the client has just been blocked.
+        unsafe { (api.on_disconnect)(client, Some(gone_callback)) };
+        // SAFETY: the same.
+        unsafe { (api.measure_start)(client) };
+        Some(Self(client))
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        Handle(self.0 as usize)
+    }
+}
+
+impl Drop for BlockedClient {
+    fn drop(&mut self) {
+        if let Some(Server { api, .. }) = SERVER.get() {
+            // SAFETY: the client has not been released: this is the only place that does.
+            unsafe { (api.measure_end)(self.0) };
+            // SAFETY: the same. There is no private data to pass on.
+            unsafe { (api.unblock_client)(self.0, null_mut()) };
+        }
+    }
+}
+
+fn handle_of(ctx: Ctx) -> Option<Handle> {
+    // SAFETY: the context of a reply or unblock callback has a handle.
+    SERVER.get().map(|s| Handle(unsafe { (s.api.blocked_handle)(ctx) } as usize))
+}
+
+unsafe extern "C" fn reply_callback(ctx: Ctx, _: *mut Str, _: c_int) -> c_int {
+    answer(ctx, |callbacks| callbacks.reply)
+}
+
+unsafe extern "C" fn unblocked_callback(ctx: Ctx, _: *mut Str, _: c_int) -> c_int {
+    answer(ctx, |callbacks| callbacks.unblocked)
+}
+
+/// Has a blocked client answered by one of the callbacks; a panic there is an answer too.
+fn answer(ctx: Ctx, with: impl Fn(&Callbacks) -> fn(&Context, Handle)) -> c_int {
+    let ctx = Context::new(ctx);
+    let answered = guarded(false, || {
+        if let (Some(s), Some(handle)) = (SERVER.get(), handle_of(ctx.ctx)) {
+            with(&s.callbacks)(&ctx, handle);
+        }
+        true
+    });
+    if !answered {
+        reply_error(&ctx, &crate::errors::Error::internal());
+    }
+    0
+}
+
+unsafe extern "C" fn gone_callback(_: Ctx, client: Blocked) {
+    guarded((), || {
+        if let Some(s) = SERVER.get() {
+            (s.callbacks.gone)(Handle(client as usize));
+        }
+    });
+}
+
+// ── Timers and wake-ups ─────────────────────────────────────────────────────────────────────────────
+
+/// A timer that has not fired.
+#[derive(Debug)]
+pub(crate) struct Timer(u64);
+
+/// Calls [`Callbacks::pump`] after `delay`, from a timer: last in a turn of the event loop, with a context
+/// whose writes are propagated, and never inside a busy script or while loading.
+pub(crate) fn arm(delay: Duration) -> Option<Timer> {
+    let Server { api, detached, .. } = SERVER.get()?;
+    let delay = raw::mstime_t::try_from(delay.as_millis()).unwrap_or(raw::mstime_t::MAX);
+    // SAFETY: on the main thread, with the context made at load.
+    Some(Timer(unsafe { (api.create_timer)(*detached as Ctx, delay, Some(pump_callback), null_mut()) }))
+}
+
+pub(crate) fn disarm(timer: &Timer) {
+    if let Some(Server { api, detached, .. }) = SERVER.get() {
+        // SAFETY: on the main thread; a timer that has fired is not found, and nothing happens.
+        unsafe { (api.stop_timer)(*detached as Ctx, timer.0, null_mut()) };
+    }
+}
+
+unsafe extern "C" fn pump_callback(ctx: Ctx, _: *mut c_void) {
+    guarded((), || {
+        if let Some(s) = SERVER.get() {
+            (s.callbacks.pump)(&Context::new(ctx));
+        }
+    });
+}
+
+/// Calls [`Callbacks::woken`] on the main thread, soon. The only function here for other threads.
+pub(crate) fn wake() {
+    if let Some(s) = SERVER.get() {
+        // SAFETY: this one function of the server may be called from any thread.
+        unsafe { (s.api.add_one_shot)(Some(woken_callback), null_mut()) };
+    }
+}
+
+unsafe extern "C" fn woken_callback(_: *mut c_void) {
+    guarded((), || {
+        if let Some(s) = SERVER.get() {
+            (s.callbacks.woken)();
+        }
+    });
+}
+
+// ── Server events ───────────────────────────────────────────────────────────────────────────────────
+
+unsafe extern "C" fn event_callback(ctx: Ctx, event: raw::RedisModuleEvent, sub: u64, data: *mut c_void) {
+    guarded((), || {
+        let event = match event.id {
+            raw::REDISMODULE_EVENT_FLUSHDB if sub == raw::REDISMODULE_SUBEVENT_FLUSHDB_START => {
+                // SAFETY: the data of this event is this struct.
+                let db = unsafe { (*data.cast::<raw::RedisModuleFlushInfoV1>()).dbnum };
+                ServerEvent::Flushed((db >= 0).then_some(db))
+            }
+            raw::REDISMODULE_EVENT_SWAPDB => {
+                // SAFETY: the data of this event is this struct.
+                let swap = unsafe { &*data.cast::<raw::RedisModuleSwapDbInfoV1>() };
+                ServerEvent::Swapped(swap.dbnum_first, swap.dbnum_second)
+            }
+            raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED => ServerEvent::RoleChanged,
+            raw::REDISMODULE_EVENT_LOADING if sub <= raw::REDISMODULE_SUBEVENT_LOADING_REPL_START => {
+                ServerEvent::Loading
+            }
+            _ => return,
+        };
+        if let Some(s) = SERVER.get() {
+            (s.callbacks.event)(&Context::new(ctx), event);
+        }
+    });
+}
+
+// ── Command declarations ────────────────────────────────────────────────────────────────────────────
+
+/// Answers the question "which of your arguments are keys?" with one position.
+pub(crate) fn key_at(ctx: &Context, position: usize) {
+    if let Some(s) = SERVER.get() {
+        let flags = raw::REDISMODULE_CMD_KEY_RW | raw::REDISMODULE_CMD_KEY_UPDATE;
+        // SAFETY: the context of a key position request.
+        unsafe { (s.api.key_at_pos)(ctx.ctx, position as c_int, flags as c_int) };
+    }
+}
+
+/// The layout of the structs below, as the server's header defines it (there as a static of each C file,
+/// which cannot be linked to).
+static INFO_VERSION: raw::RedisModuleCommandInfoVersion = raw::RedisModuleCommandInfoVersion {
+    version: 1,
+    sizeof_historyentry: size_of::<raw::RedisModuleCommandHistoryEntry>(),
+    sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
+    sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
+};
+
+/// Declares a command that has been created.
+///
+/// # Errors
+/// A sentence for the log.
+pub(crate) fn declare(ctx: &Context, declaration: &Declaration) -> Result<(), String> {
+    let refused = || format!("this server refuses the declaration of {}", declaration.name.to_string_lossy());
+    let Server { api, .. } = SERVER.get().ok_or_else(refused)?;
+    // SAFETY: `ctx` is the context of the load function, the name is a C string.
+    let command = unsafe { (api.get_command)(ctx.ctx, declaration.name.as_ptr()) };
+    if command.is_null() {
+        return Err(refused());
+    }
+    let (flags, last) = match declaration.keys {
+        Keys::None => (0, 0),
+        Keys::One => (raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS, 0),
+        // Options may follow the tenants: the server must ask which arguments are keys.
+        Keys::Many => (
+            raw::REDISMODULE_CMD_KEY_RW
+                | raw::REDISMODULE_CMD_KEY_UPDATE
+                | raw::REDISMODULE_CMD_KEY_VARIABLE_FLAGS
+                | raw::REDISMODULE_CMD_KEY_INCOMPLETE,
+            -1,
+        ),
+    };
+    // SAFETY: all-zero is the end mark of each of these lists, and a valid value of its C struct.
+    let mut keys: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
+    if flags != 0 {
+        keys[0].notes = declaration.key_notes.as_ptr();
+        keys[0].flags = u64::from(flags);
+        keys[0].begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+        keys[0].bs.index.pos = 1;
+        keys[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+        keys[0].fk.range.lastkey = last;
+        keys[0].fk.range.keystep = 1;
+    }
+    let mut nested = Vec::new();
+    let mut args = arguments(declaration.args, &mut nested);
+    let info = raw::RedisModuleCommandInfo {
+        version: &raw const INFO_VERSION,
+        summary: declaration.summary.as_ptr(),
+        complexity: declaration.complexity.as_ptr(),
+        since: declaration.since.as_ptr(),
+        history: null_mut(),
+        tips: if declaration.tips.is_empty() { null() } else { declaration.tips.as_ptr() },
+        arity: declaration.arity,
+        key_specs: keys.as_mut_ptr(),
+        args: args.as_mut_ptr(),
+    };
+    // SAFETY: every pointer in `info` is valid for the call, and the server copies all of it.
+    if unsafe { (api.set_command_info)(command, &raw const info) } == 0 { Ok(()) } else { Err(refused()) }
+}
+
+/// The server's form of `args`, ended by a zeroed one. The lists of sub-arguments are kept in `nested`.
+fn arguments(
+    args: &[Arg],
+    nested: &mut Vec<Vec<raw::RedisModuleCommandArg>>,
+) -> Vec<raw::RedisModuleCommandArg> {
+    let mut list = Vec::with_capacity(args.len() + 1);
+    for arg in args {
+        // SAFETY: all-zero is a valid value of this C struct: no token, no flags.
+        let mut one: raw::RedisModuleCommandArg = unsafe { std::mem::zeroed() };
+        one.name = arg.name.as_ptr();
+        one.type_ = arg.kind.code();
+        one.key_spec_index = if arg.is_key { 0 } else { -1 };
+        one.token = arg.token.map_or(null(), CStr::as_ptr);
+        one.summary = arg.summary.as_ptr();
+        one.flags = (if arg.optional { raw::REDISMODULE_CMD_ARG_OPTIONAL } else { 0 }
+            | if arg.multiple { raw::REDISMODULE_CMD_ARG_MULTIPLE } else { 0 }) as c_int;
+        if !arg.choices.is_empty() {
+            let mut choices = arguments(arg.choices, nested);
+            one.subargs = choices.as_mut_ptr();
+            // A moved Vec keeps its memory where it is.
+            nested.push(choices);
+        }
+        list.push(one);
+    }
+    // SAFETY: all-zero is the end mark of the list.
+    list.push(unsafe { std::mem::zeroed() });
+    list
+}

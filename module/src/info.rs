@@ -1,0 +1,148 @@
+//! `INFO dashboard`: counters since the module was loaded, and gauges of now. The README documents each.
+
+use crate::state::{self, State};
+use crate::store::Written;
+use crate::upstream::{Failure, Fetched};
+use redis_module::{InfoContext, RedisResult};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How reads were answered. Kept apart from the state, so that a hit takes no lock.
+pub(crate) struct Reads {
+    hits: AtomicU64,
+    stale: AtomicU64,
+    misses: AtomicU64,
+    refreshed: AtomicU64,
+    errors: AtomicU64,
+}
+
+pub(crate) static READS: Reads = Reads {
+    hits: AtomicU64::new(0),
+    stale: AtomicU64::new(0),
+    misses: AtomicU64::new(0),
+    refreshed: AtomicU64::new(0),
+    errors: AtomicU64::new(0),
+};
+
+impl Reads {
+    /// Answered at once with a fresh bundle.
+    #[inline]
+    pub(crate) fn hit(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Answered with an old one.
+    pub(crate) fn stale(&self) {
+        self.stale.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Answered with one that was computed: where none was stored (`absent`), or anew.
+    pub(crate) fn computed(&self, absent: bool) {
+        if absent { &self.misses } else { &self.refreshed }.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn error(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What became of flights and clears.
+#[derive(Default)]
+pub(crate) struct Counters {
+    computed: u64,
+    stored: u64,
+    stored_bytes: u64,
+    uncached: u64,
+    discarded: u64,
+    failures: [u64; Failure::ALL.len()],
+    pub(crate) clears: u64,
+    pub(crate) warm_failures: u64,
+}
+
+impl Counters {
+    pub(crate) fn landed(&mut self, result: &Result<Arc<Fetched>, Failure>, current: bool, written: Written) {
+        match result {
+            Ok(bundle) => {
+                self.computed += 1;
+                match written {
+                    Written::Yes => {
+                        self.stored += 1;
+                        self.stored_bytes += bundle.value.len() as u64;
+                    }
+                    _ if !current => self.discarded += 1,
+                    _ => self.uncached += 1,
+                }
+            }
+            Err(failure) => {
+                if let Some(at) = Failure::ALL.iter().position(|kind| kind == failure) {
+                    self.failures[at] += 1;
+                }
+            }
+        }
+    }
+}
+
+#[redis_module_macros::info_command_handler]
+fn add_info(ctx: &InfoContext, _for_crash_report: bool) -> RedisResult<()> {
+    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed).to_string();
+    let mut fields = vec![
+        ("hits".to_owned(), load(&READS.hits)),
+        ("stale".to_owned(), load(&READS.stale)),
+        ("misses".to_owned(), load(&READS.misses)),
+        ("refreshed".to_owned(), load(&READS.refreshed)),
+        ("errors".to_owned(), load(&READS.errors)),
+    ];
+    // A crash report may be written while the state is in use: then its part is missing.
+    if let Some(of_state) = state::peek(describe) {
+        fields.extend(of_state.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    }
+    let mut section = ctx.builder().add_section("stats");
+    for (name, value) in &fields {
+        section = section.field(name, value.as_str())?;
+    }
+    section.build_section()?.build_info()?;
+    Ok(())
+}
+
+fn describe(state: &mut State) -> Vec<(&'static str, String)> {
+    let now = state::monotonic();
+    let engine = &state.engine;
+    let decided = engine.counters;
+    let done = &state.counters;
+    let mut fields = vec![
+        ("flights", engine.flights().to_string()),
+        ("waiters", engine.waiters().to_string()),
+        ("blocked_clients", state.blocked_clients().to_string()),
+        ("unknown_tenants", engine.unknown().to_string()),
+        ("sidecar_breaker", engine.breaker_state(now).to_owned()),
+        ("flights_total", decided.flights.to_string()),
+        ("joined", decided.joined.to_string()),
+        ("orphaned", decided.orphaned.to_string()),
+        ("refreshes_behind", decided.refreshes_behind.to_string()),
+        ("timeouts", decided.timeouts.to_string()),
+        ("negative_hits", decided.negative_hits.to_string()),
+        ("overloaded_flights", decided.refused_flights.to_string()),
+        ("overloaded_waiters", decided.refused_waiters.to_string()),
+        ("breaker_refusals", decided.refused_breaker.to_string()),
+        ("computed", done.computed.to_string()),
+        ("stored", done.stored.to_string()),
+        ("stored_bytes", done.stored_bytes.to_string()),
+        ("uncached", done.uncached.to_string()),
+        ("discarded", done.discarded.to_string()),
+        ("fences", done.clears.to_string()),
+    ];
+    for (kind, count) in Failure::ALL.iter().zip(done.failures) {
+        fields.push((kind.counter(), count.to_string()));
+    }
+    fields.push(("warm_running", state.runs.len().to_string()));
+    fields.push(("warm_failed_tenants", done.warm_failures.to_string()));
+    // Of the run under way, else of the last one; absent before the first.
+    if let Some(report) = state.runs.progress().or(state.runs.last_report) {
+        fields.push(("warm_tenants", report.tenants.to_string()));
+        fields.push(("warm_done", report.done().to_string()));
+        fields.push(("warm_warmed", report.warmed.to_string()));
+        fields.push(("warm_fresh", report.fresh.to_string()));
+        fields.push(("warm_failed", report.failed.to_string()));
+    }
+    fields
+}

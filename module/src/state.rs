@@ -1,0 +1,578 @@
+//! Where everything meets: the engine, the clients that wait, the runs and the way to the sidecar, behind
+//! one mutex; and the pump, the timer in which all of it moves on.
+//!
+//! Three rules keep this file right:
+//! - The mutex is never held while the server is called in a way that could call us back.
+//! - Clients are released only in the pump (see [`crate::ffi::BlockedClient`]).
+//! - The pump works in slices of less than a millisecond; what is left waits for the next one.
+
+use crate::clearing::ClearAll;
+use crate::commands::get::Waiting;
+use crate::engine::{Ask, Engine, FlightId, Landing, Launch, Millis, Plan, Refusal, Scope, Stored};
+use crate::errors::Error;
+use crate::ffi::{self, BlockedClient, Cursor, Handle, ServerEvent, Timer};
+use crate::info::Counters;
+use crate::store::{self, Written};
+use crate::tenant::{BundleId, Tenant};
+use crate::upstream::{Event, Failure, Fetched, Order, Upstream, What};
+use crate::warming::{Report, Runs, Seat};
+use crate::{commands, config, log};
+use crossbeam_channel::Receiver;
+use once_cell::sync::Lazy;
+use parking_lot::Mutex;
+use redis_module::Context;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Of one turn of the pump: well under the millisecond that no task of ours may exceed.
+const SLICE: Duration = Duration::from_micros(700);
+/// Clients released in one turn. Their replies are written right after it, each in some microseconds.
+const RELEASES_A_TURN: usize = 128;
+/// Clears of everything at a time.
+const MAX_CLEARS: usize = 8;
+
+/// Who waits in a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Waiter {
+    Client(Handle),
+    Warm(Seat),
+}
+
+/// What a blocked client waits for.
+enum Question {
+    Get(Waiting),
+    Warm,
+    Clear,
+}
+
+/// What it gets.
+enum Answer {
+    Bundle(Result<Arc<Fetched>, Error>),
+    Warmed(Report),
+    Cleared(u64),
+}
+
+struct Client {
+    /// `None` once it is released; its reply is asked for after that.
+    blocked: Option<BlockedClient>,
+    question: Question,
+    answer: Option<Answer>,
+}
+
+/// What became of a read.
+pub(crate) enum Outcome {
+    /// Answer with what is stored.
+    Serve,
+    /// The client is blocked.
+    Waits,
+}
+
+pub(crate) struct State {
+    pub(crate) engine: Engine<Waiter>,
+    pub(crate) runs: Runs,
+    pub(crate) counters: Counters,
+    clients: HashMap<Handle, Client>,
+    answered: VecDeque<Handle>,
+    clears: VecDeque<ClearAll>,
+    upstream: Option<Upstream>,
+    events: Option<Receiver<Event>>,
+    /// Flights whose request could not even be sent.
+    unsent: VecDeque<FlightId>,
+    timer: Option<(Timer, Millis)>,
+}
+
+static STATE: Lazy<Mutex<State>> = Lazy::new(|| {
+    Mutex::new(State {
+        engine: Engine::new(),
+        runs: Runs::default(),
+        counters: Counters::default(),
+        clients: HashMap::new(),
+        answered: VecDeque::new(),
+        clears: VecDeque::new(),
+        upstream: None,
+        events: None,
+        unsent: VecDeque::new(),
+        timer: None,
+    })
+});
+
+static LOADED: Lazy<Instant> = Lazy::new(Instant::now);
+
+/// A wake-up is on its way: one is enough for any number of events.
+static WOKEN: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn monotonic() -> Millis {
+    Millis::try_from(LOADED.elapsed().as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// Looks at the state, for `INFO`; `None` if it is in use (a crash report may come at any moment).
+pub(crate) fn peek<T>(look: impl FnOnce(&mut State) -> T) -> Option<T> {
+    STATE.try_lock().map(|mut state| look(&mut state))
+}
+
+// ── Life ────────────────────────────────────────────────────────────────────────────────────────────
+
+pub(crate) fn start() -> std::io::Result<()> {
+    Lazy::force(&LOADED);
+    let (upstream, events) = Upstream::start(|| {
+        if !WOKEN.swap(true, Ordering::AcqRel) {
+            ffi::wake();
+        }
+    })?;
+    let mut state = STATE.lock();
+    state.upstream = Some(upstream);
+    state.events = Some(events);
+    Ok(())
+}
+
+/// Ends the thread to the sidecar, for an unload; false while something is under way: the server may not
+/// unload code that it has promised to call.
+pub(crate) fn stop() -> bool {
+    let upstream = {
+        let mut state = STATE.lock();
+        let idle = state.engine.flights() == 0
+            && state.clients.is_empty()
+            && state.runs.len() == 0
+            && !WOKEN.load(Ordering::Acquire);
+        if !idle {
+            return false;
+        }
+        if let Some((timer, _)) = state.timer.take() {
+            ffi::disarm(&timer);
+        }
+        state.upstream.take()
+    };
+    drop(upstream);
+    true
+}
+
+// ── What commands ask for ───────────────────────────────────────────────────────────────────────────
+
+/// Decides what a read gets; where it has to wait, blocks the client.
+pub(crate) fn read(
+    ctx: &Context,
+    id: &BundleId,
+    stored: Stored,
+    ask: Ask,
+    waiting: impl FnOnce() -> Waiting,
+) -> Result<Outcome, Error> {
+    let limits = config::limits();
+    let mut state = STATE.lock();
+    let mut launches = Vec::new();
+    let plan = state.engine.read(monotonic(), &limits, id, stored, ask, &mut launches);
+    let outcome = match plan {
+        Plan::Serve => Ok(Outcome::Serve),
+        Plan::Refuse(refusal) => Err(refused(refusal)),
+        Plan::Wait(seat) => match BlockedClient::block(ctx) {
+            Some(blocked) => {
+                let handle = blocked.handle();
+                state.engine.join(seat, Waiter::Client(handle));
+                state.admit(handle, blocked, Question::Get(waiting()));
+                Ok(Outcome::Waits)
+            }
+            None => Err(Error::internal()),
+        },
+    };
+    state.send_all(launches);
+    state.rearm();
+    outcome
+}
+
+fn refused(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Miss => Error::miss(),
+        Refusal::NoTenant => Error::no_tenant(),
+        Refusal::TooManyFlights => Error::too_many_flights(),
+        Refusal::TooManyWaiters => Error::too_many_waiters(),
+        Refusal::BreakerOpen => Error::breaker_open(),
+    }
+}
+
+/// From now on nothing is stored, or given to later callers, that was under way until now.
+pub(crate) fn fence(scope: Scope<'_>) {
+    let mut state = STATE.lock();
+    let mut launches = Vec::new();
+    state.engine.invalidate(monotonic(), scope, &mut launches);
+    state.counters.clears += 1;
+    state.send_all(launches);
+    state.rearm();
+}
+
+/// Has a bundle computed that nobody waits for.
+pub(crate) fn refresh_behind(ctx: &Context, id: &BundleId) {
+    if !store::may_write(ctx) {
+        return;
+    }
+    let mut state = STATE.lock();
+    let mut launches = Vec::new();
+    state.engine.refresh_behind(monotonic(), &config::limits(), id, &mut launches);
+    state.send_all(launches);
+    state.rearm();
+}
+
+/// Begins to clear a database; the client waits for the end.
+pub(crate) fn begin_clear_all(ctx: &Context, db: i32, soft: bool) -> Result<(), Error> {
+    fence(Scope::Database(db));
+    let mut state = STATE.lock();
+    if state.clears.len() >= MAX_CLEARS {
+        return Err(Error::too_many_jobs());
+    }
+    let cursor = Cursor::new().ok_or_else(Error::internal)?;
+    let blocked = BlockedClient::block(ctx).ok_or_else(Error::internal)?;
+    let handle = blocked.handle();
+    state.admit(handle, blocked, Question::Clear);
+    state.clears.push_back(ClearAll::new(db, soft, cursor, handle));
+    state.rearm();
+    Ok(())
+}
+
+/// Begins a warming run, or joins one; with `wait`, the client waits for its end.
+pub(crate) fn begin_warm(
+    ctx: &Context,
+    db: i32,
+    tenants: Vec<Tenant>,
+    force: bool,
+    wait: bool,
+) -> Result<(), Error> {
+    let mut state = STATE.lock();
+    if !state.runs.may_begin() {
+        return Err(Error::too_many_jobs());
+    }
+    let blocked = if wait { Some(BlockedClient::block(ctx).ok_or_else(Error::internal)?) } else { None };
+    let handle = blocked.as_ref().map(BlockedClient::handle);
+    if let (Some(handle), Some(blocked)) = (handle, blocked) {
+        state.admit(handle, blocked, Question::Warm);
+    }
+    if let Ok(Some(run)) = state.runs.begin(monotonic(), db, tenants, force, handle) {
+        let request = config::request(What::Tenants(run));
+        let sent = state.upstream.as_ref().is_some_and(|upstream| upstream.send(request).is_ok());
+        if !sent {
+            for client in state.runs.abandon(run) {
+                state.answer(client, Answer::Bundle(Err(Error::internal())));
+            }
+        }
+    }
+    state.rearm();
+    Ok(())
+}
+
+// ── What the server calls ───────────────────────────────────────────────────────────────────────────
+
+/// Replies to a client that was released.
+pub(crate) fn reply(ctx: &Context, handle: Handle) {
+    let client = STATE.lock().clients.remove(&handle);
+    match client {
+        Some(Client { question, answer: Some(answer), .. }) => deliver(ctx, &question, answer),
+        _ => ffi::reply_error(ctx, &Error::internal()),
+    }
+}
+
+/// `CLIENT UNBLOCK … TIMEOUT`: the client is answered as if its time were over.
+pub(crate) fn unblocked(ctx: &Context, handle: Handle) {
+    let client = STATE.lock().forget(handle);
+    match client {
+        Some(Client { question, answer, .. }) => {
+            deliver(ctx, &question, answer.unwrap_or(Answer::Bundle(Err(Error::timeout()))));
+        }
+        None => ffi::reply_error(ctx, &Error::internal()),
+    }
+}
+
+/// The client has gone, or the server has answered it.
+pub(crate) fn gone(handle: Handle) {
+    // Dropped after the lock: that releases the client.
+    let client = STATE.lock().forget(handle);
+    drop(client);
+}
+
+fn deliver(ctx: &Context, question: &Question, answer: Answer) {
+    match (question, answer) {
+        (Question::Get(waiting), Answer::Bundle(result)) => waiting.reply(ctx, &result),
+        (_, Answer::Bundle(Err(error))) => ffi::reply_error(ctx, &error),
+        (_, Answer::Warmed(report)) => commands::warm::reply(ctx, &report),
+        (_, Answer::Cleared(count)) => ffi::reply_integer(ctx, count),
+        (_, Answer::Bundle(Ok(_))) => ffi::reply_error(ctx, &Error::internal()),
+    }
+}
+
+/// What is under way when the data is replaced, or when writing passes to another server, belongs to
+/// what was: none of it is stored.
+pub(crate) fn server_event(_: &Context, event: ServerEvent) {
+    match event {
+        ServerEvent::Flushed(Some(db)) => fence(Scope::Database(db)),
+        ServerEvent::Swapped(a, b) => {
+            fence(Scope::Database(a));
+            fence(Scope::Database(b));
+        }
+        ServerEvent::Flushed(None) | ServerEvent::Loading => fence(Scope::Everything),
+        ServerEvent::RoleChanged => {
+            fence(Scope::Everything);
+            let mut state = STATE.lock();
+            for client in state.runs.abort() {
+                state.answer(client, Answer::Bundle(Err(Error::timeout())));
+            }
+        }
+    }
+}
+
+/// The thread to the sidecar has news. Nothing is done here: this may be called while a script is busy or
+/// the server loads, where a timer does not fire.
+pub(crate) fn woken() {
+    WOKEN.store(false, Ordering::Release);
+    STATE.lock().arm_at(0);
+}
+
+// ── The pump ────────────────────────────────────────────────────────────────────────────────────────
+
+/// One turn: everything that has come moves on, for a slice of time.
+pub(crate) fn pump(ctx: &Context) {
+    let began = Instant::now();
+    let mut released = 0;
+    STATE.lock().timer = None;
+    loop {
+        let mut busy = expire();
+        busy |= land_next(ctx);
+        busy |= clear_step(ctx);
+        busy |= warm_step(ctx);
+        while released < RELEASES_A_TURN && release_next() {
+            released += 1;
+        }
+        if !busy || began.elapsed() >= SLICE {
+            break;
+        }
+    }
+    STATE.lock().rearm();
+}
+
+fn expire() -> bool {
+    let mut state = STATE.lock();
+    let Some(Waiter::Client(client)) = state.engine.expire(monotonic()) else { return false };
+    state.answer(client, Answer::Bundle(Err(Error::timeout())));
+    true
+}
+
+fn release_next() -> bool {
+    let blocked = {
+        let mut state = STATE.lock();
+        let Some(handle) = state.answered.pop_front() else { return false };
+        state.clients.get_mut(&handle).and_then(|client| client.blocked.take())
+    };
+    drop(blocked);
+    true
+}
+
+fn land_next(ctx: &Context) -> bool {
+    let (event, unsent) = {
+        let mut state = STATE.lock();
+        (state.events.as_ref().and_then(|events| events.try_recv().ok()), state.unsent.pop_front())
+    };
+    let busy = event.is_some() || unsent.is_some();
+    if let Some(flight) = unsent {
+        landed(ctx, flight, &Err(Failure::Abandoned), None);
+    }
+    match event {
+        Some(Event::Landed { flight, result, cause }) => landed(ctx, flight, &result, cause.as_deref()),
+        Some(Event::Tenants { job, result, cause }) => listed(ctx, job, result, cause.as_deref()),
+        None => {}
+    }
+    busy
+}
+
+fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure>, cause: Option<&str>) {
+    let now = monotonic();
+    let outcome = result.as_ref().map(|_| ());
+    let landing = STATE.lock().engine.land(now, &config::limits(), flight, outcome);
+    let Some(Landing { bundle, current, waiters, relaunch, refused: unlucky }) = landing else { return };
+    if let Some(cause) = cause.filter(|_| !matches!(result, Err(Failure::NoTenant))) {
+        log::limited(ctx, || format!("no bundle for tenant {}: {cause}", bundle.tenant));
+    }
+    let asked = waiters.iter().any(|waiter| matches!(waiter, Waiter::Client(_)));
+    let written = match result {
+        Ok(fetched) if current => store::put(ctx, &bundle, fetched, asked),
+        Err(Failure::NoTenant) if current => {
+            store::remove_unknown(ctx, &bundle);
+            Written::NotHere
+        }
+        _ => Written::NotHere,
+    };
+    let mut state = STATE.lock();
+    state.counters.landed(result, current, written);
+    for waiter in waiters {
+        state.give(waiter, result.clone().map_err(Error::from), ctx);
+    }
+    for waiter in unlucky {
+        state.give(waiter, Err(refused(Refusal::TooManyFlights)), ctx);
+    }
+    state.send_all(relaunch.into_iter().collect());
+}
+
+fn listed(ctx: &Context, run: u64, result: Result<Vec<Tenant>, Failure>, cause: Option<&str>) {
+    let mut state = STATE.lock();
+    match result {
+        Ok(tenants) => state.runs.set_tenants(run, tenants),
+        Err(failure) => {
+            log::limited(ctx, || format!("no list of tenants to warm: {}", cause.unwrap_or_default()));
+            for client in state.runs.abandon(run) {
+                state.answer(client, Answer::Bundle(Err(failure.clone().into())));
+            }
+        }
+    }
+}
+
+fn clear_step(ctx: &Context) -> bool {
+    let Some(mut clear) = STATE.lock().clears.pop_front() else { return false };
+    let more = clear.step(ctx);
+    let mut state = STATE.lock();
+    if more {
+        state.clears.push_back(clear);
+    } else {
+        state.answer(clear.client, Answer::Cleared(clear.cleared));
+    }
+    true
+}
+
+fn warm_step(ctx: &Context) -> bool {
+    let (batch, ended) = {
+        let mut state = STATE.lock();
+        (state.runs.next_batch(), state.runs.take_ended(monotonic()))
+    };
+    let busy = batch.is_some() || ended.is_some();
+    if let Some(ended) = ended {
+        let Report { tenants, warmed, fresh, failed, elapsed_ms } = ended.report;
+        ctx.log_notice(&format!(
+            "warmed {warmed} of {tenants} tenants in {elapsed_ms} ms; {fresh} were fresh, {failed} failed"
+        ));
+        let mut state = STATE.lock();
+        for client in ended.clients {
+            state.answer(client, Answer::Warmed(ended.report));
+        }
+    }
+    let Some(batch) = batch else { return busy };
+    if !ffi::select_db(ctx, batch.db) {
+        return busy;
+    }
+    let mut wanted = Vec::new();
+    for (at, tenant) in &batch.tenants {
+        let is_fresh = |id: &BundleId| matches!(store::stored(ctx, id), Stored::Fresh { .. });
+        let bundles = BundleId::both(batch.db, tenant).into_iter().filter(|id| batch.force || !is_fresh(id));
+        wanted.push((*at, bundles.collect::<Vec<_>>()));
+    }
+    STATE.lock().warm(batch.run, batch.force, wanted);
+    true
+}
+
+// ── The state's own small steps ─────────────────────────────────────────────────────────────────────
+
+impl State {
+    fn admit(&mut self, handle: Handle, blocked: BlockedClient, question: Question) {
+        self.clients.insert(handle, Client { blocked: Some(blocked), question, answer: None });
+    }
+
+    /// Clients that are blocked or about to get their reply.
+    pub(crate) fn blocked_clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Takes a client out of everything it waits in.
+    fn forget(&mut self, handle: Handle) -> Option<Client> {
+        self.engine.leave(Waiter::Client(handle));
+        self.runs.leave(handle);
+        self.clients.remove(&handle)
+    }
+
+    fn answer(&mut self, handle: Handle, answer: Answer) {
+        if let Some(client) = self.clients.get_mut(&handle) {
+            client.answer = Some(answer);
+            self.answered.push_back(handle);
+        }
+    }
+
+    fn give(&mut self, waiter: Waiter, result: Result<Arc<Fetched>, Error>, ctx: &Context) {
+        match waiter {
+            Waiter::Client(client) => self.answer(client, Answer::Bundle(result)),
+            Waiter::Warm(seat) => {
+                if self.runs.landed(seat, result.is_ok()) {
+                    self.counters.warm_failures += 1;
+                    if let Err(error) = result {
+                        log::limited(ctx, || format!("warming goes on without a tenant: {error}"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Seats a batch of a run in flights, and sends those that begin as one request.
+    fn warm(&mut self, run: u64, force: bool, wanted: Vec<(u32, Vec<BundleId>)>) {
+        let now = monotonic();
+        let mut launches = Vec::new();
+        for (tenant, bundles) in wanted {
+            self.runs.expect(run, tenant, u8::try_from(bundles.len()).unwrap_or(u8::MAX));
+            for id in bundles {
+                let seat = self.engine.warm(now, &id, force, &mut launches);
+                let bundle = tenant * 2 + u32::from(!id.include);
+                self.engine.join(seat, Waiter::Warm(Seat { run, bundle }));
+            }
+        }
+        let orders: Vec<Order> = launches.into_iter().map(order).collect();
+        if !orders.is_empty() {
+            self.send(What::Batch(orders));
+        }
+    }
+
+    fn send_all(&mut self, launches: Vec<Launch>) {
+        for launch in launches {
+            self.send(What::Bundle(order(launch)));
+        }
+    }
+
+    fn send(&mut self, what: What) {
+        let flights: Vec<FlightId> = match &what {
+            What::Bundle(order) => vec![order.flight],
+            What::Batch(orders) => orders.iter().map(|order| order.flight).collect(),
+            What::Tenants(_) => Vec::new(),
+        };
+        let sent = self.upstream.as_ref().is_some_and(|up| up.send(config::request(what)).is_ok());
+        if !sent {
+            self.unsent.extend(flights);
+        }
+    }
+
+    /// Sets the timer to the next thing to do.
+    fn rearm(&mut self) {
+        let pending = !self.answered.is_empty()
+            || !self.clears.is_empty()
+            || !self.unsent.is_empty()
+            || self.runs.has_work()
+            || self.events.as_ref().is_some_and(|events| !events.is_empty());
+        let at = if pending { Some(0) } else { self.engine.next_deadline() };
+        match at {
+            Some(at) => self.arm_at(at),
+            // A timer without a purpose would keep the module from being unloaded.
+            None => {
+                if let Some((timer, _)) = self.timer.take() {
+                    ffi::disarm(&timer);
+                }
+            }
+        }
+    }
+
+    /// Sets the timer to `at`, unless it fires earlier anyway.
+    fn arm_at(&mut self, at: Millis) {
+        if self.timer.as_ref().is_some_and(|(_, armed)| *armed <= at) {
+            return;
+        }
+        if let Some((timer, _)) = self.timer.take() {
+            ffi::disarm(&timer);
+        }
+        let delay = Duration::from_millis(at.saturating_sub(monotonic()));
+        self.timer = ffi::arm(delay).map(|timer| (timer, at));
+    }
+}
+
+fn order(launch: Launch) -> Order {
+    let Launch { flight, bundle } = launch;
+    let life = config::lifetime(ffi::now());
+    Order { flight, tenant: bundle.tenant, include: bundle.include, life }
+}

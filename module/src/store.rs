@@ -1,0 +1,119 @@
+//! Writing to the keyspace, as ordinary replicated commands: SET … PXAT, PEXPIREAT, DEL.
+
+use crate::bundle::Stamp;
+use crate::config;
+use crate::engine::Stored;
+use crate::ffi::{self, Held};
+use crate::tenant::{BundleId, KeyName};
+use crate::upstream::Fetched;
+use redis_module::{CallOptions, CallOptionsBuilder, CallResult, Context, ContextFlags};
+
+/// What came of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Yes,
+    /// This server is a replica, is loading, or is being failed over: not now.
+    NotHere,
+    /// The server refused: out of memory, or a slot that has moved.
+    Refused,
+}
+
+fn options(respect_memory: bool) -> CallOptions {
+    let options = CallOptionsBuilder::new().replicate().errors_as_replies();
+    if respect_memory { options.verify_oom().build() } else { options.build() }
+}
+
+fn call(ctx: &Context, command: &str, respect_memory: bool, args: &[&[u8]]) -> Result<(), String> {
+    let result: CallResult<'_> = ctx.call_ext(command, &options(respect_memory), args);
+    result.map(drop).map_err(|e| e.to_utf8_string().unwrap_or_else(|| format!("{command} was refused")))
+}
+
+/// Whether this server may write bundles now.
+pub(crate) fn may_write(ctx: &Context) -> bool {
+    let flags = ctx.get_flags();
+    flags.contains(ContextFlags::MASTER)
+        && !flags.intersects(ContextFlags::LOADING | ContextFlags::ASYNC_LOADING)
+        && !ffi::writes_paused()
+}
+
+/// Stores a bundle. A client that holds the old one is told only if the new one differs: filling an
+/// absent bundle, or computing the same again, is no change.
+///
+/// `asked`: a client waits for it. Otherwise the key stays as long unread as it was.
+pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -> Written {
+    if !may_write(ctx) || !ffi::select_db(ctx, id.db) {
+        return Written::NotHere;
+    }
+    let key = id.key(config::tagged());
+    let old_differs = ffi::read_string(ctx, key.as_bytes(), false, |value, _| {
+        Stamp::read(value, id.tenant.as_str(), id.include)
+            .is_some_and(|old| old.etag != bundle.etag.as_bytes())
+    });
+    let idle = if asked { None } else { ffi::idle(ctx, key.as_bytes()) };
+    if let Held::WrongType = old_differs {
+        return refused(ctx, &key, "it holds another type; delete it");
+    }
+    let expires_at = bundle.life.expires_at.to_string();
+    let args: [&[u8]; 4] = [key.as_bytes(), &bundle.value, b"PXAT", expires_at.as_bytes()];
+    if let Err(cause) = call(ctx, "SET", true, &args) {
+        return refused(ctx, &key, &cause);
+    }
+    if let Some(idle) = idle {
+        ffi::set_idle(ctx, key.as_bytes(), idle);
+    }
+    if let Held::String(true) = old_differs {
+        ffi::signal_modified(ctx, id.tenant.as_str());
+    }
+    Written::Yes
+}
+
+fn refused(ctx: &Context, key: &KeyName, cause: &str) -> Written {
+    crate::log::limited(ctx, || format!("could not store {key}: {cause}"));
+    Written::Refused
+}
+
+/// Removes the bundle of a tenant that Postgres no longer knows.
+pub(crate) fn remove_unknown(ctx: &Context, id: &BundleId) {
+    if may_write(ctx) && ffi::select_db(ctx, id.db) && delete(ctx, &id.key(config::tagged())) {
+        ffi::signal_modified(ctx, id.tenant.as_str());
+    }
+}
+
+/// Deletes a key; whether there was one.
+pub(crate) fn delete(ctx: &Context, key: &KeyName) -> bool {
+    let held = !matches!(ffi::read_string(ctx, key.as_bytes(), false, |_, _| ()), Held::Absent);
+    held && match call(ctx, "DEL", false, &[key.as_bytes()]) {
+        Ok(()) => true,
+        Err(cause) => {
+            crate::log::limited(ctx, || format!("could not delete {key}: {cause}"));
+            false
+        }
+    }
+}
+
+/// Gives a key another expiry.
+pub(crate) fn expire_at(ctx: &Context, key: &KeyName, at: i64) {
+    if let Err(cause) = call(ctx, "PEXPIREAT", false, &[key.as_bytes(), at.to_string().as_bytes()]) {
+        crate::log::limited(ctx, || format!("could not mark {key} as changed: {cause}"));
+    }
+}
+
+/// How servable the stored bundle is, without counting as a read.
+pub(crate) fn stored(ctx: &Context, id: &BundleId) -> Stored {
+    use crate::bundle::Freshness;
+    let now = ffi::now();
+    let key = id.key(config::tagged());
+    let held = ffi::read_string(ctx, key.as_bytes(), false, |value, expires_at| {
+        let life = Stamp::read(value, id.tenant.as_str(), id.include)?.life;
+        let age = life.age_ms(now);
+        Some(match life.freshness(now, expires_at) {
+            Freshness::Fresh => Stored::Fresh { age },
+            Freshness::Stale => Stored::Stale { age },
+            Freshness::Changed => Stored::Changed,
+        })
+    });
+    match held {
+        Held::String(Some(stored)) => stored,
+        _ => Stored::Absent,
+    }
+}

@@ -1,0 +1,215 @@
+//! What is accepted from the sidecar. A bundle is taken only whole, as JSON, within its size, and only if
+//! its `meta` names the tenant and the include flag that were asked for.
+
+use super::client::too_large;
+use super::endpoint::Endpoint;
+use super::{Failure, Fetched, Order, Problem};
+use crate::bundle::{self, ETAG_LEN, SidecarMeta};
+use crate::engine::FlightId;
+use crate::tenant::Tenant;
+use hyper::StatusCode;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// The bundle in `body`, where it is the one of `order`.
+pub(super) fn bundle(body: &[u8], order: &Order) -> Result<Fetched, Problem> {
+    let malformed =
+        |why: &dyn fmt::Display| Problem::new(Failure::Malformed, format!("{}: {why}", order.tenant));
+    let text = std::str::from_utf8(body).map_err(|e| malformed(&e))?;
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
+    let raw = envelope.meta.get();
+    let meta: SidecarMeta = serde_json::from_str(raw).map_err(|e| malformed(&format!("meta: {e}")))?;
+    if meta.tenant_id != order.tenant.as_str() || meta.include_test_data != order.include {
+        let cause = format!(
+            "asked for tenant {} (include_test_data {}), got tenant {:?} (include_test_data {})",
+            order.tenant,
+            order.include,
+            meta.tenant_id.chars().take(80).collect::<String>(),
+            meta.include_test_data
+        );
+        return Err(Problem::new(Failure::WrongBundle, cause));
+    }
+    if meta.etag.len() != ETAG_LEN || !meta.etag.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(malformed(&"meta.etag is not 32 lower-case hexadecimal digits"));
+    }
+    // `meta` is the first member, so what follows its text is the rest of the bundle.
+    let rest = &text[text.find(raw).map_or(text.len(), |at| at + raw.len())..].trim_end();
+    let value = bundle::compose(&meta, order.life, rest.as_bytes());
+    Ok(Fetched { value: value.into(), etag: meta.etag, life: order.life })
+}
+
+/// A JSON object whose first member, and only that, is `meta`.
+struct Envelope<'a> {
+    meta: &'a RawValue,
+}
+
+impl<'de> Deserialize<'de> for Envelope<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Envelope<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a bundle: an object that begins with its meta")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                use serde::de::Error;
+                if map.next_key::<String>()?.as_deref() != Some("meta") {
+                    return Err(A::Error::custom("a bundle begins with its meta"));
+                }
+                let meta = map.next_value()?;
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "meta" {
+                        return Err(A::Error::custom("meta stands twice"));
+                    }
+                    map.next_value::<IgnoredAny>()?;
+                }
+                Ok(Envelope { meta })
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorText,
+    tenant_id: Option<String>,
+    include_test_data: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct ErrorText {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl ErrorText {
+    fn problem(&self) -> Problem {
+        let failure = match self.code.as_str() {
+            "no_tenant" => Failure::NoTenant,
+            "timeout" => Failure::Timeout,
+            "overloaded" => Failure::SidecarBusy,
+            "postgres_unavailable" => Failure::PostgresDown,
+            "unauthorized" => Failure::Token,
+            _ => Failure::SidecarError,
+        };
+        Problem::new(failure, format!("the sidecar says {}: {}", self.code, self.message))
+    }
+}
+
+/// The failure that an answer other than 200 stands for.
+pub(super) fn error(status: StatusCode, body: &[u8], endpoint: &Endpoint) -> Problem {
+    match serde_json::from_slice::<ErrorBody>(body) {
+        Ok(body) => body.error.problem(),
+        Err(_) => Problem::new(
+            Failure::SidecarError,
+            format!("{endpoint} answered {status} without an error object"),
+        ),
+    }
+}
+
+/// The tenants in `body`. A name that cannot be a tenant's makes the list wrong as a whole: a tenant that
+/// is never warmed should be noticed.
+pub(super) fn tenants(body: &[u8]) -> Result<Vec<Tenant>, Problem> {
+    #[derive(Deserialize)]
+    struct List {
+        tenants: Vec<String>,
+    }
+    let malformed = |why: String| Problem::new(Failure::Malformed, why);
+    let list: List = serde_json::from_slice(body).map_err(|e| malformed(format!("list of tenants: {e}")))?;
+    list.tenants
+        .iter()
+        .map(|name| {
+            Tenant::new(name.as_bytes())
+                .ok_or_else(|| malformed(format!("list of tenants: {name:?} cannot be a tenant's name")))
+        })
+        .collect()
+}
+
+/// Splits a streamed answer into lines, and matches each to its order.
+pub(super) struct Lines<'a> {
+    partial: Vec<u8>,
+    limit: usize,
+    waiting: Vec<&'a Order>,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(limit: usize, orders: &'a [Order]) -> Self {
+        Self { partial: Vec::new(), limit, waiting: orders.iter().collect() }
+    }
+
+    /// Takes the next bytes; `land` is called for each line that they complete.
+    pub(super) fn feed(
+        &mut self,
+        mut data: &[u8],
+        land: &impl Fn(FlightId, Result<Fetched, Problem>),
+    ) -> Result<(), Problem> {
+        while let Some(end) = data.iter().position(|b| *b == b'\n') {
+            let (head, tail) = data.split_at(end);
+            data = tail.get(1..).unwrap_or_default();
+            self.append(head)?;
+            let line = std::mem::take(&mut self.partial);
+            self.line(&line, land)?;
+        }
+        self.append(data)
+    }
+
+    pub(super) fn finish(self) -> Result<(), Problem> {
+        if self.partial.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::new(Failure::Incomplete, "the answer ended within a line"))
+    }
+
+    fn append(&mut self, data: &[u8]) -> Result<(), Problem> {
+        // A line without an end would grow for ever; the lines of the others cannot be found behind it.
+        if self.partial.len() + data.len() > self.limit {
+            return Err(too_large(self.limit));
+        }
+        self.partial.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn line(
+        &mut self,
+        line: &[u8],
+        land: &impl Fn(FlightId, Result<Fetched, Problem>),
+    ) -> Result<(), Problem> {
+        let (tenant, include, problem) = whose(line)?;
+        let place = self.waiting.iter().position(|o| o.tenant.as_str() == tenant && o.include == include);
+        let Some(place) = place else {
+            let cause = format!("a line of the answer is for tenant {tenant:?}, which was not asked for");
+            return Err(Problem::new(Failure::WrongBundle, cause));
+        };
+        let order = self.waiting.swap_remove(place);
+        land(order.flight, problem.map_or_else(|| bundle(line, order), Err));
+        Ok(())
+    }
+}
+
+/// Which bundle a line is about, and the error where it is one.
+fn whose(line: &[u8]) -> Result<(String, bool, Option<Problem>), Problem> {
+    #[derive(Deserialize)]
+    struct Named {
+        meta: Name,
+    }
+    #[derive(Deserialize)]
+    struct Name {
+        tenant_id: String,
+        include_test_data: bool,
+    }
+    if let Ok(Named { meta }) = serde_json::from_slice(line) {
+        return Ok((meta.tenant_id, meta.include_test_data, None));
+    }
+    match serde_json::from_slice(line) {
+        Ok(ErrorBody { error, tenant_id: Some(tenant), include_test_data: Some(include) }) => {
+            Ok((tenant, include, Some(error.problem())))
+        }
+        _ => Err(Problem::new(Failure::Malformed, "a line of the answer is neither a bundle nor an error")),
+    }
+}
