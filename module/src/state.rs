@@ -194,9 +194,12 @@ fn refused(refusal: Refusal) -> Error {
 pub(crate) fn fence(scope: Scope<'_>) {
     let mut state = STATE.lock();
     let mut launches = Vec::new();
-    state.engine.invalidate(monotonic(), scope, &mut launches);
+    let unlucky = state.engine.invalidate(monotonic(), &config::limits(), scope, &mut launches);
     state.counters.clears += 1;
     state.send_all(launches);
+    for waiter in unlucky {
+        state.give(waiter, &Err(refused(Refusal::TooManyFlights)));
+    }
     state.rearm();
 }
 
@@ -385,7 +388,9 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     let outcome = result.as_ref().map(|_| ());
     let landing = STATE.lock().engine.land(now, &config::limits(), flight, outcome);
     let Some(Landing { bundle, current, waiters, relaunch, refused: unlucky }) = landing else { return };
-    if let Some(cause) = cause.filter(|_| !matches!(result, Err(Failure::NoTenant))) {
+    // That a tenant is unknown is news only to who warms it: a client is told.
+    let warming = waiters.iter().any(|waiter| matches!(waiter, Waiter::Warm(_)));
+    if let Some(cause) = cause.filter(|_| warming || !matches!(result, Err(Failure::NoTenant))) {
         log::limited(ctx, || format!("no bundle for tenant {}: {cause}", bundle.tenant));
     }
     let asked = waiters.iter().any(|waiter| matches!(waiter, Waiter::Client(_)));
@@ -399,11 +404,12 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     };
     let mut state = STATE.lock();
     state.counters.landed(result, current, written);
+    let answer = result.clone().map_err(Error::from);
     for waiter in waiters {
-        state.give(waiter, result.clone().map_err(Error::from), ctx);
+        state.give(waiter, &answer);
     }
     for waiter in unlucky {
-        state.give(waiter, Err(refused(Refusal::TooManyFlights)), ctx);
+        state.give(waiter, &Err(refused(Refusal::TooManyFlights)));
     }
     state.send_all(relaunch.into_iter().collect());
 }
@@ -489,15 +495,12 @@ impl State {
         }
     }
 
-    fn give(&mut self, waiter: Waiter, result: Result<Arc<Fetched>, Error>, ctx: &Context) {
+    fn give(&mut self, waiter: Waiter, result: &Result<Arc<Fetched>, Error>) {
         match waiter {
-            Waiter::Client(client) => self.answer(client, Answer::Bundle(result)),
+            Waiter::Client(client) => self.answer(client, Answer::Bundle(result.clone())),
             Waiter::Warm(seat) => {
                 if self.runs.landed(seat, result.is_ok()) {
                     self.counters.warm_failures += 1;
-                    if let Err(error) = result {
-                        log::limited(ctx, || format!("warming goes on without a tenant: {error}"));
-                    }
                 }
             }
         }

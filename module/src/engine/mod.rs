@@ -407,43 +407,15 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         for waiter in &waiters {
             self.unseat(*waiter);
         }
-        let mut landing = Landing {
-            bundle,
-            current,
-            waiters: waiters.into_iter().collect(),
-            relaunch: None,
-            refused: Vec::new(),
-        };
+        let (mut relaunch, mut refused) = (None, Vec::new());
         if !next.is_empty() {
-            self.follow(now, limits, next, &mut landing);
-        }
-        Some(landing)
-    }
-
-    /// Begins the flight that the `next` of an ended one wait for.
-    fn follow(&mut self, now: Millis, limits: &Limits, next: BTreeSet<W>, landing: &mut Landing<W>) {
-        if self.room(now, limits).is_err() {
-            for waiter in &next {
-                self.unseat(*waiter);
-            }
-            self.counters.refused_flights += 1;
-            landing.refused = next.into_iter().collect();
-            return;
-        }
-        let launch = self.launch(now, landing.bundle.clone(), Carrier::Single);
-        self.move_seats(next, launch.flight);
-        landing.relaunch = Some(launch);
-    }
-
-    fn move_seats(&mut self, waiters: BTreeSet<W>, to: FlightId) {
-        for waiter in &waiters {
-            if let Some(seat) = self.seats.get_mut(waiter) {
-                seat.0 = to;
+            match self.follow(now, limits, bundle.clone(), next) {
+                Ok(launch) => relaunch = Some(launch),
+                Err(waiters) => refused.extend(waiters),
             }
         }
-        if let Some(flight) = self.flights.get_mut(&to) {
-            flight.waiters = waiters;
-        }
+        let waiters = waiters.into_iter().collect();
+        Some(Landing { bundle, current, waiters, relaunch, refused })
     }
 
     fn note_outcome(
@@ -469,8 +441,16 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     }
 
     /// The fence: no flight that is under way now will be stored or joined by a later caller. Those who
-    /// wait for the flight after it get theirs at once, pushed to `launches`.
-    pub(crate) fn invalidate(&mut self, now: Millis, scope: Scope<'_>, launches: &mut Vec<Launch>) {
+    /// wait for the flight after it get theirs at once, pushed to `launches`; who finds no room is handed
+    /// back: answer each.
+    pub(crate) fn invalidate(
+        &mut self,
+        now: Millis,
+        limits: &Limits,
+        scope: Scope<'_>,
+        launches: &mut Vec<Launch>,
+    ) -> Vec<W> {
+        // In order, so that a run can be repeated.
         let orphans: BTreeMap<BundleId, FlightId> = match scope {
             Scope::Tenant(db, tenant) => BundleId::both(db, tenant)
                 .into_iter()
@@ -491,14 +471,46 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             }
         }
         self.counters.orphaned += orphans.len() as u64;
+        let mut refused = Vec::new();
         for (bundle, flight) in orphans {
             let next = self.flights.get_mut(&flight).map(|f| std::mem::take(&mut f.next)).unwrap_or_default();
-            if !next.is_empty() {
-                let launch = self.launch(now, bundle, Carrier::Single);
-                self.move_seats(next, launch.flight);
-                launches.push(launch);
+            if next.is_empty() {
+                continue;
+            }
+            match self.follow(now, limits, bundle, next) {
+                Ok(launch) => launches.push(launch),
+                Err(waiters) => refused.extend(waiters),
             }
         }
+        refused
+    }
+
+    /// Begins the flight that the `next` of an ended or orphaned one wait for, or hands them back where
+    /// there is no room.
+    fn follow(
+        &mut self,
+        now: Millis,
+        limits: &Limits,
+        bundle: BundleId,
+        next: BTreeSet<W>,
+    ) -> Result<Launch, BTreeSet<W>> {
+        if self.room(now, limits).is_err() {
+            self.counters.refused_flights += 1;
+            for waiter in &next {
+                self.unseat(*waiter);
+            }
+            return Err(next);
+        }
+        let launch = self.launch(now, bundle, Carrier::Single);
+        for waiter in &next {
+            if let Some(seat) = self.seats.get_mut(waiter) {
+                seat.0 = launch.flight;
+            }
+        }
+        if let Some(flight) = self.flights.get_mut(&launch.flight) {
+            flight.waiters = next;
+        }
+        Ok(launch)
     }
 
     /// Requests under way, batches included.
