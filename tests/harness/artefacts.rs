@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::process::{repository_root, run_ok};
+use crate::process::{repository_root, try_run};
 
 /// The two files that this project ships.
 #[derive(Debug)]
@@ -19,8 +19,9 @@ impl Artefacts {
     /// Builds both with this binary's own profile into its own target directory. Cargo has released its
     /// lock by the time it runs tests, and does nothing if all is fresh.
     pub fn get() -> &'static Self {
-        static ARTEFACTS: OnceLock<Artefacts> = OnceLock::new();
-        ARTEFACTS.get_or_init(|| {
+        // A failed build is remembered too: the first test tells why, the others do not build again.
+        static ARTEFACTS: OnceLock<Result<Artefacts, String>> = OnceLock::new();
+        let artefacts = ARTEFACTS.get_or_init(|| {
             let exe = std::env::current_exe().expect("this binary has a path");
             let mut directory = exe.parent().expect("a binary lies in a directory");
             if directory.ends_with("deps") {
@@ -41,8 +42,12 @@ impl Artefacts {
             if !cfg!(debug_assertions) {
                 build.arg("--release");
             }
-            run_ok(&mut build);
-            Self { module: directory.join("libdashboard.so"), sidecar: directory.join("dashboard-sidecar") }
-        })
+            try_run(&mut build)?;
+            Ok(Self {
+                module: directory.join("libdashboard.so"),
+                sidecar: directory.join("dashboard-sidecar"),
+            })
+        });
+        artefacts.as_ref().unwrap_or_else(|failure| panic!("{failure}"))
     }
 }

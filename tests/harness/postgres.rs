@@ -12,7 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use postgres::NoTls;
 
-use crate::process::run_ok;
+use crate::process::{run_ok, try_run};
 use crate::sidecar::Sidecar;
 use crate::wait::{DEADLINE, poll_until};
 
@@ -47,11 +47,13 @@ pub struct Postgres {
 impl Postgres {
     /// A migrated, empty CRM database.
     pub fn start() -> Self {
-        static MIGRATED: OnceLock<()> = OnceLock::new();
-        MIGRATED.get_or_init(|| {
+        // A failure is remembered too: it is one for all tests.
+        static MIGRATED: OnceLock<Result<String, String>> = OnceLock::new();
+        let migrated = MIGRATED.get_or_init(|| {
             let template = Self::create(TEMPLATE.to_owned(), "template0");
-            run_ok(&mut Sidecar::command(&["migrate"], &template.url()));
+            try_run(&mut Sidecar::command(&["migrate"], &template.url()))
         });
+        assert!(migrated.is_ok(), "{migrated:?}");
         Self::create(next_name(), TEMPLATE)
     }
 

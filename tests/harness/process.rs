@@ -22,12 +22,19 @@ pub fn run(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"))
 }
 
-/// Runs to the end, fails with the output unless the exit status is 0, and returns standard output.
-pub fn run_ok(command: &mut Command) -> String {
+/// Runs to the end and returns standard output, or, unless the exit status is 0, all that came out.
+pub(crate) fn try_run(command: &mut Command) -> Result<String, String> {
     let output = run(command);
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {}\n{stdout}{stderr}", output.status);
-    stdout.into_owned()
+    if output.status.success() {
+        return Ok(stdout.into_owned());
+    }
+    Err(format!("{command:?}: {}\n{stdout}{stderr}", output.status))
+}
+
+/// Runs to the end, fails with the output unless the exit status is 0, and returns standard output.
+pub fn run_ok(command: &mut Command) -> String {
+    try_run(command).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 /// A loopback port that nobody listens on and that this run has not handed out before.
