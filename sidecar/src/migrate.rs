@@ -48,7 +48,7 @@ impl fmt::Display for Report {
             parts.push(format!("applied {}", self.migrations.join(", ")));
         }
         if !self.indexes.is_empty() {
-            parts.push(format!("built {} indexes: {}", self.indexes.len(), self.indexes.join(", ")));
+            parts.push(format!("built the indexes {}", self.indexes.join(", ")));
         }
         f.write_str(&parts.join("; "))
     }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_report_names_what_was_done() {
         assert_eq!(Report::default().to_string(), "nothing to do: the database is up to date");
-        let report = Report { migrations: vec!["V1__a".into(), "V2__b".into()], indexes: vec!["i".into()] };
-        assert_eq!(report.to_string(), "applied V1__a, V2__b; built 1 indexes: i");
+        let report = Report { migrations: vec!["V1__a".into(), "V2__b".into()], indexes: vec!["i".into(), "j".into()] };
+        assert_eq!(report.to_string(), "applied V1__a, V2__b; built the indexes i, j");
     }
 }

@@ -47,7 +47,9 @@ pub(super) fn write(
     for table in Table::ALL {
         let (name, columns, row): (_, _, fn(&mut Desk<'_>, &mut Lines)) = match table {
             Table::Contacts => ("contacts", "id, tenant_id, is_test_data, created_at, created_date", contact),
-            Table::Accounts => ("accounts", "id, tenant_id, name, is_test_data", account),
+            Table::Accounts => {
+                ("accounts", "id, tenant_id, name, is_test_data, created_at, created_date", account)
+            }
             Table::Leads => (
                 "leads",
                 "id, tenant_id, first_name, last_name, company, email, phone, status, source, is_test_data, \
@@ -104,7 +106,9 @@ fn contact(desk: &mut Desk<'_>, fields: &mut Lines) {
 fn account(desk: &mut Desk<'_>, fields: &mut Lines) {
     let id = uuid(&mut desk.rng);
     let name = words::company(&mut desk.rng);
-    fields.text(&*id).text(desk.tenant_id).text(&*name).plain(people::is_test_data(&mut desk.rng));
+    let (at, date, _) = desk.created();
+    fields.text(&*id).text(desk.tenant_id).text(&*name);
+    fields.plain(people::is_test_data(&mut desk.rng)).moment(at).moment(date);
 }
 
 fn lead(desk: &mut Desk<'_>, fields: &mut Lines) {
