@@ -139,7 +139,10 @@ mod tests {
     #[test]
     fn a_report_names_what_was_done() {
         assert_eq!(Report::default().to_string(), "nothing to do: the database is up to date");
-        let report = Report { migrations: vec!["V1__a".into(), "V2__b".into()], indexes: vec!["i".into(), "j".into()] };
+        let report = Report {
+            migrations: vec!["V1__a".into(), "V2__b".into()],
+            indexes: vec!["i".into(), "j".into()],
+        };
         assert_eq!(report.to_string(), "applied V1__a, V2__b; built the indexes i, j");
     }
 }
