@@ -54,11 +54,11 @@ impl Status {
 pub struct Warmed {
     /// Tenants covered.
     pub tenants: u64,
-    /// Bundles computed.
+    /// Tenants whose bundles were computed.
     pub warmed: u64,
-    /// Bundles that were fresh and left alone.
+    /// Tenants whose bundles were fresh and left alone.
     pub fresh: u64,
-    /// Bundles that could not be computed.
+    /// Tenants of whom a bundle could not be computed.
     pub failed: u64,
     /// How long it took.
     pub elapsed: Duration,

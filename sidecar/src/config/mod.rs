@@ -104,7 +104,7 @@ pub struct DatabaseArgs {
 /// Where Redis is.
 #[derive(Clone, Debug, Args)]
 pub struct RedisArgs {
-    /// The Redis that has the dashboard module loaded: redis://[user:password@]host:port[/db] or unix:///path
+    /// The Redis that has the dashboard module loaded: redis://user:password@host:port/db (user, password and db may be left out) or unix:///path
     #[arg(
         long,
         value_name = "URL",
