@@ -38,7 +38,7 @@ fn get_reads_its_key_and_clear_and_warm_write_theirs() {
         let Value::Array(info) = &infos[0] else { panic!("{command} is unknown: {infos:?}") };
         assert_eq!(text(&info[0]).to_lowercase(), command);
         assert_eq!(info[1], Value::Int(arity), "{command}");
-        let key_specs = format!("{:?}", info[8]);
+        let key_specs = format!("{:?}", info[8]).to_uppercase();
         for spec in specs {
             let bytes = format!("{:?}", Value::BulkString(spec.as_bytes().to_vec()));
             let simple = format!("{spec:?}");

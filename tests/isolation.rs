@@ -58,7 +58,7 @@ fn a_connection_that_closes_without_a_byte_is_unavailable() {
 
 #[test]
 fn ten_megabytes_are_refused() {
-    refuses(&Answer::Sized(10_000_000), "UNAVAILABLE");
+    refuses(&Answer::Sized(10_000_000), "OVERLOADED");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_bundle_as_large_as_the_bound_is_taken_and_one_byte_more_is_not() {
     client.bytes(&["DASHBOARD.GET", "small"]);
     upstream.answer(Answer::Sized(65_537));
     let error = client.error(&["DASHBOARD.GET", "large"]);
-    assert!(error.starts_with("UNAVAILABLE ") && error.contains("max-bundle-bytes"), "{error}");
+    assert!(error.starts_with("OVERLOADED ") && error.contains("max-bundle-bytes"), "{error}");
 }
 
 #[test]

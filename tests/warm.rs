@@ -2,7 +2,7 @@
 
 use harness::{Answer, Client, FakeUpstream, Redis, assert_eventually, text};
 
-/// `tenants`, `warmed`, `fresh`, `failed`.
+/// `tenants`, `warmed`, `fresh`, `failed`: tenants, of which each is counted once, by its worse bundle.
 fn warm(client: &mut Client, args: &[&str]) -> [i64; 4] {
     let mut command = vec!["DASHBOARD.WARM"];
     command.extend(args);
@@ -19,7 +19,7 @@ fn warming_without_a_tenant_covers_every_active_one_with_both_include_values() {
     let redis = Redis::with(&upstream);
     let mut client = redis.client();
 
-    assert_eq!(warm(&mut client, &[]), [3, 6, 0, 0]);
+    assert_eq!(warm(&mut client, &[]), [3, 3, 0, 0]);
     assert_eq!(client.int(&["DBSIZE"]), 6);
     let before = upstream.total();
     client.bytes(&["DASHBOARD.GET", "SUPERADMIN_GLOBAL", "INCLUDE", "false"]);
@@ -33,9 +33,9 @@ fn fresh_bundles_are_skipped_unless_forced() {
     let mut client = redis.client();
     client.bytes(&["DASHBOARD.GET", "a"]);
 
-    assert_eq!(warm(&mut client, &["a", "b"]), [2, 3, 1, 0]);
-    assert_eq!(warm(&mut client, &["a", "b"]), [2, 0, 4, 0]);
-    assert_eq!(warm(&mut client, &["a", "b", "FORCE"]), [2, 4, 0, 0]);
+    assert_eq!(warm(&mut client, &["a", "b"]), [2, 2, 0, 0]);
+    assert_eq!(warm(&mut client, &["a", "b"]), [2, 0, 2, 0]);
+    assert_eq!(warm(&mut client, &["a", "b", "FORCE"]), [2, 2, 0, 0]);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_softly_cleared_bundle_is_not_fresh() {
     let mut client = redis.client();
     warm(&mut client, &["a"]);
     client.int(&["DASHBOARD.CLEAR", "a", "SOFT"]);
-    assert_eq!(warm(&mut client, &["a"]), [1, 2, 0, 0]);
+    assert_eq!(warm(&mut client, &["a"]), [1, 1, 0, 0]);
 }
 
 #[test]
@@ -56,21 +56,20 @@ fn one_failing_tenant_does_not_keep_the_others_cold() {
     upstream.answer_for("gone", Answer::NO_TENANT);
     let redis = Redis::with(&upstream);
     let mut client = redis.client();
-    assert_eq!(warm(&mut client, &[]), [4, 4, 0, 4]);
+    assert_eq!(warm(&mut client, &[]), [4, 2, 0, 2]);
     assert_eq!(client.int(&["DBSIZE"]), 4);
 }
 
 #[test]
 fn a_wrong_or_broken_line_fails_its_own_bundle_only() {
-    for answer in
-        [Answer::WrongTenant, Answer::WrongInclude, Answer::Garbage, Answer::WrongShape, Answer::EmptyBody]
-    {
+    // Not the wrong include value: both are asked for, so the two lines would only have changed places.
+    for answer in [Answer::WrongTenant, Answer::Garbage, Answer::WrongShape, Answer::EmptyBody] {
         let upstream = FakeUpstream::start();
         upstream.answer_for("bad", answer.clone());
         let redis = Redis::with(&upstream);
         let mut client = redis.client();
         let [tenants, _, _, failed] = warm(&mut client, &["a", "bad"]);
-        assert_eq!((tenants, failed >= 2), (2, true), "{answer:?}");
+        assert_eq!((tenants, failed >= 1), (2, true), "{answer:?}");
         assert_eq!(client.int(&["EXISTS", "dashboard:bundle:bad:include=true"]), 0, "{answer:?}");
         assert_eq!(client.int(&["EXISTS", "dashboard:bundle:bad-other:include=true"]), 0, "{answer:?}");
     }
