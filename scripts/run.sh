@@ -106,12 +106,13 @@ start_sidecar() {
         setsid "$SIDECAR" serve --insecure-no-auth >>log 2>&1 </dev/null &
         echo $! >pid
     )
-    wait_until 30 sidecar_answers || fail "the sidecar has not become ready; see $RUN/sidecar/log: $(tail -n 3 "$RUN/sidecar/log")"
+    wait_until 30 sidecar_answers || fail "the sidecar has not come up; see $RUN/sidecar/log: $(tail -n 3 "$RUN/sidecar/log")"
     printf '%s\n' "$print" >"$RUN/sidecar/started-with"
 }
 
 sidecar_answers() {
-    curl -fsS "http://127.0.0.1:$HTTP_PORT/readyz"
+    # Alive is enough: it is ready only once Redis is, which is started after it.
+    curl -fsS "http://127.0.0.1:$HTTP_PORT/livez"
 }
 
 start_redis() {
@@ -138,6 +139,7 @@ start_postgres
 load_demonstration
 start_sidecar
 start_redis
+wait_until 30 http_answers /readyz || fail "the sidecar has not become ready; see $RUN/sidecar/log"
 step "Warming every tenant's bundle"
 "$SIDECAR" warm
 

@@ -52,6 +52,14 @@ struct Options<'a> {
     with_meta: bool,
 }
 
+impl Options<'_> {
+    /// A bundle of this age will do.
+    #[inline]
+    fn allow(&self, age: u64) -> bool {
+        self.max_age.is_none_or(|max| max > 0 && age <= max)
+    }
+}
+
 /// How the answer came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
@@ -112,7 +120,7 @@ fn execute(ctx: &Context, tenant: &str, include: bool, options: &Options<'_>) ->
         let Some(stamp) = Stamp::read(value, tenant, include) else { return Some(Stored::Absent) };
         let age = stamp.life.age_ms(now);
         match stamp.life.freshness(now, expires_at) {
-            Freshness::Fresh if options.max_age.is_none_or(|max| max > 0 && age <= max) => {
+            Freshness::Fresh if options.allow(age) => {
                 READS.hit();
                 reply_bundle(ctx, options, Status::Hit, stamp.etag, &stamp.life, now, value);
                 None
@@ -172,15 +180,14 @@ fn serve_stored(ctx: &Context, id: &BundleId, options: &Options<'_>) -> bool {
     let key = id.key(config::tagged());
     let held = ffi::read_string(ctx, key.as_bytes(), true, |value, expires_at| {
         let Some(stamp) = Stamp::read(value, id.tenant.as_str(), id.include) else { return false };
-        let status = match stamp.life.freshness(now, expires_at) {
-            Freshness::Fresh => {
-                READS.hit();
-                Status::Hit
-            }
-            Freshness::Stale | Freshness::Changed => {
-                READS.stale();
-                Status::Stale
-            }
+        let fresh = stamp.life.freshness(now, expires_at) == Freshness::Fresh;
+        // A fresh bundle that is older than was asked for is a fallback, too.
+        let status = if fresh && options.allow(stamp.life.age_ms(now)) {
+            READS.hit();
+            Status::Hit
+        } else {
+            READS.stale();
+            Status::Stale
         };
         reply_bundle(ctx, options, status, stamp.etag, &stamp.life, now, value);
         true

@@ -9,7 +9,7 @@ use super::{Ask, Carrier, Engine, FlightId, Landing, Launch, Limits, Millis, Pla
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::Failure;
 use proptest::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 const TENANTS: usize = 3;
 const TTL: Millis = 300;
@@ -106,6 +106,10 @@ struct World {
     in_air: Vec<InAir>,
     waiting: HashMap<u64, Waits>,
     last_waiter: u64,
+    /// Whose last flight failed: they may be in their back-off.
+    failed: HashSet<BundleId>,
+    /// Failures in a row that count against the sidecar: the breaker may be open.
+    dead: u32,
 }
 
 fn tenant(n: usize) -> Tenant {
@@ -131,6 +135,8 @@ impl World {
             in_air: Vec::new(),
             waiting: HashMap::new(),
             last_waiter: 0,
+            failed: HashSet::new(),
+            dead: 0,
         }
     }
 
@@ -195,6 +201,7 @@ impl World {
                 self.floors[n] = self.versions[n];
             }
         }
+        self.failed.retain(|id| only.is_some_and(|n| n != number(id)));
         for flight in &mut self.in_air {
             flight.orphan |= only.is_none_or(|n| n == number(&flight.bundle));
         }
@@ -213,6 +220,7 @@ impl World {
         let ask = Ask { max_age, may_wait, may_store: true };
         let mut launches = Vec::new();
         let plan = self.engine.read(self.now, &LIMITS, id, stored, ask, &mut launches);
+        let (flights, waiters) = (self.singles(), self.waiting.len());
         self.took_off(launches, Carrier::Single);
         let too_old = |age| max_age.is_some_and(|max| max == 0 || age > max);
         // 3. Serve order.
@@ -220,7 +228,14 @@ impl World {
             Stored::Fresh { age } | Stored::Stale { age } if !too_old(age) => assert_eq!(plan, Plan::Serve),
             Stored::Absent => assert_ne!(plan, Plan::Serve, "nothing can be served where nothing is"),
             _ if !may_wait => assert_eq!(plan, Plan::Serve, "who cannot wait gets the fallback"),
-            _ => assert!(!matches!(plan, Plan::Refuse(_)), "a fallback is better than an error: {plan:?}"),
+            _ => {
+                assert!(!matches!(plan, Plan::Refuse(_)), "a fallback is better than an error: {plan:?}");
+                let excuse = self.failed.contains(id)
+                    || self.dead >= 5
+                    || flights >= LIMITS.max_flights
+                    || waiters >= LIMITS.max_waiters;
+                assert!(plan != Plan::Serve || excuse, "a changed bundle was served as it is");
+            }
         }
         match plan {
             // 2. Fence: what is served as unchanged is not older than the last clear.
@@ -276,6 +291,16 @@ impl World {
             // 4. Stale if error.
             assert_eq!(before.map(|k| k.version), self.kept.get(&bundle).map(|k| k.version));
         }
+        match how {
+            How::Bundle => self.failed.remove(&bundle),
+            How::NoTenant => false,
+            _ => self.failed.insert(bundle.clone()),
+        };
+        match how {
+            How::Bundle | How::NoTenant => self.dead = 0,
+            How::SidecarDown => self.dead += 1,
+            How::Timeout | How::Abandoned => {}
+        }
         self.took_off(relaunch.into_iter().collect(), Carrier::Single);
         for waiter in waiters {
             let waits = self.waiting.remove(&waiter).expect("5. a waiter is handed back once");
@@ -297,6 +322,10 @@ impl World {
         }
     }
 
+    fn singles(&self) -> usize {
+        self.in_air.iter().filter(|f| f.carrier == Carrier::Single).count()
+    }
+
     fn check(&self) {
         // 1. One flight.
         let mut current: Vec<&BundleId> =
@@ -312,7 +341,7 @@ impl World {
         let next = self.waiting.values().filter_map(|w| w.deadline).min();
         assert_eq!(self.engine.next_deadline(), next);
         // 8. Bounds.
-        let singles = self.in_air.iter().filter(|f| f.carrier == Carrier::Single).count();
+        let singles = self.singles();
         assert!(singles <= LIMITS.max_flights, "{singles} flights");
         let clients = self.waiting.values().filter(|w| w.deadline.is_some()).count();
         assert!(clients <= LIMITS.max_waiters);
