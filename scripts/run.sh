@@ -106,13 +106,13 @@ start_sidecar() {
         setsid "$SIDECAR" serve --insecure-no-auth >>log 2>&1 </dev/null &
         echo $! >pid
     )
-    wait_until 30 sidecar_answers || fail "the sidecar has not come up; see $RUN/sidecar/log: $(tail -n 3 "$RUN/sidecar/log")"
+    wait_until 30 http_answers /livez || fail "the sidecar has not come up; see $RUN/sidecar/log: $(tail -n 3 "$RUN/sidecar/log")"
     printf '%s\n' "$print" >"$RUN/sidecar/started-with"
 }
 
-sidecar_answers() {
-    # Alive is enough: it is ready only once Redis is, which is started after it.
-    curl -fsS "http://127.0.0.1:$HTTP_PORT/livez"
+# /livez says that it listens; /readyz also wants Redis, which comes after it.
+http_answers() {
+    curl -fsS "http://127.0.0.1:$HTTP_PORT$1"
 }
 
 start_redis() {
