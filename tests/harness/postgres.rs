@@ -12,6 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use postgres::NoTls;
 
+use crate::artefacts::Artefacts;
 use crate::process::{run_ok, try_run};
 use crate::sidecar::Sidecar;
 use crate::wait::{DEADLINE, poll_until};
@@ -47,6 +48,7 @@ pub struct Postgres {
 impl Postgres {
     /// A migrated, empty CRM database.
     pub fn start() -> Self {
+        Artefacts::get();
         // A failure is remembered too: it is one for all tests.
         static MIGRATED: OnceLock<Result<String, String>> = OnceLock::new();
         let migrated = MIGRATED.get_or_init(|| {
