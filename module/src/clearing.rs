@@ -2,12 +2,14 @@
 
 use crate::bundle::Stamp;
 use crate::engine::Scope;
-use crate::ffi::{self, Cursor, Handle, Held};
+use crate::ffi::{self, Handle, Held};
 use crate::state;
 use crate::tenant::{self, BundleId, KeyName, Tenant};
 use crate::{config, store};
-use redis_module::Context;
-use std::collections::HashSet;
+use redis_module::key::RedisKey;
+use redis_module::{Context, KeysCursor, RedisString};
+use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
 
 /// Clears both bundles of each tenant; how many were there.
 pub(crate) fn tenants(ctx: &Context, db: i32, tenants: &[Tenant], soft: bool) -> u64 {
@@ -51,32 +53,71 @@ fn mark_changed(ctx: &Context, id: &BundleId, key: &KeyName) -> bool {
     true
 }
 
-/// A clear of all bundles of a database, done in slices.
-pub(crate) struct ClearAll {
-    pub(crate) db: i32,
+/// Clears of whole databases at a time.
+const MAX_RUNNING: usize = 8;
+
+thread_local! {
+    /// The clears under way. They hold cursors of the server, which belong to its main thread.
+    static RUNNING: RefCell<VecDeque<ClearAll>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// There is room for one more clear of a database.
+pub(crate) fn may_begin() -> bool {
+    RUNNING.with_borrow(|running| running.len() < MAX_RUNNING)
+}
+
+pub(crate) fn is_running() -> bool {
+    RUNNING.with_borrow(|running| !running.is_empty())
+}
+
+/// Begins to clear a database in slices, for a client that waits for the end.
+pub(crate) fn begin_all(db: i32, soft: bool, client: Handle) {
+    let clear = ClearAll { db, soft, cursor: KeysCursor::new(), tenants: HashSet::new(), cleared: 0, client };
+    RUNNING.with_borrow_mut(|running| running.push_back(clear));
+}
+
+/// What a step has done.
+pub(crate) enum Step {
+    Idle,
+    Busy,
+    /// A clear has ended: its client, and how many bundles there were.
+    Ended(Handle, u64),
+}
+
+/// Takes one small step of one clear.
+pub(crate) fn step(ctx: &Context) -> Step {
+    let Some(mut clear) = RUNNING.with_borrow_mut(VecDeque::pop_front) else { return Step::Idle };
+    if !clear.step(ctx) {
+        return Step::Ended(clear.client, clear.cleared);
+    }
+    RUNNING.with_borrow_mut(|running| running.push_back(clear));
+    Step::Busy
+}
+
+/// A clear of all bundles of a database.
+struct ClearAll {
+    db: i32,
     soft: bool,
-    cursor: Cursor,
-    found: Vec<Vec<u8>>,
-    /// What was handled: a scan may name a key twice.
+    cursor: KeysCursor,
+    /// What was handled: a tenant has several keys, and a scan may name one twice.
     tenants: HashSet<Tenant>,
-    pub(crate) cleared: u64,
-    pub(crate) client: Handle,
+    cleared: u64,
+    client: Handle,
 }
 
 impl ClearAll {
-    pub(crate) fn new(db: i32, soft: bool, cursor: Cursor, client: Handle) -> Self {
-        Self { db, soft, cursor, found: Vec::new(), tenants: HashSet::new(), cleared: 0, client }
-    }
-
     /// One small step; false when all is done.
-    pub(crate) fn step(&mut self, ctx: &Context) -> bool {
+    fn step(&mut self, ctx: &Context) -> bool {
         if !ffi::select_db(ctx, self.db) {
             return false;
         }
-        let more = self.cursor.step(ctx, &mut self.found);
-        for key in std::mem::take(&mut self.found) {
-            let Some((name, _)) = tenant::of_key(&key) else { continue };
-            let Some(tenant) = Tenant::new(name.as_bytes()) else { continue };
+        let found = RefCell::new(Vec::new());
+        let more = self.cursor.scan(ctx, &|_: &Context, key: &RedisString, _: Option<&RedisKey>| {
+            if let Some((name, _)) = tenant::of_key(key.as_slice()) {
+                found.borrow_mut().extend(Tenant::new(name.as_bytes()));
+            }
+        });
+        for tenant in found.into_inner() {
             if self.tenants.contains(&tenant) {
                 continue;
             }

@@ -2,7 +2,7 @@
 //!
 //! What `redis-module` wraps well is used from there. Here is what it does not: blocked clients with all
 //! their callbacks, reading a string without copying it, timers and wake-ups, command declarations, the
-//! server events with their data, and scanning.
+//! server events with their data.
 //!
 //! Everything runs on the server's main thread, except [`wake`].
 #![allow(unsafe_code, reason = "the only file that may")]
@@ -10,7 +10,7 @@
 use crate::declare::{Arg, Declaration, Keys};
 use once_cell::sync::OnceCell;
 use redis_module::{Context, raw};
-use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{null, null_mut};
 use std::time::Duration;
@@ -51,14 +51,7 @@ api! {
     set_lru = RedisModule_SetLRU(Key, raw::mstime_t) -> c_int;
     create_string = RedisModule_CreateString(Ctx, *const c_char, usize) -> Str;
     free_string = RedisModule_FreeString(Ctx, Str);
-    string_ptr = RedisModule_StringPtrLen(*const raw::RedisModuleString, *mut usize) -> *const c_char;
     milliseconds = RedisModule_Milliseconds() -> raw::mstime_t;
-    reply_buffer = RedisModule_ReplyWithStringBuffer(Ctx, *const c_char, usize) -> c_int;
-    reply_null = RedisModule_ReplyWithNull(Ctx) -> c_int;
-    reply_long = RedisModule_ReplyWithLongLong(Ctx, i64) -> c_int;
-    reply_simple = RedisModule_ReplyWithSimpleString(Ctx, *const c_char) -> c_int;
-    reply_error = RedisModule_ReplyWithError(Ctx, *const c_char) -> c_int;
-    reply_map = RedisModule_ReplyWithMap(Ctx, c_long) -> c_int;
     select_db = RedisModule_SelectDb(Ctx, c_int) -> c_int;
     selected_db = RedisModule_GetSelectedDb(Ctx) -> c_int;
     signal_modified = RedisModule_SignalModifiedKey(Ctx, Str) -> c_int;
@@ -76,9 +69,6 @@ api! {
     stop_timer = RedisModule_StopTimer(Ctx, u64, *mut *mut c_void) -> c_int;
     add_one_shot = RedisModule_EventLoopAddOneShot(raw::RedisModuleEventLoopOneShotFunc, *mut c_void) -> c_int;
     subscribe = RedisModule_SubscribeToServerEvent(Ctx, raw::RedisModuleEvent, raw::RedisModuleEventCallback) -> c_int;
-    scan = RedisModule_Scan(Ctx, *mut raw::RedisModuleScanCursor, raw::RedisModuleScanCB, *mut c_void) -> c_int;
-    cursor_create = RedisModule_ScanCursorCreate() -> *mut raw::RedisModuleScanCursor;
-    cursor_destroy = RedisModule_ScanCursorDestroy(*mut raw::RedisModuleScanCursor);
     get_command = RedisModule_GetCommand(Ctx, *const c_char) -> *mut raw::RedisModuleCommand;
     set_command_info = RedisModule_SetCommandInfo(*mut raw::RedisModuleCommand, *const raw::RedisModuleCommandInfo) -> c_int;
 }
@@ -284,96 +274,6 @@ pub(crate) fn writes_paused() -> bool {
     SERVER.get().is_some_and(|s| unsafe { (s.api.avoid_replica_traffic)() } != 0)
 }
 
-/// A position in the keys of one database.
-pub(crate) struct Cursor(*mut raw::RedisModuleScanCursor, &'static Api);
-
-// SAFETY: a cursor is plain memory of its own; it moves between threads only as part of the state behind
-// the module's mutex, and is used on the main thread.
-unsafe impl Send for Cursor {}
-
-impl Cursor {
-    pub(crate) fn new() -> Option<Self> {
-        let Server { api, .. } = SERVER.get()?;
-        // SAFETY: takes nothing.
-        Some(Self(unsafe { (api.cursor_create)() }, api))
-    }
-
-    /// Adds a few key names to `names`; false at the end.
-    pub(crate) fn step(&mut self, ctx: &Context, names: &mut Vec<Vec<u8>>) -> bool {
-        // SAFETY: `names` outlives the call, and only the callback uses it meanwhile.
-        unsafe { (self.1.scan)(ctx.ctx, self.0, Some(scan_callback), std::ptr::from_mut(names).cast()) != 0 }
-    }
-}
-
-impl Drop for Cursor {
-    fn drop(&mut self) {
-        // SAFETY: made by `new`, destroyed only here.
-        unsafe { (self.1.cursor_destroy)(self.0) }
-    }
-}
-
-unsafe extern "C" fn scan_callback(_: Ctx, name: Str, _: Key, names: *mut c_void) {
-    guarded((), || {
-        let Some(Server { api, .. }) = SERVER.get() else { return };
-        let mut len = 0;
-        // SAFETY: the server passes a valid name; `len` outlives the call.
-        let bytes = unsafe { (api.string_ptr)(name, &raw mut len) };
-        // SAFETY: the name's bytes stay while the callback runs.
-        let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), len) };
-        // SAFETY: `Cursor::step` passed a `Vec` that nobody else uses during the scan.
-        let names = unsafe { &mut *names.cast::<Vec<Vec<u8>>>() };
-        names.push(bytes.to_vec());
-    });
-}
-
-// ── Replies ─────────────────────────────────────────────────────────────────────────────────────────
-
-#[inline]
-pub(crate) fn reply_bytes(ctx: &Context, bytes: &[u8]) {
-    if let Some(s) = SERVER.get() {
-        // SAFETY: the server copies the bytes.
-        unsafe { (s.api.reply_buffer)(ctx.ctx, bytes.as_ptr().cast(), bytes.len()) };
-    }
-}
-
-pub(crate) fn reply_null(ctx: &Context) {
-    if let Some(s) = SERVER.get() {
-        // SAFETY: a valid context.
-        unsafe { (s.api.reply_null)(ctx.ctx) };
-    }
-}
-
-pub(crate) fn reply_integer(ctx: &Context, value: u64) {
-    if let Some(s) = SERVER.get() {
-        // SAFETY: a valid context.
-        unsafe { (s.api.reply_long)(ctx.ctx, i64::try_from(value).unwrap_or(i64::MAX)) };
-    }
-}
-
-/// A status line: `text` must be one line.
-pub(crate) fn reply_status(ctx: &Context, text: &CStr) {
-    if let Some(s) = SERVER.get() {
-        // SAFETY: the server copies the text.
-        unsafe { (s.api.reply_simple)(ctx.ctx, text.as_ptr()) };
-    }
-}
-
-pub(crate) fn reply_error(ctx: &Context, error: &crate::errors::Error) {
-    if let Some(s) = SERVER.get() {
-        let text = CString::new(error.to_string()).unwrap_or_else(|_| c"ERR".into());
-        // SAFETY: the server copies the text.
-        unsafe { (s.api.reply_error)(ctx.ctx, text.as_ptr()) };
-    }
-}
-
-/// Announces a map of `pairs` pairs (RESP2: an array of twice as many).
-pub(crate) fn reply_map(ctx: &Context, pairs: usize) {
-    if let Some(s) = SERVER.get() {
-        // SAFETY: a valid context; the caller replies with that many elements.
-        unsafe { (s.api.reply_map)(ctx.ctx, pairs as c_long) };
-    }
-}
-
 // ── Blocked clients ─────────────────────────────────────────────────────────────────────────────────
 
 /// The identity of a blocked client, from [`BlockedClient::block`] until it is answered or has gone.
@@ -451,7 +351,7 @@ fn answer(ctx: Ctx, with: impl Fn(&Callbacks) -> fn(&Context, Handle)) -> c_int 
         true
     });
     if !answered {
-        reply_error(&ctx, &crate::errors::Error::internal());
+        crate::reply::error(&ctx, &crate::errors::Error::internal());
     }
     0
 }

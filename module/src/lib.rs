@@ -5,7 +5,8 @@
 //! 1. [`commands`]: arguments in, reply out; a fresh hit ends here.
 //! 2. [`engine`]: decides who is served, who waits and what is asked for. Knows no Redis.
 //! 3. [`upstream`]: asks the sidecar, on a thread of its own.
-//! 4. [`state`]: the pump that brings results back to the main thread, to [`store`] and to those who wait.
+//! 4. [`state::pump`]: brings results back to the main thread, to [`store`] and to those who wait; [`state`] is
+//!    where all of it meets.
 #![deny(unsafe_code)]
 
 mod args;
@@ -19,6 +20,7 @@ mod errors;
 mod ffi;
 mod info;
 mod log;
+mod reply;
 mod state;
 mod store;
 mod tenant;
@@ -113,7 +115,7 @@ fn try_load(ctx: &Context, args: &[RedisString]) -> Result<(), String> {
     ffi::init(
         ctx,
         ffi::Callbacks {
-            pump: state::pump,
+            pump: state::pump::turn,
             woken: state::woken,
             reply: state::reply,
             unblocked: state::unblocked,

@@ -7,7 +7,7 @@
 use crate::args::{TenantsAndWords, key_positions};
 use crate::declare::{Arg, Declaration, Keys};
 use crate::errors::Error;
-use crate::{clearing, commands, ffi, state};
+use crate::{clearing, commands, ffi, reply, state};
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 
 pub(crate) const DECLARATION: Declaration = Declaration {
@@ -33,7 +33,7 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         let TenantsAndWords { tenants, words: [soft] } = TenantsAndWords::parse(&args, WORDS)?;
         let db = ffi::selected_db(ctx);
         if !tenants.is_empty() {
-            ffi::reply_integer(ctx, clearing::tenants(ctx, db, &tenants, soft));
+            reply::integer(ctx, clearing::tenants(ctx, db, &tenants, soft));
             return Ok(());
         }
         if !commands::may_block(ctx) {

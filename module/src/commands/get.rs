@@ -13,7 +13,7 @@ use crate::info::READS;
 use crate::state::{self, Outcome};
 use crate::tenant::{BundleId, KeyName, Tenant};
 use crate::upstream::Fetched;
-use crate::{commands, config};
+use crate::{commands, config, reply};
 use redis_module::{Context, ContextFlags, RedisResult, RedisString};
 
 pub(crate) const DECLARATION: Declaration = Declaration {
@@ -95,10 +95,10 @@ fn parse(args: &[RedisString]) -> Result<(&str, bool, Options<'_>), Error> {
     while let Some(word) = args.next() {
         match word {
             _ if word.eq_ignore_ascii_case(b"INCLUDE") => {
-                once(&mut include, "INCLUDE", args.boolean("INCLUDE")?)?
+                once(&mut include, "INCLUDE", args.boolean("INCLUDE")?)?;
             }
             _ if word.eq_ignore_ascii_case(b"MAXAGE") => {
-                once(&mut max_age, "MAXAGE", args.millis("MAXAGE")?)?
+                once(&mut max_age, "MAXAGE", args.millis("MAXAGE")?)?;
             }
             _ if word.eq_ignore_ascii_case(b"REFRESH") => once(&mut refresh, "REFRESH", ())?,
             _ if word.eq_ignore_ascii_case(b"IFNONEMATCH") => {
@@ -222,7 +222,7 @@ impl Waiting {
             Err(_) if serve_stored(ctx, &self.id, &options) => {}
             Err(error) => {
                 READS.error();
-                ffi::reply_error(ctx, error);
+                reply::error(ctx, error);
             }
         }
     }
@@ -239,16 +239,16 @@ fn reply_bundle(
 ) {
     let matches = options.if_none_match == Some(etag);
     if options.with_meta {
-        ffi::reply_map(ctx, 5);
-        ffi::reply_bytes(ctx, b"status");
-        ffi::reply_bytes(ctx, status.name().as_bytes());
-        ffi::reply_bytes(ctx, b"age_ms");
-        ffi::reply_integer(ctx, life.age_ms(now));
-        ffi::reply_bytes(ctx, b"ttl_ms");
-        ffi::reply_integer(ctx, if status == Status::Stale { 0 } else { life.fresh_for_ms(now) });
-        ffi::reply_bytes(ctx, b"etag");
-        ffi::reply_bytes(ctx, etag);
-        ffi::reply_bytes(ctx, b"bundle");
+        reply::map(ctx, 5);
+        reply::bytes(ctx, b"status");
+        reply::bytes(ctx, status.name().as_bytes());
+        reply::bytes(ctx, b"age_ms");
+        reply::integer(ctx, life.age_ms(now));
+        reply::bytes(ctx, b"ttl_ms");
+        reply::integer(ctx, if status == Status::Stale { 0 } else { life.fresh_for_ms(now) });
+        reply::bytes(ctx, b"etag");
+        reply::bytes(ctx, etag);
+        reply::bytes(ctx, b"bundle");
     }
-    if matches { ffi::reply_null(ctx) } else { ffi::reply_bytes(ctx, value) }
+    if matches { reply::null(ctx) } else { reply::bytes(ctx, value) }
 }

@@ -6,7 +6,7 @@ pub(crate) mod help;
 pub(crate) mod warm;
 
 use crate::errors::Error;
-use crate::ffi;
+use crate::{ffi, reply};
 use redis_module::{Context, ContextFlags, RedisResult, RedisValue};
 
 /// Where a command may not wait for its end.
@@ -17,7 +17,7 @@ pub(crate) fn may_block(ctx: &Context) -> bool {
 /// Runs a command: an error is replied, and a panic too, as an internal one.
 fn run(ctx: &Context, command: impl FnOnce() -> Result<(), Error>) -> RedisResult {
     if let Err(error) = ffi::guarded(Err(Error::internal()), command) {
-        ffi::reply_error(ctx, &error);
+        reply::error(ctx, &error);
     }
     Ok(RedisValue::NoReply)
 }

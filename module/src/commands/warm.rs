@@ -4,7 +4,7 @@ use crate::args::{TenantsAndWords, key_positions};
 use crate::declare::{Arg, Declaration, Keys};
 use crate::errors::Error;
 use crate::warming::Report;
-use crate::{commands, ffi, state};
+use crate::{commands, ffi, reply, state};
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 
 pub(crate) const DECLARATION: Declaration = Declaration {
@@ -37,14 +37,14 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         }
         state::begin_warm(ctx, ffi::selected_db(ctx), tenants, force, !run_async)?;
         if run_async {
-            ffi::reply_status(ctx, c"Background warming started");
+            reply::status(ctx, c"Background warming started");
         }
         Ok(())
     })
 }
 
 /// Replies what a run has done.
-pub(crate) fn reply(ctx: &Context, report: &Report) {
+pub(crate) fn reply_report(ctx: &Context, report: &Report) {
     let fields = [
         ("tenants", report.tenants),
         ("warmed", report.warmed),
@@ -52,9 +52,9 @@ pub(crate) fn reply(ctx: &Context, report: &Report) {
         ("failed", report.failed),
         ("elapsed_ms", report.elapsed_ms),
     ];
-    ffi::reply_map(ctx, fields.len());
+    reply::map(ctx, 5);
     for (name, value) in fields {
-        ffi::reply_bytes(ctx, name.as_bytes());
-        ffi::reply_integer(ctx, value);
+        reply::bytes(ctx, name.as_bytes());
+        reply::integer(ctx, value);
     }
 }

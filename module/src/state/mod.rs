@@ -1,22 +1,19 @@
 //! Where everything meets: the engine, the clients that wait, the runs and the way to the sidecar, behind
-//! one mutex; and the pump, the timer in which all of it moves on.
+//! one mutex. It is never held while the server is called in a way that could call us back.
 //!
-//! Three rules keep this file right:
-//! - The mutex is never held while the server is called in a way that could call us back.
-//! - Clients are released only in the pump (see [`crate::ffi::BlockedClient`]).
-//! - The pump works in slices of less than a millisecond; what is left waits for the next one.
+//! Here is what commands ask for and what the server tells; [`crate::pump`] moves things on.
+pub(crate) mod pump;
 
-use crate::clearing::ClearAll;
 use crate::commands::get::Waiting;
-use crate::engine::{Ask, Engine, FlightId, Landing, Launch, Millis, Plan, Refusal, Scope, Stored};
+use crate::engine::{Ask, Engine, FlightId, Launch, Millis, Plan, Refusal, Scope, Stored};
 use crate::errors::Error;
-use crate::ffi::{self, BlockedClient, Cursor, Handle, ServerEvent, Timer};
+use crate::ffi::{self, BlockedClient, Handle, ServerEvent, Timer};
 use crate::info::Counters;
-use crate::store::{self, Written};
+use crate::store;
 use crate::tenant::{BundleId, Tenant};
-use crate::upstream::{Event, Failure, Fetched, Order, Upstream, What};
+use crate::upstream::{Event, Fetched, Order, Upstream, What};
 use crate::warming::{Report, Runs, Seat};
-use crate::{commands, config, log};
+use crate::{clearing, commands, config, reply};
 use crossbeam_channel::Receiver;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
@@ -25,13 +22,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-/// Of one turn of the pump: well under the millisecond that no task of ours may exceed.
-const SLICE: Duration = Duration::from_micros(700);
-/// Clients released in one turn. Their replies are written right after it, each in some microseconds.
-const RELEASES_A_TURN: usize = 128;
-/// Clears of everything at a time.
-const MAX_CLEARS: usize = 8;
 
 /// Who waits in a flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,7 +65,6 @@ pub(crate) struct State {
     pub(crate) counters: Counters,
     clients: HashMap<Handle, Client>,
     answered: VecDeque<Handle>,
-    clears: VecDeque<ClearAll>,
     upstream: Option<Upstream>,
     events: Option<Receiver<Event>>,
     /// Flights whose request could not even be sent.
@@ -90,7 +79,6 @@ static STATE: Lazy<Mutex<State>> = Lazy::new(|| {
         counters: Counters::default(),
         clients: HashMap::new(),
         answered: VecDeque::new(),
-        clears: VecDeque::new(),
         upstream: None,
         events: None,
         unsent: VecDeque::new(),
@@ -219,14 +207,13 @@ pub(crate) fn refresh_behind(ctx: &Context, id: &BundleId) {
 pub(crate) fn begin_clear_all(ctx: &Context, db: i32, soft: bool) -> Result<(), Error> {
     fence(Scope::Database(db));
     let mut state = STATE.lock();
-    if state.clears.len() >= MAX_CLEARS {
+    if !clearing::may_begin() {
         return Err(Error::too_many_jobs());
     }
-    let cursor = Cursor::new().ok_or_else(Error::internal)?;
     let blocked = BlockedClient::block(ctx).ok_or_else(Error::internal)?;
     let handle = blocked.handle();
     state.admit(handle, blocked, Question::Clear);
-    state.clears.push_back(ClearAll::new(db, soft, cursor, handle));
+    clearing::begin_all(db, soft, handle);
     state.rearm();
     Ok(())
 }
@@ -268,7 +255,7 @@ pub(crate) fn reply(ctx: &Context, handle: Handle) {
     let client = STATE.lock().clients.remove(&handle);
     match client {
         Some(Client { question, answer: Some(answer), .. }) => deliver(ctx, &question, answer),
-        _ => ffi::reply_error(ctx, &Error::internal()),
+        _ => reply::error(ctx, &Error::internal()),
     }
 }
 
@@ -279,7 +266,7 @@ pub(crate) fn unblocked(ctx: &Context, handle: Handle) {
         Some(Client { question, answer, .. }) => {
             deliver(ctx, &question, answer.unwrap_or(Answer::Bundle(Err(Error::timeout()))));
         }
-        None => ffi::reply_error(ctx, &Error::internal()),
+        None => reply::error(ctx, &Error::internal()),
     }
 }
 
@@ -293,10 +280,10 @@ pub(crate) fn gone(handle: Handle) {
 fn deliver(ctx: &Context, question: &Question, answer: Answer) {
     match (question, answer) {
         (Question::Get(waiting), Answer::Bundle(result)) => waiting.reply(ctx, &result),
-        (_, Answer::Bundle(Err(error))) => ffi::reply_error(ctx, &error),
-        (_, Answer::Warmed(report)) => commands::warm::reply(ctx, &report),
-        (_, Answer::Cleared(count)) => ffi::reply_integer(ctx, count),
-        (_, Answer::Bundle(Ok(_))) => ffi::reply_error(ctx, &Error::internal()),
+        (_, Answer::Bundle(Err(error))) => reply::error(ctx, &error),
+        (_, Answer::Warmed(report)) => commands::warm::reply_report(ctx, &report),
+        (_, Answer::Cleared(count)) => reply::integer(ctx, count),
+        (_, Answer::Bundle(Ok(_))) => reply::error(ctx, &Error::internal()),
     }
 }
 
@@ -325,148 +312,6 @@ pub(crate) fn server_event(_: &Context, event: ServerEvent) {
 pub(crate) fn woken() {
     WOKEN.store(false, Ordering::Release);
     STATE.lock().arm_at(0);
-}
-
-// ── The pump ────────────────────────────────────────────────────────────────────────────────────────
-
-/// One turn: everything that has come moves on, for a slice of time.
-pub(crate) fn pump(ctx: &Context) {
-    let began = Instant::now();
-    let mut released = 0;
-    STATE.lock().timer = None;
-    loop {
-        let mut busy = expire();
-        busy |= land_next(ctx);
-        busy |= clear_step(ctx);
-        busy |= warm_step(ctx);
-        while released < RELEASES_A_TURN && release_next() {
-            released += 1;
-        }
-        if !busy || began.elapsed() >= SLICE {
-            break;
-        }
-    }
-    STATE.lock().rearm();
-}
-
-fn expire() -> bool {
-    let mut state = STATE.lock();
-    let Some(Waiter::Client(client)) = state.engine.expire(monotonic()) else { return false };
-    state.answer(client, Answer::Bundle(Err(Error::timeout())));
-    true
-}
-
-fn release_next() -> bool {
-    let blocked = {
-        let mut state = STATE.lock();
-        let Some(handle) = state.answered.pop_front() else { return false };
-        state.clients.get_mut(&handle).and_then(|client| client.blocked.take())
-    };
-    drop(blocked);
-    true
-}
-
-fn land_next(ctx: &Context) -> bool {
-    let (event, unsent) = {
-        let mut state = STATE.lock();
-        (state.events.as_ref().and_then(|events| events.try_recv().ok()), state.unsent.pop_front())
-    };
-    let busy = event.is_some() || unsent.is_some();
-    if let Some(flight) = unsent {
-        landed(ctx, flight, &Err(Failure::Abandoned), None);
-    }
-    match event {
-        Some(Event::Landed { flight, result, cause }) => landed(ctx, flight, &result, cause.as_deref()),
-        Some(Event::Tenants { job, result, cause }) => listed(ctx, job, result, cause.as_deref()),
-        None => {}
-    }
-    busy
-}
-
-fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure>, cause: Option<&str>) {
-    let now = monotonic();
-    let outcome = result.as_ref().map(|_| ());
-    let landing = STATE.lock().engine.land(now, &config::limits(), flight, outcome);
-    let Some(Landing { bundle, current, waiters, relaunch, refused: unlucky }) = landing else { return };
-    // That a tenant is unknown is news only to who warms it: a client is told.
-    let warming = waiters.iter().any(|waiter| matches!(waiter, Waiter::Warm(_)));
-    if let Some(cause) = cause.filter(|_| warming || !matches!(result, Err(Failure::NoTenant))) {
-        log::limited(ctx, || format!("no bundle for tenant {}: {cause}", bundle.tenant));
-    }
-    let asked = waiters.iter().any(|waiter| matches!(waiter, Waiter::Client(_)));
-    let written = match result {
-        Ok(fetched) if current => store::put(ctx, &bundle, fetched, asked),
-        Err(Failure::NoTenant) if current => {
-            store::remove_unknown(ctx, &bundle);
-            Written::NotHere
-        }
-        _ => Written::NotHere,
-    };
-    let mut state = STATE.lock();
-    state.counters.landed(result, current, written);
-    let answer = result.clone().map_err(Error::from);
-    for waiter in waiters {
-        state.give(waiter, &answer);
-    }
-    for waiter in unlucky {
-        state.give(waiter, &Err(refused(Refusal::TooManyFlights)));
-    }
-    state.send_all(relaunch.into_iter().collect());
-}
-
-fn listed(ctx: &Context, run: u64, result: Result<Vec<Tenant>, Failure>, cause: Option<&str>) {
-    let mut state = STATE.lock();
-    match result {
-        Ok(tenants) => state.runs.set_tenants(run, tenants),
-        Err(failure) => {
-            log::limited(ctx, || format!("no list of tenants to warm: {}", cause.unwrap_or_default()));
-            for client in state.runs.abandon(run) {
-                state.answer(client, Answer::Bundle(Err(failure.clone().into())));
-            }
-        }
-    }
-}
-
-fn clear_step(ctx: &Context) -> bool {
-    let Some(mut clear) = STATE.lock().clears.pop_front() else { return false };
-    let more = clear.step(ctx);
-    let mut state = STATE.lock();
-    if more {
-        state.clears.push_back(clear);
-    } else {
-        state.answer(clear.client, Answer::Cleared(clear.cleared));
-    }
-    true
-}
-
-fn warm_step(ctx: &Context) -> bool {
-    let (batch, ended) = {
-        let mut state = STATE.lock();
-        (state.runs.next_batch(), state.runs.take_ended(monotonic()))
-    };
-    let busy = batch.is_some() || ended.is_some();
-    if let Some(ended) = ended {
-        let Report { tenants, warmed, fresh, failed, elapsed_ms } = ended.report;
-        ctx.log_notice(&format!(
-            "warmed {warmed} of {tenants} tenants in {elapsed_ms} ms; {fresh} were fresh, {failed} failed"
-        ));
-        let mut state = STATE.lock();
-        for client in ended.clients {
-            state.answer(client, Answer::Warmed(ended.report));
-        }
-    }
-    let Some(batch) = batch else { return busy };
-    if !ffi::select_db(ctx, batch.db) {
-        return busy;
-    }
-    let mut wanted = Vec::new();
-    for (at, tenant) in &batch.tenants {
-        let is_fresh = |id: &BundleId| matches!(store::stored(ctx, id), Stored::Fresh { .. });
-        let bundles = BundleId::both(batch.db, tenant).into_iter().filter(|id| batch.force || !is_fresh(id));
-        wanted.push((*at, bundles.collect::<Vec<_>>()));
-    }
-    STATE.lock().warm(batch.run, batch.force, wanted);
-    true
 }
 
 // ── The state's own small steps ─────────────────────────────────────────────────────────────────────
@@ -545,7 +390,7 @@ impl State {
     /// Sets the timer to the next thing to do.
     fn rearm(&mut self) {
         let pending = !self.answered.is_empty()
-            || !self.clears.is_empty()
+            || clearing::is_running()
             || !self.unsent.is_empty()
             || self.runs.has_work()
             || self.events.as_ref().is_some_and(|events| !events.is_empty());

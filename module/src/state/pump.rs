@@ -1,0 +1,163 @@
+//! The pump: the timer in which everything that has come moves on. Results land and are stored, clients are
+//! released, deadlines end, warming and clearing take their next step; for a slice of well under a
+//! millisecond, then the server has its turn.
+//!
+//! Clients are released nowhere else: see [`crate::ffi::BlockedClient`] for why.
+
+use super::{Answer, STATE, Waiter, monotonic, refused};
+use crate::clearing::{self, Step};
+use crate::engine::{FlightId, Landing, Refusal, Stored};
+use crate::errors::Error;
+
+use crate::store::{self, Written};
+use crate::tenant::{BundleId, Tenant};
+use crate::upstream::{Event, Failure, Fetched};
+use crate::warming::Report;
+use crate::{config, ffi, log};
+use redis_module::Context;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Of one turn: no task of ours on the main thread may take more than a millisecond.
+const SLICE: Duration = Duration::from_micros(700);
+/// Clients released in one turn. Their replies are written right after it, each in some microseconds.
+const RELEASES: usize = 128;
+
+/// One turn: everything that has come moves on, for a slice of time.
+pub(crate) fn turn(ctx: &Context) {
+    let began = Instant::now();
+    let mut released = 0;
+    STATE.lock().timer = None;
+    loop {
+        let mut busy = expire();
+        busy |= land_next(ctx);
+        busy |= clear_step(ctx);
+        busy |= warm_step(ctx);
+        while released < RELEASES && release_next() {
+            released += 1;
+        }
+        if !busy || began.elapsed() >= SLICE {
+            break;
+        }
+    }
+    STATE.lock().rearm();
+}
+
+fn expire() -> bool {
+    let mut state = STATE.lock();
+    let Some(Waiter::Client(client)) = state.engine.expire(monotonic()) else { return false };
+    state.answer(client, Answer::Bundle(Err(Error::timeout())));
+    true
+}
+
+fn release_next() -> bool {
+    let blocked = {
+        let mut state = STATE.lock();
+        let Some(handle) = state.answered.pop_front() else { return false };
+        state.clients.get_mut(&handle).and_then(|client| client.blocked.take())
+    };
+    drop(blocked);
+    true
+}
+
+fn land_next(ctx: &Context) -> bool {
+    let (event, unsent) = {
+        let mut state = STATE.lock();
+        (state.events.as_ref().and_then(|events| events.try_recv().ok()), state.unsent.pop_front())
+    };
+    let busy = event.is_some() || unsent.is_some();
+    if let Some(flight) = unsent {
+        landed(ctx, flight, &Err(Failure::Abandoned), None);
+    }
+    match event {
+        Some(Event::Landed { flight, result, cause }) => landed(ctx, flight, &result, cause.as_deref()),
+        Some(Event::Tenants { job, result, cause }) => listed(ctx, job, result, cause.as_deref()),
+        None => {}
+    }
+    busy
+}
+
+fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure>, cause: Option<&str>) {
+    let now = monotonic();
+    let outcome = result.as_ref().map(|_| ());
+    let landing = STATE.lock().engine.land(now, &config::limits(), flight, outcome);
+    let Some(Landing { bundle, current, waiters, relaunch, refused: unlucky }) = landing else { return };
+    // That a tenant is unknown is news only to who warms it: a client is told.
+    let warming = waiters.iter().any(|waiter| matches!(waiter, Waiter::Warm(_)));
+    if let Some(cause) = cause.filter(|_| warming || !matches!(result, Err(Failure::NoTenant))) {
+        log::limited(ctx, || format!("no bundle for tenant {}: {cause}", bundle.tenant));
+    }
+    let asked = waiters.iter().any(|waiter| matches!(waiter, Waiter::Client(_)));
+    let written = match result {
+        Ok(fetched) if current => store::put(ctx, &bundle, fetched, asked),
+        Err(Failure::NoTenant) if current => {
+            store::remove_unknown(ctx, &bundle);
+            Written::NotHere
+        }
+        _ => Written::NotHere,
+    };
+    let mut state = STATE.lock();
+    state.counters.landed(result, current, written);
+    let answer = result.clone().map_err(Error::from);
+    for waiter in waiters {
+        state.give(waiter, &answer);
+    }
+    for waiter in unlucky {
+        state.give(waiter, &Err(refused(Refusal::TooManyFlights)));
+    }
+    state.send_all(relaunch.into_iter().collect());
+}
+
+fn listed(ctx: &Context, run: u64, result: Result<Vec<Tenant>, Failure>, cause: Option<&str>) {
+    let mut state = STATE.lock();
+    match result {
+        Ok(tenants) => state.runs.set_tenants(run, tenants),
+        Err(failure) => {
+            log::limited(ctx, || format!("no list of tenants to warm: {}", cause.unwrap_or_default()));
+            for client in state.runs.abandon(run) {
+                state.answer(client, Answer::Bundle(Err(failure.clone().into())));
+            }
+        }
+    }
+}
+
+fn clear_step(ctx: &Context) -> bool {
+    match clearing::step(ctx) {
+        Step::Idle => false,
+        Step::Busy => true,
+        Step::Ended(client, cleared) => {
+            STATE.lock().answer(client, Answer::Cleared(cleared));
+            true
+        }
+    }
+}
+
+fn warm_step(ctx: &Context) -> bool {
+    let (batch, ended) = {
+        let mut state = STATE.lock();
+        (state.runs.next_batch(), state.runs.take_ended(monotonic()))
+    };
+    let busy = batch.is_some() || ended.is_some();
+    if let Some(ended) = ended {
+        let Report { tenants, warmed, fresh, failed, elapsed_ms } = ended.report;
+        ctx.log_notice(&format!(
+            "warmed {warmed} of {tenants} tenants in {elapsed_ms} ms; {fresh} were fresh, {failed} failed"
+        ));
+        let mut state = STATE.lock();
+        for client in ended.clients {
+            state.answer(client, Answer::Warmed(ended.report));
+        }
+    }
+    let Some(batch) = batch else { return busy };
+    if !ffi::select_db(ctx, batch.db) {
+        return busy;
+    }
+    let mut wanted = Vec::new();
+    for (at, tenant) in &batch.tenants {
+        let is_fresh = |id: &BundleId| matches!(store::stored(ctx, id), Stored::Fresh { .. });
+        let bundles = BundleId::both(batch.db, tenant).into_iter().filter(|id| batch.force || !is_fresh(id));
+        wanted.push((*at, bundles.collect::<Vec<_>>()));
+    }
+    STATE.lock().warm(batch.run, batch.force, wanted);
+    true
+}
