@@ -107,8 +107,8 @@ fn soft_keeps_the_bundle_as_a_fallback_only() {
     assert_eq!(client.int(&["DBSIZE"]), 2, "kept");
     assert_eq!(version(&mut client, "a"), 2, "but not answered while a new one can be had");
 
-    client.int(&["DASHBOARD.CLEAR", "SOFT", "a"]);
     upstream.answer(Answer::UNAVAILABLE);
+    client.int(&["DASHBOARD.CLEAR", "SOFT", "a"]);
     let reply = client.map(&["DASHBOARD.GET", "a", "WITHMETA"]);
     assert_eq!(text(&reply[0].1), "stale");
 }
@@ -129,8 +129,9 @@ fn soft_falls_back_after_the_soft_timeout() {
     let redis = Redis::builder().upstream(&upstream).setting("soft-timeout", 50).start();
     let mut client = redis.client();
     assert_eq!(version(&mut client, "a"), 1);
-    client.int(&["DASHBOARD.CLEAR", "a", "SOFT"]);
+    // Before CLEAR: a bundle that was read a moment ago may be computed anew at once.
     upstream.hold();
+    client.int(&["DASHBOARD.CLEAR", "a", "SOFT"]);
     let reply = client.map(&["DASHBOARD.GET", "a", "WITHMETA"]);
     assert_eq!(text(&reply[0].1), "stale");
     upstream.release();
