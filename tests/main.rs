@@ -10,6 +10,7 @@ mod bad_input;
 mod blocked;
 mod clear;
 mod declarations;
+mod docs;
 mod figures;
 mod get;
 mod harness_itself;

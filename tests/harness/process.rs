@@ -13,8 +13,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::wait::{DEADLINE, poll_until};
 
 /// The directory that holds the workspace.
-pub fn repository_root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
+pub fn repository_root() -> PathBuf {
+    // Cargo says at run time where the package lies; a target directory may have been filled elsewhere.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&package).parent().expect("tests/ lies in the repository").to_owned()
 }
 
 /// Runs to the end and returns what came out, whatever the exit status.

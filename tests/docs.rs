@@ -1,0 +1,67 @@
+//! The README names everything that the server has: checked by asking the server.
+
+use std::fs;
+
+use harness::{FakeUpstream, Redis, repository_root, text};
+use redis::Value;
+
+fn readme() -> String {
+    fs::read_to_string(repository_root().join("README.md")).unwrap()
+}
+
+#[test]
+fn the_readme_lists_every_command() {
+    let redis = Redis::with(&FakeUpstream::start());
+    let Value::Array(commands) = redis.client().ok(&["COMMAND", "LIST", "FILTERBY", "MODULE", "dashboard"])
+    else {
+        panic!("a list")
+    };
+    assert_eq!(commands.len(), 4, "{commands:?}");
+    let readme = readme();
+    for command in &commands {
+        let command = text(command).to_uppercase();
+        assert!(readme.contains(&command), "{command}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_option_and_error() {
+    let readme = readme();
+    for word in [
+        "INCLUDE",
+        "MAXAGE",
+        "REFRESH",
+        "IFNONEMATCH",
+        "WITHMETA",
+        "SOFT",
+        "FORCE",
+        "ASYNC",
+        "NOTENANT",
+        "TIMEOUT",
+        "UNAVAILABLE",
+        "OVERLOADED",
+        "MISS",
+    ] {
+        assert!(readme.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_setting() {
+    let redis = Redis::with(&FakeUpstream::start());
+    let readme = readme();
+    for (name, _) in redis.client().map(&["CONFIG", "GET", "dashboard.*"]) {
+        let short = name.strip_prefix("dashboard.").unwrap();
+        assert!(readme.contains(&name) || readme.contains(&format!("`{short}`")), "{name}");
+    }
+}
+
+#[test]
+fn the_readme_lists_what_one_types_and_all_of_it_exists() {
+    let makefile = fs::read_to_string(repository_root().join("Makefile")).unwrap();
+    let readme = readme();
+    for target in ["run", "stop", "test", "bench", "lint"] {
+        assert!(readme.contains(&format!("make {target}")), "make {target} is not in the README");
+        assert!(makefile.contains(&format!("\n{target}:")), "make {target} is not in the Makefile");
+    }
+}
