@@ -1,7 +1,7 @@
-//! Taking bundles away: removed, or marked as changed. The fence comes first, always ([`state::fence`]).
+//! Taking bundles away: removed, or marked as changed. The fence comes first, always
+//! ([`state::fence`]).
 
 use crate::bundle::Stamp;
-use crate::engine::Scope;
 use crate::ffi::{self, Handle, Held};
 use crate::state;
 use crate::tenant::{self, BundleId, KeyName, Tenant};
@@ -11,17 +11,19 @@ use redis_module::{Context, KeysCursor, RedisString};
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
 
-/// Clears both bundles of each tenant; how many were there.
-pub(crate) fn tenants(ctx: &Context, db: i32, tenants: &[Tenant], soft: bool) -> u64 {
-    let mut cleared = 0;
-    for tenant in tenants {
-        state::fence(Scope::Tenant(db, tenant));
-        for id in BundleId::both(db, tenant) {
-            cleared += u64::from(one(ctx, &id, soft));
-        }
-        // Also where no bundle was: a client may hold a copy of one that has expired since.
-        ffi::signal_modified(ctx, tenant.as_str());
-    }
+/// So many tenants are cleared at once; more than that in slices, where the client may be blocked.
+pub(crate) const AT_ONCE: usize = 32;
+
+/// Clears both bundles of each tenant now; how many there were. What it clears has been fenced.
+pub(crate) fn now(ctx: &Context, db: i32, tenants: &[Tenant], soft: bool) -> u64 {
+    tenants.iter().map(|tenant| both(ctx, db, tenant, soft)).sum()
+}
+
+/// Clears the bundles of a tenant that has been fenced; how many were there.
+fn both(ctx: &Context, db: i32, tenant: &Tenant, soft: bool) -> u64 {
+    let cleared = BundleId::both(db, tenant).into_iter().map(|id| u64::from(one(ctx, &id, soft))).sum();
+    // Also where no bundle was: a client may hold a copy of one that has expired since.
+    ffi::signal_modified(ctx, tenant.as_str());
     cleared
 }
 
@@ -53,15 +55,15 @@ fn mark_changed(ctx: &Context, id: &BundleId, key: &KeyName) -> bool {
     true
 }
 
-/// Clears of whole databases at a time.
+/// Clears in slices at a time.
 const MAX_RUNNING: usize = 8;
 
 thread_local! {
     /// The clears under way. They hold cursors of the server, which belong to its main thread.
-    static RUNNING: RefCell<VecDeque<ClearAll>> = const { RefCell::new(VecDeque::new()) };
+    static RUNNING: RefCell<VecDeque<Clear>> = const { RefCell::new(VecDeque::new()) };
 }
 
-/// There is room for one more clear of a database.
+/// There is room for one more.
 pub(crate) fn may_begin() -> bool {
     RUNNING.with_borrow(|running| running.len() < MAX_RUNNING)
 }
@@ -70,10 +72,14 @@ pub(crate) fn is_running() -> bool {
     RUNNING.with_borrow(|running| !running.is_empty())
 }
 
-/// Begins to clear a database in slices, for a client that waits for the end.
-pub(crate) fn begin_all(db: i32, soft: bool, client: Handle) {
-    let clear = ClearAll { db, soft, cursor: KeysCursor::new(), tenants: HashSet::new(), cleared: 0, client };
-    RUNNING.with_borrow_mut(|running| running.push_back(clear));
+/// Begins a clear in slices, for a client that waits for the end. What it clears has been fenced.
+pub(crate) fn begin(db: i32, tenants: Vec<Tenant>, soft: bool, client: Handle) {
+    let source = if tenants.is_empty() {
+        Source::Database { cursor: KeysCursor::new(), seen: HashSet::new() }
+    } else {
+        Source::Named(tenants.into_iter())
+    };
+    RUNNING.with_borrow_mut(|running| running.push_back(Clear { db, soft, source, cleared: 0, client }));
 }
 
 /// What a step has done.
@@ -94,40 +100,56 @@ pub(crate) fn step(ctx: &Context) -> Step {
     Step::Busy
 }
 
-/// A clear of all bundles of a database.
-struct ClearAll {
+/// A clear under way.
+struct Clear {
     db: i32,
     soft: bool,
-    cursor: KeysCursor,
-    /// What was handled: a tenant has several keys, and a scan may name one twice.
-    tenants: HashSet<Tenant>,
+    source: Source,
     cleared: u64,
     client: Handle,
 }
 
-impl ClearAll {
+/// Where its tenants come from.
+enum Source {
+    Named(std::vec::IntoIter<Tenant>),
+    /// `seen`: a tenant has several keys, and a scan may name one twice.
+    Database {
+        cursor: KeysCursor,
+        seen: HashSet<Tenant>,
+    },
+}
+
+impl Clear {
     /// One small step; false when all is done.
     fn step(&mut self, ctx: &Context) -> bool {
         if !ffi::select_db(ctx, self.db) {
             return false;
         }
-        let found = RefCell::new(Vec::new());
-        let more = self.cursor.scan(ctx, &|_: &Context, key: &RedisString, _: Option<&RedisKey>| {
-            if let Some((name, _)) = tenant::of_key(key.as_slice()) {
-                found.borrow_mut().extend(Tenant::new(name.as_bytes()));
-            }
-        });
-        for tenant in found.into_inner() {
-            if self.tenants.contains(&tenant) {
-                continue;
-            }
-            // No fence here: flights that began after this clear did are right.
-            for id in BundleId::both(self.db, &tenant) {
-                self.cleared += u64::from(one(ctx, &id, self.soft));
-            }
-            ffi::signal_modified(ctx, tenant.as_str());
-            self.tenants.insert(tenant);
-        }
+        let (tenants, more) = self.source.next(ctx);
+        self.cleared += tenants.iter().map(|tenant| both(ctx, self.db, tenant, self.soft)).sum::<u64>();
         more
+    }
+}
+
+impl Source {
+    /// The next few tenants, and whether there may be more.
+    fn next(&mut self, ctx: &Context) -> (Vec<Tenant>, bool) {
+        match self {
+            Self::Named(tenants) => {
+                let next: Vec<Tenant> = tenants.next().into_iter().collect();
+                (next, tenants.len() > 0)
+            }
+            Self::Database { cursor, seen } => {
+                let found = RefCell::new(Vec::new());
+                let more = cursor.scan(ctx, &|_: &Context, key: &RedisString, _: Option<&RedisKey>| {
+                    if let Some((name, _)) = tenant::of_key(key.as_slice()) {
+                        found.borrow_mut().extend(Tenant::new(name.as_bytes()));
+                    }
+                });
+                let mut found = found.into_inner();
+                found.retain(|tenant| seen.insert(tenant.clone()));
+                (found, more)
+            }
+        }
     }
 }

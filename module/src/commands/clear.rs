@@ -1,11 +1,12 @@
 //! `DASHBOARD.CLEAR [tenant …] [SOFT]`
 //!
 //! First the fence, then the keys: from the moment the command runs, no flight that began before it is
-//! stored. With tenants it is done at once; without, the keys are looked for in slices and the client
-//! waits for the end, so that the server does not.
+//! stored. A few tenants are cleared at once; many, or a whole database, in slices: then the client waits
+//! for the end, so that the server does not.
 
 use crate::args::{TenantsAndWords, key_positions};
 use crate::declare::{Arg, Declaration, Keys};
+use crate::engine::Scope;
 use crate::errors::Error;
 use crate::{clearing, commands, ffi, reply, state};
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
@@ -32,13 +33,17 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     commands::run(ctx, || {
         let TenantsAndWords { tenants, words: [soft] } = TenantsAndWords::parse(&args, WORDS)?;
         let db = ffi::selected_db(ctx);
-        if !tenants.is_empty() {
-            reply::integer(ctx, clearing::tenants(ctx, db, &tenants, soft));
+        let may_block = commands::may_block(ctx);
+        if !tenants.is_empty() && (tenants.len() <= clearing::AT_ONCE || !may_block) {
+            for tenant in &tenants {
+                state::fence(Scope::Tenant(db, tenant));
+            }
+            reply::integer(ctx, clearing::now(ctx, db, &tenants, soft));
             return Ok(());
         }
-        if !commands::may_block(ctx) {
+        if !may_block {
             return Err(Error::cannot_block("DASHBOARD.CLEAR without tenants"));
         }
-        state::begin_clear_all(ctx, db, soft)
+        state::begin_clear(ctx, db, tenants, soft)
     })
 }

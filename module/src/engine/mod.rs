@@ -16,9 +16,12 @@
 pub(crate) mod health;
 #[cfg(test)]
 mod model;
-pub(crate) mod negative;
+mod negative;
+mod terms;
 
-use crate::tenant::{BundleId, Tenant};
+pub(crate) use terms::{Ask, Carrier, Counters, Landing, Launch, Limits, Plan, Refusal, Scope, Seat, Stored};
+
+use crate::tenant::BundleId;
 use crate::upstream::Failure;
 use health::{Backoffs, Breaker, Sign};
 use negative::NegativeCache;
@@ -30,134 +33,12 @@ pub(crate) type Millis = u64;
 /// A flight's identity: never used twice.
 pub(crate) type FlightId = u64;
 
-/// The bounds and times that decisions depend on, as they are now.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) max_flights: usize,
-    pub(crate) max_waiters: usize,
-    /// How long a waiter waits where nothing is stored.
-    pub(crate) timeout: Millis,
-    /// How long a waiter waits where an old bundle can be served instead.
-    pub(crate) soft_timeout: Millis,
-    pub(crate) negative_ttl: Millis,
-}
-
-/// What is stored for a bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stored {
-    Absent,
-    Fresh { age: Millis },
-    Stale { age: Millis },
-    Changed,
-}
-
-/// What a caller asks for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ask {
-    /// The oldest answer that will do: `Some(0)` is `REFRESH`, an answer from after this call.
-    pub(crate) max_age: Option<Millis>,
-    /// The caller may be made to wait.
-    pub(crate) may_wait: bool,
-    /// This server may store what is computed (a replica may not).
-    pub(crate) may_store: bool,
-}
-
-/// What to do for a caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Plan {
-    /// Answer with what is stored.
-    Serve,
-    /// Take the seat with [`Engine::join`]; the answer comes with the flight.
-    Wait(Seat),
-    /// Answer with an error.
-    Refuse(Refusal),
-}
-
-/// Why a caller is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Miss,
-    NoTenant,
-    TooManyFlights,
-    TooManyWaiters,
-    BreakerOpen,
-}
-
-/// A place in a flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seat {
-    flight: FlightId,
-    /// The flight under way began too early for this caller: it waits for the one after.
-    next: bool,
-    patience: Option<Millis>,
-}
-
-/// A flight to be sent to the sidecar.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Launch {
-    pub(crate) flight: FlightId,
-    pub(crate) bundle: BundleId,
-}
-
-/// Whether a flight is a request of its own or part of a warm batch. Batches have a bound of their own, so
-/// that warming takes nothing from the flights that clients wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Carrier {
-    Single,
-    Batch,
-}
-
-/// What to do when a flight has ended.
-#[derive(Debug)]
-pub(crate) struct Landing<W> {
-    pub(crate) bundle: BundleId,
-    /// No clear came between: the result may be stored (or, where the tenant is gone, the old one removed).
-    pub(crate) current: bool,
-    pub(crate) waiters: Vec<W>,
-    /// For those who asked for something newer than this flight.
-    pub(crate) relaunch: Option<Launch>,
-    /// Those of them for whom there is no flight left.
-    pub(crate) refused: Vec<W>,
-}
-
-/// What to invalidate.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Scope<'a> {
-    Everything,
-    Database(i32),
-    Tenant(i32, &'a Tenant),
-}
-
-impl Scope<'_> {
-    fn covers(&self, id: &BundleId) -> bool {
-        match self {
-            Self::Everything => true,
-            Self::Database(db) => id.db == *db,
-            Self::Tenant(db, tenant) => id.db == *db && id.tenant == **tenant,
-        }
-    }
-}
-
 struct Flight<W> {
     bundle: BundleId,
     began: Millis,
     carrier: Carrier,
     waiters: BTreeSet<W>,
     next: BTreeSet<W>,
-}
-
-/// Counters of the engine's decisions, since the module was loaded.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) flights: u64,
-    pub(crate) joined: u64,
-    pub(crate) orphaned: u64,
-    pub(crate) refreshes_behind: u64,
-    pub(crate) refused_flights: u64,
-    pub(crate) refused_waiters: u64,
-    pub(crate) refused_breaker: u64,
-    pub(crate) timeouts: u64,
-    pub(crate) negative_hits: u64,
 }
 
 /// Flights and those who wait for them. `W` names a waiter.
@@ -232,7 +113,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             Ok((flight, next)) => {
                 let patience =
                     if fallback { limits.soft_timeout.min(limits.timeout) } else { limits.timeout };
-                Plan::Wait(Seat { flight, next, patience: Some(now + patience) })
+                Plan::Wait(Seat { flight, next, deadline: Some(now + patience) })
             }
             Err(_) if fallback => Plan::Serve,
             Err(refusal) => Plan::Refuse(refusal),
@@ -302,12 +183,12 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     ) -> Seat {
         if let Some((flight, _)) = self.under_way(id) {
             self.counters.joined += 1;
-            return Seat { flight, next: force, patience: None };
+            return Seat { flight, next: force, deadline: None };
         }
         let launch = self.launch(now, id.clone(), Carrier::Batch);
         let flight = launch.flight;
         launches.push(launch);
-        Seat { flight, next: false, patience: None }
+        Seat { flight, next: false, deadline: None }
     }
 
     fn room(&mut self, now: Millis, limits: &Limits) -> Result<(), Refusal> {
@@ -343,7 +224,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             } else {
                 flight.waiters.insert(waiter)
             };
-            self.sit(waiter, seat.flight, seat.patience);
+            self.sit(waiter, seat.flight, seat.deadline);
         }
     }
 

@@ -203,17 +203,22 @@ pub(crate) fn refresh_behind(ctx: &Context, id: &BundleId) {
     state.rearm();
 }
 
-/// Begins to clear a database; the client waits for the end.
-pub(crate) fn begin_clear_all(ctx: &Context, db: i32, soft: bool) -> Result<(), Error> {
-    fence(Scope::Database(db));
-    let mut state = STATE.lock();
+/// Begins to clear tenants, or (none named) a database, in slices; the client waits for the end.
+pub(crate) fn begin_clear(ctx: &Context, db: i32, tenants: Vec<Tenant>, soft: bool) -> Result<(), Error> {
     if !clearing::may_begin() {
         return Err(Error::too_many_jobs());
     }
+    if tenants.is_empty() {
+        fence(Scope::Database(db));
+    }
+    for tenant in &tenants {
+        fence(Scope::Tenant(db, tenant));
+    }
+    let mut state = STATE.lock();
     let blocked = BlockedClient::block(ctx).ok_or_else(Error::internal)?;
     let handle = blocked.handle();
     state.admit(handle, blocked, Question::Clear);
-    clearing::begin_all(db, soft, handle);
+    clearing::begin(db, tenants, soft, handle);
     state.rearm();
     Ok(())
 }

@@ -1,0 +1,127 @@
+//! The words that the engine and its callers exchange.
+
+use super::{FlightId, Millis};
+use crate::tenant::{BundleId, Tenant};
+
+/// The bounds and times that decisions depend on, as they are now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_flights: usize,
+    pub(crate) max_waiters: usize,
+    /// How long a waiter waits where nothing is stored.
+    pub(crate) timeout: Millis,
+    /// How long a waiter waits where an old bundle can be served instead.
+    pub(crate) soft_timeout: Millis,
+    pub(crate) negative_ttl: Millis,
+}
+
+/// What is stored for a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    Absent,
+    Fresh { age: Millis },
+    Stale { age: Millis },
+    Changed,
+}
+
+/// What a caller asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask {
+    /// The oldest answer that will do: `Some(0)` is `REFRESH`, an answer from after this call.
+    pub(crate) max_age: Option<Millis>,
+    /// The caller may be made to wait.
+    pub(crate) may_wait: bool,
+    /// This server may store what is computed (a replica may not).
+    pub(crate) may_store: bool,
+}
+
+/// What to do for a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Answer with what is stored.
+    Serve,
+    /// Take the seat with [`Engine::join`]; the answer comes with the flight.
+    Wait(Seat),
+    /// Answer with an error.
+    Refuse(Refusal),
+}
+
+/// Why a caller is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Miss,
+    NoTenant,
+    TooManyFlights,
+    TooManyWaiters,
+    BreakerOpen,
+}
+
+/// A place in a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    pub(super) flight: FlightId,
+    /// The flight under way began too early for this caller: it waits for the one after.
+    pub(super) next: bool,
+    /// Until when the caller waits; `None`: as long as it takes.
+    pub(super) deadline: Option<Millis>,
+}
+
+/// A flight to be sent to the sidecar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Launch {
+    pub(crate) flight: FlightId,
+    pub(crate) bundle: BundleId,
+}
+
+/// Whether a flight is a request of its own or part of a warm batch. Batches have a bound of their own, so
+/// that warming takes nothing from the flights that clients wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    Single,
+    Batch,
+}
+
+/// What to do when a flight has ended.
+#[derive(Debug)]
+pub(crate) struct Landing<W> {
+    pub(crate) bundle: BundleId,
+    /// No clear came between: the result may be stored (or, where the tenant is gone, the old one removed).
+    pub(crate) current: bool,
+    pub(crate) waiters: Vec<W>,
+    /// For those who asked for something newer than this flight.
+    pub(crate) relaunch: Option<Launch>,
+    /// Those of them for whom there is no flight left.
+    pub(crate) refused: Vec<W>,
+}
+
+/// What to invalidate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scope<'a> {
+    Everything,
+    Database(i32),
+    Tenant(i32, &'a Tenant),
+}
+
+impl Scope<'_> {
+    pub(super) fn covers(&self, id: &BundleId) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Database(db) => id.db == *db,
+            Self::Tenant(db, tenant) => id.db == *db && id.tenant == **tenant,
+        }
+    }
+}
+
+/// Counters of the engine's decisions, since the module was loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) flights: u64,
+    pub(crate) joined: u64,
+    pub(crate) orphaned: u64,
+    pub(crate) refreshes_behind: u64,
+    pub(crate) refused_flights: u64,
+    pub(crate) refused_waiters: u64,
+    pub(crate) refused_breaker: u64,
+    pub(crate) timeouts: u64,
+    pub(crate) negative_hits: u64,
+}
