@@ -171,3 +171,33 @@ fn clear_replicates_and_persists_as_ordinary_commands() {
     assert_eq!(client.int(&["DBSIZE"]), 2);
     assert_eq!(client.int(&["EXISTS", "dashboard:bundle:b:include=true"]), 1);
 }
+
+#[test]
+fn many_tenants_named_at_once_are_cleared_in_slices_and_counted() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    let names: Vec<String> = (0..300).map(|n| format!("t{n}")).collect();
+    let command = |first: &'static str| -> Vec<&str> {
+        std::iter::once(first).chain(names.iter().map(String::as_str)).collect()
+    };
+    client.ok(&command("DASHBOARD.WARM"));
+    client.ok(&["DASHBOARD.GET", "other"]);
+    assert_eq!(client.int(&command("DASHBOARD.CLEAR")), 600);
+    assert_eq!(client.int(&["DBSIZE"]), 1, "the one that was not named");
+}
+
+#[test]
+fn where_waiting_is_not_allowed_named_tenants_are_cleared_and_all_are_refused() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    client.ok(&["DASHBOARD.GET", "acme"]);
+    for script in ["return redis.call('DASHBOARD.CLEAR')", "return redis.call('DASHBOARD.WARM', 'ASYNC')"] {
+        let error = client.error(&["EVAL", script, "0"]);
+        assert!(error.contains("may not"), "{error}");
+    }
+    assert_eq!(client.int(&["DBSIZE"]), 1);
+    assert_eq!(client.int(&["EVAL", "return redis.call('DASHBOARD.CLEAR', KEYS[1])", "1", "acme"]), 1);
+    assert_eq!(client.int(&["DBSIZE"]), 0);
+}

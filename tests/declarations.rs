@@ -91,6 +91,30 @@ fn an_acl_of_one_tenants_key_confines_a_user_to_that_tenant() {
 }
 
 #[test]
+fn a_confined_user_cannot_change_all_tenants_by_naming_none() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let mut admin = redis.client();
+    admin.ok(&["ACL", "SETUSER", "writer", "on", "nopass", "+@all", "~acme"]);
+    admin.ok(&["ACL", "SETUSER", "chief", "on", "nopass", "+@all", "~SUPERADMIN_GLOBAL"]);
+    admin.bytes(&["DASHBOARD.GET", "acme"]);
+    let (mut writer, mut chief) = (redis.client(), redis.client());
+    writer.ok(&["AUTH", "writer", "x"]);
+    for args in [
+        &["DASHBOARD.CLEAR"][..],
+        &["DASHBOARD.CLEAR", "SOFT"],
+        &["DASHBOARD.WARM"],
+        &["DASHBOARD.WARM", "ASYNC"],
+    ] {
+        let error = writer.error(args);
+        assert!(error.starts_with("NOPERM ") && error.contains("SUPERADMIN_GLOBAL"), "{args:?}: {error}");
+    }
+    assert_eq!(admin.int(&["DBSIZE"]), 1, "nothing was cleared");
+    chief.ok(&["AUTH", "chief", "x"]);
+    assert_eq!(chief.int(&["DASHBOARD.CLEAR"]), 1);
+}
+
+#[test]
 fn help_has_a_line_for_every_command_and_option() {
     let redis = Redis::with(&FakeUpstream::start());
     let help = redis.cli(&["DASHBOARD.HELP"]);

@@ -23,6 +23,7 @@ enum Kind {
     TooManyJobs,
     BreakerOpen,
     NotHere(&'static str),
+    NoPermission(&'static str),
     Upstream(Failure),
     Internal,
 }
@@ -92,6 +93,11 @@ impl Error {
         Self(Kind::NotHere(command))
     }
 
+    /// `command` would change tenants that its user may not.
+    pub(crate) fn no_permission(command: &'static str) -> Self {
+        Self(Kind::NoPermission(command))
+    }
+
     /// A defect of ours: the log has the cause.
     pub(crate) fn internal() -> Self {
         Self(Kind::Internal)
@@ -135,6 +141,10 @@ impl fmt::Display for Error {
             Kind::NotHere(command) => write!(
                 f,
                 "ERR {command} has to wait for its end, and this connection may not (MULTI, a script or a client that denies blocking); send it outside"
+            ),
+            Kind::NoPermission(command) => write!(
+                f,
+                "NOPERM {command} without tenants needs write permission for the key SUPERADMIN_GLOBAL; name tenants"
             ),
             Kind::Upstream(failure) => f.write_str(failure.client_text()),
             Kind::Internal => f.write_str("ERR an internal error; the server's log has the cause"),

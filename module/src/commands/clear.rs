@@ -44,6 +44,9 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         if !may_block {
             return Err(Error::cannot_block("DASHBOARD.CLEAR without tenants"));
         }
+        if tenants.is_empty() {
+            commands::may_change_all(ctx, "DASHBOARD.CLEAR")?;
+        }
         state::begin_clear(ctx, db, tenants, soft)
     })
 }

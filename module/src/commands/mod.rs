@@ -7,11 +7,21 @@ pub(crate) mod warm;
 
 use crate::errors::Error;
 use crate::{ffi, reply};
-use redis_module::{Context, ContextFlags, RedisResult, RedisValue};
+use redis_module::{AclPermissions, Context, ContextFlags, RedisResult, RedisString, RedisValue};
 
 /// Where a command may not wait for its end.
 pub(crate) fn may_block(ctx: &Context) -> bool {
     !ctx.get_flags().intersects(ContextFlags::MULTI | ContextFlags::LUA | ContextFlags::DENY_BLOCKING)
+}
+
+/// Checks that the client of `command` may change all tenants, which it does not name as keys: whoever may
+/// change `SUPERADMIN_GLOBAL` may. A user that is confined to some tenants would otherwise reach the others.
+///
+/// Ask [`may_block`] first: what is not a client's own command may have no user at all.
+fn may_change_all(ctx: &Context, command: &'static str) -> Result<(), Error> {
+    let all = RedisString::create(None, "SUPERADMIN_GLOBAL");
+    ctx.acl_check_key_permission(&ctx.get_current_user(), &all, &AclPermissions::UPDATE)
+        .map_err(|_| Error::no_permission(command))
 }
 
 /// Runs a command: an error is replied, and a panic too, as an internal one.

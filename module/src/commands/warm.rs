@@ -32,8 +32,11 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     }
     commands::run(ctx, || {
         let TenantsAndWords { tenants, words: [force, run_async] } = TenantsAndWords::parse(&args, WORDS)?;
-        if !run_async && !commands::may_block(ctx) {
-            return Err(Error::cannot_block("DASHBOARD.WARM without ASYNC"));
+        if !commands::may_block(ctx) {
+            return Err(Error::cannot_block("DASHBOARD.WARM"));
+        }
+        if tenants.is_empty() {
+            commands::may_change_all(ctx, "DASHBOARD.WARM")?;
         }
         state::begin_warm(ctx, ffi::selected_db(ctx), tenants, force, !run_async)?;
         if run_async {
