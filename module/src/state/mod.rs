@@ -5,7 +5,7 @@
 pub(crate) mod pump;
 
 use crate::commands::get::Waiting;
-use crate::engine::{Ask, Engine, FlightId, Launch, Millis, Plan, Refusal, Scope, Stored};
+use crate::engine::{Ask, Engine, Launch, Millis, Plan, Refusal, Scope, Stored};
 use crate::errors::Error;
 use crate::ffi::{self, BlockedClient, Handle, ServerEvent, Timer};
 use crate::info::Counters;
@@ -67,8 +67,6 @@ pub(crate) struct State {
     answered: VecDeque<Handle>,
     upstream: Option<Upstream>,
     events: Option<Receiver<Event>>,
-    /// Flights whose request could not even be sent.
-    unsent: VecDeque<FlightId>,
     timer: Option<(Timer, Millis)>,
 }
 
@@ -81,7 +79,6 @@ static STATE: Lazy<Mutex<State>> = Lazy::new(|| {
         answered: VecDeque::new(),
         upstream: None,
         events: None,
-        unsent: VecDeque::new(),
         timer: None,
     })
 });
@@ -241,13 +238,7 @@ pub(crate) fn begin_warm(
         state.admit(handle, blocked, Question::Warm);
     }
     if let Ok(Some(run)) = state.runs.begin(monotonic(), db, tenants, force, handle) {
-        let request = config::request(What::Tenants(run));
-        let sent = state.upstream.as_ref().is_some_and(|upstream| upstream.send(request).is_ok());
-        if !sent {
-            for client in state.runs.abandon(run) {
-                state.answer(client, Answer::Bundle(Err(Error::internal())));
-            }
-        }
+        state.send(What::Tenants(run));
     }
     state.rearm();
     Ok(())
@@ -374,21 +365,15 @@ impl State {
         }
     }
 
-    fn send_all(&mut self, launches: Vec<Launch>) {
+    fn send_all(&self, launches: Vec<Launch>) {
         for launch in launches {
             self.send(What::Bundle(order(launch)));
         }
     }
 
-    fn send(&mut self, what: What) {
-        let flights: Vec<FlightId> = match &what {
-            What::Bundle(order) => vec![order.flight],
-            What::Batch(orders) => orders.iter().map(|order| order.flight).collect(),
-            What::Tenants(_) => Vec::new(),
-        };
-        let sent = self.upstream.as_ref().is_some_and(|up| up.send(config::request(what)).is_ok());
-        if !sent {
-            self.unsent.extend(flights);
+    fn send(&self, what: What) {
+        if let Some(upstream) = &self.upstream {
+            upstream.send(config::request(what));
         }
     }
 
@@ -396,7 +381,6 @@ impl State {
     fn rearm(&mut self) {
         let pending = !self.answered.is_empty()
             || clearing::is_running()
-            || !self.unsent.is_empty()
             || self.runs.has_work()
             || self.events.as_ref().is_some_and(|events| !events.is_empty());
         let at = if pending { Some(0) } else { self.engine.next_deadline() };

@@ -61,20 +61,13 @@ fn release_next() -> bool {
 }
 
 fn land_next(ctx: &Context) -> bool {
-    let (event, unsent) = {
-        let mut state = STATE.lock();
-        (state.events.as_ref().and_then(|events| events.try_recv().ok()), state.unsent.pop_front())
-    };
-    let busy = event.is_some() || unsent.is_some();
-    if let Some(flight) = unsent {
-        landed(ctx, flight, &Err(Failure::Abandoned), None);
-    }
+    let event = STATE.lock().events.as_ref().and_then(|events| events.try_recv().ok());
     match event {
         Some(Event::Landed { flight, result, cause }) => landed(ctx, flight, &result, cause.as_deref()),
         Some(Event::Tenants { job, result, cause }) => listed(ctx, job, result, cause.as_deref()),
-        None => {}
+        None => return false,
     }
-    busy
+    true
 }
 
 fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure>, cause: Option<&str>) {

@@ -19,6 +19,7 @@ use client::Client;
 use crossbeam_channel::{Receiver, Sender};
 use endpoint::Endpoint;
 use hyper::body::Bytes;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -73,7 +74,8 @@ pub(crate) type Wake = fn();
 
 /// The running thread. Dropping it ends the thread and waits for that.
 pub(crate) struct Upstream {
-    requests: Option<mpsc::UnboundedSender<Request>>,
+    requests: Option<mpsc::UnboundedSender<(Request, Promise)>>,
+    outbox: Outbox,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -87,18 +89,20 @@ impl Upstream {
         let (requests, inbox) = mpsc::unbounded_channel();
         let (events, received) = crossbeam_channel::unbounded();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let outbox = Outbox { events, wake };
         let thread = std::thread::Builder::new()
             .name("dashboard-io".into())
-            .spawn(move || runtime.block_on(serve(inbox, outbox)))?;
-        Ok((Self { requests: Some(requests), thread: Some(thread) }, received))
+            .spawn(move || runtime.block_on(serve(inbox)))?;
+        let outbox = Outbox { events, wake };
+        Ok((Self { requests: Some(requests), outbox, thread: Some(thread) }, received))
     }
 
-    /// Sends `request`; each of its flights lands exactly once, whatever happens.
-    pub(crate) fn send(&self, request: Request) -> Result<(), Request> {
-        match &self.requests {
-            Some(requests) => requests.send(request).map_err(|refused| refused.0),
-            None => Err(request),
+    /// Sends `request`. Each of its flights lands exactly once, whatever happens: also where the thread
+    /// has died.
+    pub(crate) fn send(&self, request: Request) {
+        let promise = Promise::new(&request.what, self.outbox.clone());
+        if let Some(requests) = &self.requests {
+            // What cannot be sent is dropped here, and its promise with it.
+            let _ = requests.send((request, promise));
         }
     }
 }
@@ -107,7 +111,7 @@ impl Drop for Upstream {
     fn drop(&mut self) {
         self.requests = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of that thread has been answered by the guards of its flights.
+            // A panic of that thread has been answered by the promises that it held.
             let _ = thread.join();
         }
     }
@@ -127,16 +131,16 @@ impl Outbox {
     }
 }
 
-async fn serve(mut inbox: mpsc::UnboundedReceiver<Request>, outbox: Outbox) {
+async fn serve(mut inbox: mpsc::UnboundedReceiver<(Request, Promise)>) {
     let client = Client::new();
     let mut tasks = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
-            request = inbox.recv() => match request {
-                Some(request) => {
-                    tasks.spawn(handle(client.clone(), request, outbox.clone()));
+            received = inbox.recv() => match received {
+                Some((request, promise)) => {
+                    tasks.spawn(handle(client.clone(), request, promise));
                 }
-                // Unloading: what is under way is dropped, and its guards report it.
+                // Unloading: what is under way is dropped, and its promises report it.
                 None => break,
             },
             Some(_) = tasks.join_next() => {}
@@ -144,23 +148,16 @@ async fn serve(mut inbox: mpsc::UnboundedReceiver<Request>, outbox: Outbox) {
     }
 }
 
-async fn handle(client: Client, request: Request, outbox: Outbox) {
+async fn handle(client: Client, request: Request, promise: Promise) {
     let Request { endpoints, token, timeout, max_bundle_bytes, what } = request;
     let call = client::Call { endpoints: &endpoints, token: &token, timeout, max_bundle_bytes };
     match what {
-        What::Bundle(order) => {
-            let promise = Promise::new(vec![order.clone()], &outbox);
-            promise.keep(order.flight, client.bundle(&call, &order).await);
-        }
+        What::Bundle(order) => promise.keep(order.flight, client.bundle(&call, &order).await),
         What::Batch(orders) => {
-            let promise = Promise::new(orders.clone(), &outbox);
             let ended = client.batch(&call, &orders, |flight, result| promise.keep(flight, result)).await;
             promise.fail_rest(ended.err());
         }
-        What::Tenants(job) => {
-            let (result, cause) = split(client.tenants(&call).await);
-            outbox.tell(Event::Tenants { job, result, cause });
-        }
+        What::Tenants(_) => promise.keep_list(client.tenants(&call).await),
     }
 }
 
@@ -184,39 +181,122 @@ fn split<T>(result: Result<T, Problem>) -> (Result<T, Failure>, Option<String>) 
     }
 }
 
-/// The flights of one request that have not landed. Dropping it, as a panic or an unload does, lands the
-/// rest as failed: no client waits for a flight that has been forgotten.
-struct Promise<'a> {
-    open: parking_lot::Mutex<Vec<FlightId>>,
-    outbox: &'a Outbox,
+/// What one request owes the main thread: a landing for each flight, or a list of tenants. Dropping it, as a
+/// panic or an unload does, reports the rest as failed: no client waits for what has been forgotten.
+struct Promise {
+    owed: Mutex<Owed>,
+    outbox: Outbox,
 }
 
-impl<'a> Promise<'a> {
-    fn new(orders: Vec<Order>, outbox: &'a Outbox) -> Self {
-        Self { open: parking_lot::Mutex::new(orders.into_iter().map(|o| o.flight).collect()), outbox }
+struct Owed {
+    flights: Vec<FlightId>,
+    list: Option<u64>,
+}
+
+impl Promise {
+    fn new(what: &What, outbox: Outbox) -> Self {
+        let (flights, list) = match what {
+            What::Bundle(order) => (vec![order.flight], None),
+            What::Batch(orders) => (orders.iter().map(|order| order.flight).collect(), None),
+            What::Tenants(job) => (Vec::new(), Some(*job)),
+        };
+        Self { owed: Mutex::new(Owed { flights, list }), outbox }
     }
 
     fn keep(&self, flight: FlightId, result: Result<Fetched, Problem>) {
-        let mut open = self.open.lock();
-        let Some(place) = open.iter().position(|f| *f == flight) else { return };
-        open.swap_remove(place);
+        let mut owed = self.owed.lock();
+        let Some(place) = owed.flights.iter().position(|f| *f == flight) else { return };
+        owed.flights.swap_remove(place);
         let (result, cause) = split(result);
         self.outbox.tell(Event::Landed { flight, result: result.map(Arc::new), cause });
+    }
+
+    fn keep_list(&self, result: Result<Vec<Tenant>, Problem>) {
+        if let Some(job) = self.owed.lock().list.take() {
+            let (result, cause) = split(result);
+            self.outbox.tell(Event::Tenants { job, result, cause });
+        }
     }
 
     fn fail_rest(&self, problem: Option<Problem>) {
         let problem = problem.unwrap_or_else(|| {
             Problem::new(Failure::Incomplete, "the answer ended before this bundle's line")
         });
-        for flight in std::mem::take(&mut *self.open.lock()) {
+        for flight in std::mem::take(&mut self.owed.lock().flights) {
             let (failure, cause) = (problem.failure.clone(), Some(problem.cause.clone()));
             self.outbox.tell(Event::Landed { flight, result: Err(failure), cause });
         }
     }
 }
 
-impl Drop for Promise<'_> {
+impl Drop for Promise {
     fn drop(&mut self) {
-        self.fail_rest(Some(Problem::new(Failure::Abandoned, "the request was abandoned")));
+        let abandoned = || Problem::new(Failure::Abandoned, "the request was abandoned");
+        self.fail_rest(Some(abandoned()));
+        self.keep_list(Err(abandoned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(flight: FlightId) -> Order {
+        let life = Lifetime { as_of: 0, fresh_until: 1, expires_at: 2 };
+        Order { flight, tenant: Tenant::new(b"t").unwrap(), include: true, life }
+    }
+
+    fn failures(events: &Receiver<Event>) -> Vec<(FlightId, Failure)> {
+        events
+            .try_iter()
+            .filter_map(|event| match event {
+                Event::Landed { flight, result: Err(failure), .. } => Some((flight, failure)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_request_that_panics_lands_its_flights_as_failed_each_once() {
+        let (sender, events) = crossbeam_channel::unbounded();
+        let outbox = Outbox { events: sender, wake: || {} };
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let promise = Promise::new(&What::Batch(vec![order(1), order(2)]), outbox);
+            promise.keep(2, Err(Problem::new(Failure::Timeout, "late")));
+            panic!("a worker that fails");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(failures(&events), [(2, Failure::Timeout), (1, Failure::Abandoned)]);
+    }
+
+    #[test]
+    fn a_flight_lands_once_whatever_arrives_for_it() {
+        let (sender, events) = crossbeam_channel::unbounded();
+        let outbox = Outbox { events: sender, wake: || {} };
+        let promise = Promise::new(&What::Bundle(order(1)), outbox);
+        promise.keep(1, Err(Problem::new(Failure::Timeout, "late")));
+        promise.keep(1, Err(Problem::new(Failure::Malformed, "twice")));
+        promise.keep(7, Err(Problem::new(Failure::Malformed, "of nobody")));
+        drop(promise);
+        assert_eq!(failures(&events), [(1, Failure::Timeout)]);
+    }
+
+    #[test]
+    fn ending_the_thread_lands_what_is_under_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("s");
+        // It takes connections and never answers.
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let (upstream, events) = Upstream::start(|| {}).unwrap();
+        let request = Request {
+            endpoints: Endpoint::parse_all(&format!("unix:{}", socket.display())).unwrap().into(),
+            token: "".into(),
+            timeout: Duration::from_secs(60),
+            max_bundle_bytes: 1024,
+            what: What::Batch(vec![order(1), order(2)]),
+        };
+        upstream.send(request);
+        drop(upstream);
+        assert_eq!(failures(&events), [(1, Failure::Abandoned), (2, Failure::Abandoned)]);
     }
 }

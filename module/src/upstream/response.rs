@@ -213,3 +213,137 @@ fn whose(line: &[u8]) -> Result<(String, bool, Option<Problem>), Problem> {
         _ => Err(Problem::new(Failure::Malformed, "a line of the answer is neither a bundle nor an error")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Lifetime;
+    use proptest::prelude::*;
+    use std::cell::RefCell;
+
+    const LIFE: Lifetime =
+        Lifetime { as_of: 1_700_000_000_000, fresh_until: 1_700_000_300_000, expires_at: 1_700_086_700_000 };
+
+    fn order(flight: FlightId, tenant: &str, include: bool) -> Order {
+        Order { flight, tenant: Tenant::new(tenant.as_bytes()).unwrap(), include, life: LIFE }
+    }
+
+    fn answer(tenant: &str, include: bool) -> String {
+        format!(
+            concat!(
+                r#"{{"meta":{{"tenant_id":"{}","include_test_data":{},"generated_at":"2026-01-02T03:04:05Z","#,
+                r#""etag":"00112233445566778899aabbccddeeff","compute_ms":1}},"stats":{{"totalLeads":2}}}}"#
+            ),
+            tenant, include
+        )
+    }
+
+    fn failure(body: &str) -> Failure {
+        bundle(body.as_bytes(), &order(1, "t1", true)).unwrap_err().failure
+    }
+
+    #[test]
+    fn the_bundle_that_was_asked_for_is_accepted_and_stamped() {
+        let fetched = bundle(answer("t1", true).as_bytes(), &order(1, "t1", true)).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&fetched.value).unwrap();
+        assert_eq!((&json["meta"]["tenant_id"], &json["stats"]["totalLeads"]), (&"t1".into(), &2.into()));
+        assert!(bundle::Stamp::read(&fetched.value, "t1", true).is_some());
+    }
+
+    #[test]
+    fn another_bundle_than_the_one_asked_for_is_refused() {
+        assert_eq!(failure(&answer("t2", true)), Failure::WrongBundle);
+        assert_eq!(failure(&answer("t1", false)), Failure::WrongBundle);
+    }
+
+    #[test]
+    fn what_is_no_whole_bundle_is_refused() {
+        let good = answer("t1", true);
+        let etag = "00112233445566778899aabbccddeeff";
+        for bad in [
+            "",
+            "[]",
+            "hello",
+            r#"{"stats":{}}"#,
+            r#"{"meta":{}}"#,
+            &good[..good.len() - 1],
+            &format!("{good}x"),
+            &good.replace(etag, "short"),
+            &good.replace(etag, &etag.to_uppercase()),
+            &good.replacen(r#""stats""#, r#""meta":{},"stats""#, 1),
+            &good.replacen(r#"{"meta""#, r#"{"first":1,"meta""#, 1),
+        ] {
+            assert_eq!(failure(bad), Failure::Malformed, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_list_with_an_impossible_tenant_is_refused_and_names_it() {
+        assert_eq!(tenants(br#"{"tenants":["a","b"]}"#).unwrap().len(), 2);
+        assert!(tenants(br#"{"tenants":["a","b:c"]}"#).unwrap_err().cause.contains("b:c"));
+    }
+
+    /// What became of the orders of a stream that arrives in such pieces.
+    fn stream(
+        orders: &[Order],
+        body: &str,
+        pieces: &[usize],
+    ) -> (Vec<(FlightId, Option<Failure>)>, Option<Failure>) {
+        let landed = RefCell::new(Vec::new());
+        let land = |flight, result: Result<Fetched, Problem>| {
+            landed.borrow_mut().push((flight, result.err().map(|p| p.failure)));
+        };
+        let mut lines = Lines::new(4096, orders);
+        let mut rest = body.as_bytes();
+        let mut ended = Ok(());
+        for piece in pieces.iter().copied().chain(std::iter::repeat(usize::MAX)) {
+            let (head, tail) = rest.split_at(piece.min(rest.len()));
+            ended = ended.and_then(|()| lines.feed(head, &land));
+            rest = tail;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let ended = ended.and_then(|()| lines.finish());
+        (landed.into_inner(), ended.err().map(|p| p.failure))
+    }
+
+    proptest! {
+        #[test]
+        fn a_stream_means_the_same_however_it_is_cut(pieces in prop::collection::vec(1_usize..300, 0..40)) {
+            let orders = [order(1, "a", true), order(2, "b", true), order(3, "a", false)];
+            let error = r#"{"error":{"code":"timeout","message":"late"},"tenant_id":"b","include_test_data":true}"#;
+            let body = format!("{}\n{error}\n{}\n", answer("a", false), answer("a", true));
+            let expected = vec![(3, None), (2, Some(Failure::Timeout)), (1, None)];
+            prop_assert_eq!(stream(&orders, &body, &pieces), (expected, None));
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic_or_take_another_tenants_bundle(
+            noise in "\\PC{0,40}", at in 0_usize..300, drop in 0_usize..10,
+        ) {
+            let mut body = answer("t1", true);
+            let at = at.min(body.len());
+            body.replace_range(at..(at + drop).min(body.len()), &noise);
+            if let Ok(fetched) = bundle(body.as_bytes(), &order(1, "t1", true)) {
+                let json: serde_json::Value = serde_json::from_slice(&fetched.value).unwrap();
+                prop_assert_eq!(&json["meta"]["tenant_id"], "t1");
+                prop_assert_eq!(&json["meta"]["include_test_data"], true);
+            }
+            let _ = stream(&[order(1, "t1", true)], &body, &[at]);
+        }
+    }
+
+    #[test]
+    fn a_line_for_a_tenant_that_was_not_asked_for_ends_the_stream() {
+        let orders = [order(1, "a", true)];
+        let (landed, ended) = stream(&orders, &format!("{}\n", answer("b", true)), &[]);
+        assert_eq!((landed, ended), (vec![], Some(Failure::WrongBundle)));
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_refused_at_the_bound() {
+        let (_, ended) = stream(&[order(1, "a", true)], &"x".repeat(5000), &[]);
+        assert_eq!(ended, Some(Failure::TooLarge));
+    }
+}
