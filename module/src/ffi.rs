@@ -295,7 +295,7 @@ pub(crate) struct BlockedClient(Blocked);
 unsafe impl Send for BlockedClient {}
 
 impl BlockedClient {
-    /// Blocks the client of a command. The context must allow that: see [`may_block`].
+    /// Blocks the client of a command. The context must allow that: see [`crate::commands::may_block`].
     pub(crate) fn block(ctx: &Context) -> Option<Self> {
         let Server { api, .. } = SERVER.get()?;
         // SAFETY: the context of a running command; the callbacks live as long as the module, which the

@@ -40,7 +40,7 @@ pub(crate) struct Ask {
 pub(crate) enum Plan {
     /// Answer with what is stored.
     Serve,
-    /// Take the seat with [`Engine::join`]; the answer comes with the flight.
+    /// Take the seat with [`super::Engine::join`]; the answer comes with the flight.
     Wait(Seat),
     /// Answer with an error.
     Refuse(Refusal),

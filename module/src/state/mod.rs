@@ -1,7 +1,7 @@
 //! Where everything meets: the engine, the clients that wait, the runs and the way to the sidecar, behind
 //! one mutex. It is never held while the server is called in a way that could call us back.
 //!
-//! Here is what commands ask for and what the server tells; [`crate::pump`] moves things on.
+//! Here is what commands ask for and what the server tells; [`pump`] moves things on.
 pub(crate) mod pump;
 
 use crate::commands::get::Waiting;
