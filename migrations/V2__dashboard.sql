@@ -28,9 +28,12 @@ SET jit = off
 -- The same rows make the same bytes, and 30 days are 720 hours, wherever the session believes it is.
 SET timezone = 'UTC'
 -- A policy that hides rows would turn into wrong figures without a word: refuse instead. Where a policy shows
--- all rows to the sidecar's role: ALTER FUNCTION dashboard.bundle(text, boolean) RESET row_security.
+-- all rows to the sidecar's role: ALTER FUNCTION dashboard.bundle(text, boolean) RESET row_security, and the
+-- same for dashboard.active_tenants().
 SET row_security = off
 AS $function$
+-- A CRM may have columns called as our variables are, such as tenant.
+#variable_conflict use_variable
 DECLARE
     tenant_key uuid;
 BEGIN
@@ -62,7 +65,9 @@ $template$;
             -- As the index is sorted: groups come ready out of it, and only they are looked at more closely.
             GROUP BY is_test_data, status, source
         ), opportunity AS MATERIALIZED (
-            SELECT stage, count(*) AS n, sum(amount) AS amount
+            SELECT stage, count(*) AS n,
+                   -- Neither NaN nor an infinity: JSON has no number for them, and one would swallow the sum.
+                   sum(amount) FILTER (WHERE amount - amount = 0) AS amount
             FROM @opportunities@
             WHERE @in scope@
             GROUP BY is_test_data, stage
@@ -125,7 +130,7 @@ $template$;
                     FROM @leads@ WHERE @in scope@
                     ORDER BY created_at DESC NULLS LAST, id DESC LIMIT 50) AS item)) AS "recentLeads",
                 array_to_json(ARRAY(SELECT item FROM (
-                    SELECT id, name, amount, stage, probability, updated_at, is_test_data, assigned_to
+                    SELECT id, name, CASE WHEN amount - amount = 0 THEN amount END AS amount, stage, probability, updated_at, is_test_data, assigned_to
                     FROM @opportunities@ WHERE @in scope@
                     ORDER BY updated_at DESC NULLS LAST, id DESC LIMIT 50) AS item)) AS "recentOpportunities"
              ) AS lists) AS lists

@@ -7,8 +7,8 @@ const ONE: &str = "11111111-1111-4111-8111-111111111111";
 const OTHER: &str = "22222222-2222-4222-8222-222222222222";
 const EMPTY: &str = "33333333-3333-4333-8333-333333333333";
 
-/// NULLs and ties wherever they can be, every spelling of every stage, exact amounts of all sizes, infinite
-/// and future dates, test data true, false and NULL, rows without a tenant and of an unknown one.
+/// NULLs and ties wherever they can be, every spelling of every stage, exact amounts of all sizes and
+/// NaN, infinite and future dates, test data true, false and NULL, rows without a tenant and of an unknown one.
 const NASTY: &str = r#"
 SELECT setseed(0.42);
 INSERT INTO tenant (id, tenant_id, name, status) VALUES
@@ -48,7 +48,7 @@ INSERT INTO opportunities (tenant_id, name, stage, amount, probability, is_test_
     SELECT CASE WHEN random() < 0.9 THEN pg_temp.tenant() END, 'Deal',
            pg_temp.pick(NULL, 'prospecting', 'qualification', 'proposal', 'negotiation', 'won', 'closed_won',
                         'closedwon', 'lost', 'closed_lost', 'closedlost', 'WON', '', 'on hold'),
-           pg_temp.pick(NULL, '0', '0.01', '0.10', '-5.55', '9999999999999.99', '1234567.89')::numeric,
+           pg_temp.pick(NULL, '0', '0.01', '0.10', '-5.55', '9999999999999.99', '1234567.89', 'NaN')::numeric,
            NULL, pg_temp.test(), pg_temp.moment()
     FROM generate_series(1, 900);
 INSERT INTO activities (tenant_id, type, subject, assigned_to, is_test_data, created_at, created_date)
@@ -67,7 +67,7 @@ const NUMBERS: &[(&str, &str)] = &[
     ("stats,wonOpportunities", "count(*) FROM opportunities WHERE @ AND stage IN ('won','closed_won')"),
     (
         "stats,wonValue",
-        "coalesce(sum(amount),0) FROM opportunities WHERE @ AND stage IN ('won','closed_won')",
+        "coalesce(sum(nullif(amount,'NaN')),0) FROM opportunities WHERE @ AND stage IN ('won','closed_won')",
     ),
     (
         "stats,openOpportunities",
@@ -75,7 +75,7 @@ const NUMBERS: &[(&str, &str)] = &[
     ),
     (
         "stats,pipelineValue",
-        "coalesce(sum(amount),0) FROM opportunities WHERE @ AND stage NOT IN ('won','closed_won','lost','closed_lost')",
+        "coalesce(sum(nullif(amount,'NaN')),0) FROM opportunities WHERE @ AND stage NOT IN ('won','closed_won','lost','closed_lost')",
     ),
     (
         "stats,newLeadsLast30Days",
@@ -107,7 +107,7 @@ const STRUCTURES: &[(&str, &str)] = &[
     ),
     (
         "lists,recentOpportunities",
-        "SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') FROM (SELECT id, name, amount, stage, probability, updated_at, \
+        "SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') FROM (SELECT id, name, nullif(amount,'NaN') AS amount, stage, probability, updated_at, \
          is_test_data, assigned_to FROM opportunities WHERE @ ORDER BY updated_at DESC NULLS LAST, id DESC LIMIT 50) x",
     ),
 ];
@@ -131,7 +131,7 @@ fn assert_every_figure(client: &mut Client, bundle: &str, tenant: &str, include:
     for (step, stages) in FUNNEL {
         let of = format!("FROM opportunities WHERE @ AND stage IN ({stages})");
         numbers.push((format!("funnel,{step},count"), format!("count(*) {of}")));
-        numbers.push((format!("funnel,{step},value"), format!("coalesce(sum(amount),0) {of}")));
+        numbers.push((format!("funnel,{step},value"), format!("coalesce(sum(nullif(amount,'NaN')),0) {of}")));
     }
     let numbers = numbers.iter().map(|(path, sql)| {
         (path.clone(), format!("(SELECT to_jsonb({})", sql.replacen(" FROM", ") FROM", 1)))
@@ -245,24 +245,26 @@ fn active_tenants_are_those_that_are_not_said_to_be_inactive_and_all_together() 
     assert_eq!(tenants, serde_json::json!({"tenants": [ONE, OTHER, "SUPERADMIN_GLOBAL"]}));
 }
 
-/// An existing CRM: wider tables, other defaults, data, triggers, a foreign key, row-level security.
+/// An existing CRM: wider tables, some columns called as our functions' parameters and variables are, other defaults, data, triggers, a foreign key, row-level security.
 const EXISTING: &str = r#"
 CREATE TABLE tenant (region text, id uuid PRIMARY KEY DEFAULT gen_random_uuid(), tenant_id text NOT NULL UNIQUE,
-    name text NOT NULL, is_active boolean, branding_settings jsonb, created_at timestamptz DEFAULT now());
+    name text NOT NULL, tenant text, tenant_key uuid, place integer, is_active boolean, branding_settings jsonb, created_at timestamptz DEFAULT now());
 CREATE TABLE contacts (first_name text, id uuid PRIMARY KEY DEFAULT gen_random_uuid(), tenant_id uuid REFERENCES tenant,
-    is_test_data boolean, created_at timestamptz DEFAULT now(), created_date timestamptz, extra jsonb);
+    is_test_data boolean, created_at timestamptz DEFAULT now(), created_date timestamptz, extra jsonb, tenant text, tenant_key uuid);
 CREATE TABLE accounts (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), tenant_id uuid REFERENCES tenant, name text NOT NULL,
-    is_test_data boolean, created_at timestamptz DEFAULT now(), created_date timestamptz, annual_revenue numeric);
+    is_test_data boolean, created_at timestamptz DEFAULT now(), created_date timestamptz, annual_revenue numeric,
+    include_test_data boolean DEFAULT false, tenant text);
 CREATE TABLE leads (score integer, id uuid PRIMARY KEY DEFAULT gen_random_uuid(), tenant_id uuid NOT NULL, first_name text,
     last_name text, company text, email text, phone text, status text DEFAULT 'new', source text,
     is_test_data boolean DEFAULT false, assigned_to uuid, created_at timestamptz DEFAULT now(), created_date timestamptz,
-    updated_at timestamptz DEFAULT now(), notes text, tags text[]);
+    updated_at timestamptz DEFAULT now(), notes text, tags text[], include_test_data boolean DEFAULT false, tenant_key uuid);
 CREATE TABLE opportunities (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), tenant_id uuid, name text NOT NULL,
     stage text DEFAULT 'qualification', amount numeric(15,2), probability integer, is_test_data boolean, assigned_to uuid,
-    created_at timestamptz DEFAULT now(), created_date timestamptz, updated_at timestamptz DEFAULT now(), account_id uuid);
+    created_at timestamptz DEFAULT now(), created_date timestamptz, updated_at timestamptz DEFAULT now(), account_id uuid,
+    include_test_data boolean DEFAULT false, tenant text, tenant_key uuid, n integer, step text, figures json);
 CREATE TABLE activities (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), tenant_id uuid, type text NOT NULL, subject text,
     status text, assigned_to text, is_test_data boolean, created_at timestamptz DEFAULT now(), created_date timestamptz,
-    body text, due_date date);
+    body text, due_date date, include_test_data boolean DEFAULT false, tenant text, tenant_key uuid, item text);
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.updated_at := now(); RETURN NEW; END$$;
 CREATE TRIGGER touch BEFORE UPDATE ON leads FOR EACH ROW EXECUTE FUNCTION touch();
 ALTER TABLE leads ENABLE ROW LEVEL SECURITY;
@@ -276,6 +278,9 @@ INSERT INTO leads (tenant_id, status, source) SELECT '11111111-1111-4111-8111-11
     FROM generate_series(1, 1500);
 INSERT INTO opportunities (tenant_id, name, stage, amount) SELECT '11111111-1111-4111-8111-111111111111', 'D', 'won', 0.10
     FROM generate_series(1, 1500);
+INSERT INTO contacts (tenant_id, is_test_data, tenant, tenant_key) VALUES
+    ('11111111-1111-4111-8111-111111111111', true, 'x', '22222222-2222-4222-8222-222222222222');
+INSERT INTO accounts (tenant_id, name, is_test_data) VALUES ('11111111-1111-4111-8111-111111111111', 'A', true);
 "#;
 
 #[test]
@@ -294,7 +299,11 @@ fn an_existing_wider_crm_is_migrated_twice_and_keeps_its_tables_and_data() {
     let sidecar = Sidecar::on(&postgres.url());
     let mut client = postgres.client();
     client.batch_execute("SET timezone = 'UTC'").unwrap();
-    assert_every_figure(&mut client, &bundle(&sidecar, ONE, true), ONE, true);
+    for tenant in [ONE, OTHER, "SUPERADMIN_GLOBAL"] {
+        for include in [true, false] {
+            assert_every_figure(&mut client, &bundle(&sidecar, tenant, include), tenant, include);
+        }
+    }
     let tenants = sidecar.internal().get("/internal/v1/tenants").json();
     assert_eq!(tenants, serde_json::json!({"tenants": [ONE, "SUPERADMIN_GLOBAL"]}));
 }

@@ -107,10 +107,8 @@ impl r2d2::ManageConnection for Manager {
 
     fn connect(&self) -> Result<Session, Error> {
         let mut client = self.target.connect_again()?;
-        // row_security = off makes a policy that would hide rows from this role an error. Left on, the counts
-        // would silently cover a part of the tenant, and everybody would read them from the cache.
         client.batch_execute(&format!(
-            "SET default_transaction_read_only = on; SET row_security = off; SET TimeZone = 'UTC';
+            "SET default_transaction_read_only = on; SET TimeZone = 'UTC';
              SET statement_timeout = {}",
             self.statement_timeout.as_millis()
         ))?;
