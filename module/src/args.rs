@@ -58,6 +58,9 @@ pub(crate) fn once<T>(slot: &mut Option<T>, option: &str, value: T) -> Result<()
     }
 }
 
+/// Tenants that one command takes: naming them all is work of the main thread that cannot be cut in slices.
+const MAX_TENANTS: usize = 1000;
+
 /// The arguments of `CLEAR` and `WARM`: tenants, each once counted, and words in any place.
 pub(crate) struct TenantsAndWords<const N: usize> {
     pub(crate) tenants: Vec<Tenant>,
@@ -81,7 +84,10 @@ impl<const N: usize> TenantsAndWords<N> {
                 }
             }
         }
-        Ok(found)
+        match found.tenants.len() {
+            given if given > MAX_TENANTS => Err(Error::too_many_tenants(given, MAX_TENANTS)),
+            _ => Ok(found),
+        }
     }
 }
 

@@ -2,14 +2,14 @@
 //! ([`state::fence`]).
 
 use crate::bundle::Stamp;
-use crate::ffi::{self, Handle, Held};
-use crate::state;
-use crate::tenant::{self, BundleId, KeyName, Tenant};
+use crate::ffi::{self, Held};
+use crate::state::{self, ClientId};
+use crate::tenant::{self, BundleId, Tenant};
 use crate::{config, store};
 use redis_module::key::RedisKey;
 use redis_module::{Context, KeysCursor, RedisString};
 use std::cell::RefCell;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 /// So many tenants are cleared at once; more than that in slices, where the client may be blocked.
 pub(crate) const AT_ONCE: usize = 32;
@@ -29,27 +29,28 @@ fn both(ctx: &Context, db: i32, tenant: &Tenant, soft: bool) -> u64 {
 
 /// Clears one bundle, in whichever form its key has. The context's database is the bundle's.
 fn one(ctx: &Context, id: &BundleId, soft: bool) -> bool {
-    let mut cleared = false;
-    for tagged in config::key_forms() {
-        let key = id.key(*tagged);
-        cleared |= if soft { mark_changed(ctx, id, &key) } else { store::delete(ctx, &key) };
-    }
-    cleared
+    config::key_forms()
+        .iter()
+        .map(|tagged| at_key(ctx, id, id.key(*tagged).as_bytes(), soft))
+        .fold(false, std::ops::BitOr::bitor)
 }
 
-fn mark_changed(ctx: &Context, id: &BundleId, key: &KeyName) -> bool {
-    let held = ffi::read_string(ctx, key.as_bytes(), false, |value, expires_at| {
-        let stamp = Stamp::read(value, id.tenant.as_str(), id.include)?;
+/// Clears the bundle at a key; false where there is none. Another type is left alone: it is not ours.
+fn at_key(ctx: &Context, id: &BundleId, key: &[u8], soft: bool) -> bool {
+    if soft { mark_changed(ctx, id, key) } else { store::delete(ctx, key) }
+}
+
+fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8]) -> bool {
+    let held = ffi::read_string(ctx, key, false, |value, expires_at| {
+        let life = Stamp::read(value, id.tenant.as_str(), id.include)?.life;
         // One that is marked already keeps its mark.
-        (expires_at == Some(stamp.life.expires_at)).then(|| stamp.life.changed_mark()).or(Some(0))
+        Some((expires_at == Some(life.expires_at)).then(|| life.changed_mark()))
     });
-    match held {
-        Held::String(Some(0)) => {}
-        Held::String(Some(mark)) => store::expire_at(ctx, key, mark),
-        _ => return false,
+    let Held::String(Some(mark)) = held else { return false };
+    if let Some(mark) = mark {
+        store::expire_at(ctx, key, mark);
     }
-    let hot = ffi::idle(ctx, key.as_bytes()).is_some_and(|idle| idle <= config::hot_window());
-    if hot {
+    if ffi::idle(ctx, key).is_some_and(|idle| idle <= config::hot_window()) {
         state::refresh_behind(ctx, id);
     }
     true
@@ -73,13 +74,18 @@ pub(crate) fn is_running() -> bool {
 }
 
 /// Begins a clear in slices, for a client that waits for the end. What it clears has been fenced.
-pub(crate) fn begin(db: i32, tenants: Vec<Tenant>, soft: bool, client: Handle) {
+pub(crate) fn begin(db: i32, tenants: Vec<Tenant>, soft: bool, client: ClientId) {
     let source = if tenants.is_empty() {
-        Source::Database { cursor: KeysCursor::new(), seen: HashSet::new() }
+        Source::Database(KeysCursor::new())
     } else {
         Source::Named(tenants.into_iter())
     };
     RUNNING.with_borrow_mut(|running| running.push_back(Clear { db, soft, source, cleared: 0, client }));
+}
+
+/// Ends all clears: this server may no longer write. Their clients.
+pub(crate) fn abort() -> Vec<ClientId> {
+    RUNNING.take().into_iter().map(|clear| clear.client).collect()
 }
 
 /// What a step has done.
@@ -87,7 +93,7 @@ pub(crate) enum Step {
     Idle,
     Busy,
     /// A clear has ended: its client, and how many bundles there were.
-    Ended(Handle, u64),
+    Ended(ClientId, u64),
 }
 
 /// Takes one small step of one clear.
@@ -106,17 +112,13 @@ struct Clear {
     soft: bool,
     source: Source,
     cleared: u64,
-    client: Handle,
+    client: ClientId,
 }
 
-/// Where its tenants come from.
+/// What it clears.
 enum Source {
     Named(std::vec::IntoIter<Tenant>),
-    /// `seen`: a tenant has several keys, and a scan may name one twice.
-    Database {
-        cursor: KeysCursor,
-        seen: HashSet<Tenant>,
-    },
+    Database(KeysCursor),
 }
 
 impl Clear {
@@ -125,31 +127,33 @@ impl Clear {
         if !ffi::select_db(ctx, self.db) {
             return false;
         }
-        let (tenants, more) = self.source.next(ctx);
-        self.cleared += tenants.iter().map(|tenant| both(ctx, self.db, tenant, self.soft)).sum::<u64>();
-        more
-    }
-}
-
-impl Source {
-    /// The next few tenants, and whether there may be more.
-    fn next(&mut self, ctx: &Context) -> (Vec<Tenant>, bool) {
-        match self {
-            Self::Named(tenants) => {
-                let next: Vec<Tenant> = tenants.next().into_iter().collect();
-                (next, tenants.len() > 0)
+        match &mut self.source {
+            Source::Named(tenants) => {
+                self.cleared += tenants.next().map_or(0, |tenant| both(ctx, self.db, &tenant, self.soft));
+                tenants.len() > 0
             }
-            Self::Database { cursor, seen } => {
+            Source::Database(cursor) => {
                 let found = RefCell::new(Vec::new());
                 let more = cursor.scan(ctx, &|_: &Context, key: &RedisString, _: Option<&RedisKey>| {
-                    if let Some((name, _)) = tenant::of_key(key.as_slice()) {
-                        found.borrow_mut().extend(Tenant::new(name.as_bytes()));
+                    if tenant::of_key(key.as_slice()).is_some() {
+                        found.borrow_mut().push(key.as_slice().to_vec());
                     }
                 });
-                let mut found = found.into_inner();
-                found.retain(|tenant| seen.insert(tenant.clone()));
-                (found, more)
+                self.cleared += found.into_inner().iter().map(|key| self.found(ctx, key)).sum::<u64>();
+                more
             }
         }
+    }
+
+    /// Clears the bundle at a key that the scan has found.
+    fn found(&self, ctx: &Context, key: &[u8]) -> u64 {
+        let Some((name, include)) = tenant::of_key(key) else { return 0 };
+        let Some(tenant) = Tenant::new(name.as_bytes()) else { return 0 };
+        let id = BundleId { db: self.db, tenant, include };
+        let cleared = at_key(ctx, &id, key, self.soft);
+        if cleared {
+            ffi::signal_modified(ctx, id.tenant.as_str());
+        }
+        u64::from(cleared)
     }
 }

@@ -24,6 +24,9 @@ enum Kind {
     BreakerOpen,
     NotHere(&'static str),
     NoPermission(&'static str),
+    TooManyTenants { given: usize, most: usize },
+    RoleChanged,
+    WaitEnded,
     Upstream(Failure),
     Internal,
 }
@@ -98,6 +101,20 @@ impl Error {
         Self(Kind::NoPermission(command))
     }
 
+    pub(crate) fn too_many_tenants(given: usize, most: usize) -> Self {
+        Self(Kind::TooManyTenants { given, most })
+    }
+
+    /// This server has become a replica, or a primary, while a command was under way.
+    pub(crate) fn role_changed() -> Self {
+        Self(Kind::RoleChanged)
+    }
+
+    /// A client that waited for a run or a clear was unblocked.
+    pub(crate) fn wait_ended() -> Self {
+        Self(Kind::WaitEnded)
+    }
+
     /// A defect of ours: the log has the cause.
     pub(crate) fn internal() -> Self {
         Self(Kind::Internal)
@@ -124,7 +141,7 @@ impl fmt::Display for Error {
                 "TIMEOUT the bundle was not computed in time; try again, or raise dashboard.timeout",
             ),
             Kind::Miss => f.write_str(
-                "MISS the bundle is not in memory and this connection may not wait for it; it is being filled, try again",
+                "MISS the bundle is not in memory and may not be waited for in MULTI, a script or a client that denies blocking; try again",
             ),
             Kind::TooManyFlights => f.write_str(
                 "OVERLOADED too many bundles are being computed; try again, or raise dashboard.max-flights",
@@ -140,8 +157,15 @@ impl fmt::Display for Error {
             }
             Kind::NotHere(command) => write!(
                 f,
-                "ERR {command} has to wait for its end, and this connection may not (MULTI, a script or a client that denies blocking); send it outside"
+                "ERR {command} cannot run in MULTI, in a script or for a client that denies blocking; send it outside"
             ),
+            Kind::TooManyTenants { given, most } => {
+                write!(f, "ERR {given} tenants are more than one command takes; send at most {most} at a time")
+            }
+            Kind::RoleChanged => {
+                f.write_str("UNAVAILABLE this server's role has changed; send the command to the primary")
+            }
+            Kind::WaitEnded => f.write_str("TIMEOUT the wait was ended; what the command has begun goes on"),
             Kind::NoPermission(command) => write!(
                 f,
                 "NOPERM {command} without tenants needs write permission for the key SUPERADMIN_GLOBAL; name tenants"

@@ -13,6 +13,7 @@ use redis_module::{Context, raw};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
 
 type Ctx = *mut raw::RedisModuleCtx;
@@ -65,6 +66,8 @@ api! {
     measure_start = RedisModule_BlockedClientMeasureTimeStart(Blocked) -> c_int;
     measure_end = RedisModule_BlockedClientMeasureTimeEnd(Blocked) -> c_int;
     detached_context = RedisModule_GetDetachedThreadSafeContext(Ctx) -> Ctx;
+    free_context = RedisModule_FreeThreadSafeContext(Ctx);
+    memory_ratio = RedisModule_GetUsedMemoryRatio() -> f32;
     create_timer = RedisModule_CreateTimer(Ctx, raw::mstime_t, raw::RedisModuleTimerProc, *mut c_void) -> u64;
     stop_timer = RedisModule_StopTimer(Ctx, u64, *mut *mut c_void) -> c_int;
     add_one_shot = RedisModule_EventLoopAddOneShot(raw::RedisModuleEventLoopOneShotFunc, *mut c_void) -> c_int;
@@ -104,23 +107,22 @@ pub(crate) enum ServerEvent {
 struct Server {
     api: Api,
     callbacks: Callbacks,
-    /// A context for what has none of its own: making timers.
-    detached: usize,
 }
 
 static SERVER: OnceCell<Server> = OnceCell::new();
+
+/// A context for what has none of its own: making timers. One for each load: this library may stay in
+/// memory when it is unloaded, and the server's record of the module does not.
+static DETACHED: AtomicPtr<raw::RedisModuleCtx> = AtomicPtr::new(null_mut());
 
 /// Looks up the server's functions and subscribes to its events. Call once, at load.
 ///
 /// # Errors
 /// A sentence for the log that names what the server lacks.
 pub(crate) fn init(ctx: &Context, callbacks: Callbacks) -> Result<(), String> {
-    let server = SERVER.get_or_try_init(|| {
-        let api = Api::load()?;
-        // SAFETY: `ctx` is the context of the load function.
-        let detached = unsafe { (api.detached_context)(ctx.ctx) } as usize;
-        Ok::<_, String>(Server { api, callbacks, detached })
-    })?;
+    let server = SERVER.get_or_try_init(|| Ok::<_, String>(Server { api: Api::load()?, callbacks }))?;
+    // SAFETY: `ctx` is the context of the load function.
+    DETACHED.store(unsafe { (server.api.detached_context)(ctx.ctx) }, Ordering::Relaxed);
     for id in [
         raw::REDISMODULE_EVENT_FLUSHDB,
         raw::REDISMODULE_EVENT_SWAPDB,
@@ -134,6 +136,15 @@ pub(crate) fn init(ctx: &Context, callbacks: Callbacks) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Gives back what [`init`] took. Call last, when unloading or where a load fails.
+pub(crate) fn release() {
+    let detached = DETACHED.swap(null_mut(), Ordering::Relaxed);
+    if let Some(s) = SERVER.get().filter(|_| !detached.is_null()) {
+        // SAFETY: made by `init`, and taken out: nothing uses it any more.
+        unsafe { (s.api.free_context)(detached) };
+    }
 }
 
 /// Runs what the server called; a panic ends here, is logged, and becomes `otherwise`.
@@ -274,6 +285,12 @@ pub(crate) fn writes_paused() -> bool {
     SERVER.get().is_some_and(|s| unsafe { (s.api.avoid_replica_traffic)() } != 0)
 }
 
+/// The memory in use, as a share of `maxmemory`; 0 where there is no such bound.
+pub(crate) fn memory_ratio() -> f32 {
+    // SAFETY: takes nothing, changes nothing.
+    SERVER.get().map_or(0.0, |s| unsafe { (s.api.memory_ratio)() })
+}
+
 // ── Blocked clients ─────────────────────────────────────────────────────────────────────────────────
 
 /// The identity of a blocked client, from [`BlockedClient::block`] until it is answered or has gone.
@@ -373,16 +390,21 @@ pub(crate) struct Timer(u64);
 /// Calls [`Callbacks::pump`] after `delay`, from a timer: last in a turn of the event loop, with a context
 /// whose writes are propagated, and never inside a busy script or while loading.
 pub(crate) fn arm(delay: Duration) -> Option<Timer> {
-    let Server { api, detached, .. } = SERVER.get()?;
+    let Server { api, .. } = SERVER.get()?;
+    let detached = DETACHED.load(Ordering::Relaxed);
+    if detached.is_null() {
+        return None;
+    }
     let delay = raw::mstime_t::try_from(delay.as_millis()).unwrap_or(raw::mstime_t::MAX);
     // SAFETY: on the main thread, with the context made at load.
-    Some(Timer(unsafe { (api.create_timer)(*detached as Ctx, delay, Some(pump_callback), null_mut()) }))
+    Some(Timer(unsafe { (api.create_timer)(detached, delay, Some(pump_callback), null_mut()) }))
 }
 
 pub(crate) fn disarm(timer: &Timer) {
-    if let Some(Server { api, detached, .. }) = SERVER.get() {
+    let detached = DETACHED.load(Ordering::Relaxed);
+    if let Some(Server { api, .. }) = SERVER.get().filter(|_| !detached.is_null()) {
         // SAFETY: on the main thread; a timer that has fired is not found, and nothing happens.
-        unsafe { (api.stop_timer)(*detached as Ctx, timer.0, null_mut()) };
+        unsafe { (api.stop_timer)(detached, timer.0, null_mut()) };
     }
 }
 

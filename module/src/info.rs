@@ -25,6 +25,12 @@ pub(crate) static READS: Reads = Reads {
 };
 
 impl Reads {
+    pub(crate) fn reset(&self) {
+        for counter in [&self.hits, &self.stale, &self.misses, &self.refreshed, &self.errors] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Answered at once with a fresh bundle.
     #[inline]
     pub(crate) fn hit(&self) {
@@ -55,7 +61,7 @@ pub(crate) struct Counters {
     uncached: u64,
     discarded: u64,
     failures: [u64; Failure::ALL.len()],
-    pub(crate) clears: u64,
+    pub(crate) fences: u64,
     pub(crate) warm_failures: u64,
 }
 
@@ -129,7 +135,7 @@ fn describe(state: &mut State) -> Vec<(&'static str, String)> {
         ("stored_bytes", done.stored_bytes.to_string()),
         ("uncached", done.uncached.to_string()),
         ("discarded", done.discarded.to_string()),
-        ("fences", done.clears.to_string()),
+        ("fences", done.fences.to_string()),
     ];
     for (kind, count) in Failure::ALL.iter().zip(done.failures) {
         fields.push((kind.counter(), count.to_string()));

@@ -106,6 +106,7 @@ fn load(ctx: &Context, args: &[RedisString]) -> Status {
         Ok(()) => Status::Ok,
         Err(why) => {
             ctx.log_warning(&format!("not loaded: {why}"));
+            ffi::release();
             Status::Err
         }
     }
@@ -156,6 +157,7 @@ fn apply_arguments(ctx: &Context, args: &[RedisString]) -> Result<(), String> {
 
 fn unload(ctx: &Context) -> Status {
     if state::stop() {
+        ffi::release();
         Status::Ok
     } else {
         ctx.log_warning("not unloaded: bundles are being computed; try again");

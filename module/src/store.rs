@@ -1,11 +1,11 @@
 //! Writing to the keyspace, as ordinary replicated commands: SET … PXAT, PEXPIREAT, DEL.
 
 use crate::bundle::Stamp;
-use crate::config;
 use crate::engine::Stored;
 use crate::ffi::{self, Held};
 use crate::tenant::{BundleId, KeyName};
 use crate::upstream::Fetched;
+use crate::{config, log};
 use redis_module::{CallOptions, CallOptionsBuilder, CallResult, Context, ContextFlags};
 
 /// What came of a write.
@@ -17,6 +17,9 @@ pub(crate) enum Written {
     /// The server refused: out of memory, or a slot that has moved.
     Refused,
 }
+
+/// So far beyond maxmemory may stores go, where the next client's command evicts what is too much.
+const EVICTING: f32 = 1.05;
 
 fn options(respect_memory: bool) -> CallOptions {
     let options = CallOptionsBuilder::new().replicate().errors_as_replies();
@@ -45,6 +48,10 @@ pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -
         return Written::NotHere;
     }
     let key = id.key(config::tagged());
+    // In a timer the server knows only whether its last client found room, and evicts nothing.
+    if ffi::memory_ratio() > if ctx.get_flags().contains(ContextFlags::EVICTED) { EVICTING } else { 1.0 } {
+        return refused(ctx, &key, "out of memory (maxmemory)");
+    }
     let old_differs = ffi::read_string(ctx, key.as_bytes(), false, |value, _| {
         Stamp::read(value, id.tenant.as_str(), id.include)
             .is_some_and(|old| old.etag != bundle.etag.as_bytes())
@@ -68,33 +75,38 @@ pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -
 }
 
 fn refused(ctx: &Context, key: &KeyName, cause: &str) -> Written {
-    crate::log::limited(ctx, || format!("could not store {key}: {cause}"));
+    log::limited(ctx, || format!("could not store {key}: {cause}"));
     Written::Refused
 }
 
-/// Removes the bundle of a tenant that Postgres no longer knows.
+/// Removes the bundle of a tenant that Postgres no longer knows, in every form that its key may have.
 pub(crate) fn remove_unknown(ctx: &Context, id: &BundleId) {
-    if may_write(ctx) && ffi::select_db(ctx, id.db) && delete(ctx, &id.key(config::tagged())) {
-        ffi::signal_modified(ctx, id.tenant.as_str());
+    if !may_write(ctx) || !ffi::select_db(ctx, id.db) {
+        return;
+    }
+    for tagged in config::key_forms() {
+        if delete(ctx, id.key(*tagged).as_bytes()) {
+            ffi::signal_modified(ctx, id.tenant.as_str());
+        }
     }
 }
 
-/// Deletes a key; whether there was one.
-pub(crate) fn delete(ctx: &Context, key: &KeyName) -> bool {
-    let held = !matches!(ffi::read_string(ctx, key.as_bytes(), false, |_, _| ()), Held::Absent);
-    held && match call(ctx, "DEL", false, &[key.as_bytes()]) {
+/// Deletes a string; whether there was one.
+pub(crate) fn delete(ctx: &Context, key: &[u8]) -> bool {
+    let held = matches!(ffi::read_string(ctx, key, false, |_, _| ()), Held::String(()));
+    held && match call(ctx, "DEL", false, &[key]) {
         Ok(()) => true,
         Err(cause) => {
-            crate::log::limited(ctx, || format!("could not delete {key}: {cause}"));
+            log::limited(ctx, || format!("could not delete {}: {cause}", key.escape_ascii()));
             false
         }
     }
 }
 
 /// Gives a key another expiry.
-pub(crate) fn expire_at(ctx: &Context, key: &KeyName, at: i64) {
-    if let Err(cause) = call(ctx, "PEXPIREAT", false, &[key.as_bytes(), at.to_string().as_bytes()]) {
-        crate::log::limited(ctx, || format!("could not mark {key} as changed: {cause}"));
+pub(crate) fn expire_at(ctx: &Context, key: &[u8], at: i64) {
+    if let Err(cause) = call(ctx, "PEXPIREAT", false, &[key, at.to_string().as_bytes()]) {
+        log::limited(ctx, || format!("could not mark {} as changed: {cause}", key.escape_ascii()));
     }
 }
 

@@ -2,12 +2,12 @@
 //! sends nothing; `state` does both for it.
 
 use crate::engine::Millis;
-use crate::ffi::Handle;
+use crate::state::ClientId;
 use crate::tenant::Tenant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Tenants in one request to the sidecar; each has two bundles.
-pub(crate) const BATCH_TENANTS: usize = 50;
+pub(crate) const BATCH_TENANTS: usize = 16;
 /// A run asks for its next batch while fewer bundles than this are under way: two batches overlap, so
 /// neither side waits for the other.
 const LOW_WATER: usize = BATCH_TENANTS * 2;
@@ -54,12 +54,13 @@ struct Run {
     all: bool,
     began: Millis,
     /// `None` while the sidecar is asked for the list.
-    tenants: Option<Vec<Tenant>>,
+    /// Those that are still to be begun.
+    tenants: Option<VecDeque<Tenant>>,
     progress: Vec<Progress>,
-    next: usize,
+    taken: u32,
     under_way: usize,
     report: Report,
-    clients: Vec<Handle>,
+    clients: Vec<ClientId>,
 }
 
 /// The next tenants of a run.
@@ -73,7 +74,7 @@ pub(crate) struct Batch {
 /// A run that has ended.
 pub(crate) struct Ended {
     pub(crate) report: Report,
-    pub(crate) clients: Vec<Handle>,
+    pub(crate) clients: Vec<ClientId>,
 }
 
 /// All runs.
@@ -86,26 +87,25 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
-    /// Begins a run, or joins one. `Some`: the number of a run whose list of tenants has to be asked for.
-    ///
-    /// # Errors
-    /// At the bound on runs.
+    /// Whether a run may begin, or there is one to be joined.
+    pub(crate) fn may_begin(&self, db: i32, all: bool, force: bool) -> bool {
+        self.runs.len() < MAX_RUNS || self.runs.values().any(|run| run.is_joined_by(db, all, force))
+    }
+
+    /// Begins a run, or joins one; ask [`Runs::may_begin`] first. `Some`: the number of a run whose list of
+    /// tenants has to be asked for.
     pub(crate) fn begin(
         &mut self,
         now: Millis,
         db: i32,
         tenants: Vec<Tenant>,
         force: bool,
-        client: Option<Handle>,
-    ) -> Result<Option<u64>, ()> {
+        client: Option<ClientId>,
+    ) -> Option<u64> {
         let all = tenants.is_empty();
-        let same = self.runs.values_mut().find(|run| all && run.all && run.db == db && run.force == force);
-        if let Some(run) = same {
+        if let Some(run) = self.runs.values_mut().find(|run| run.is_joined_by(db, all, force)) {
             run.clients.extend(client);
-            return Ok(None);
-        }
-        if self.runs.len() >= MAX_RUNS {
-            return Err(());
+            return None;
         }
         self.last += 1;
         let mut run = Run {
@@ -115,7 +115,7 @@ impl Runs {
             began: now,
             tenants: None,
             progress: Vec::new(),
-            next: 0,
+            taken: 0,
             under_way: 0,
             report: Report::default(),
             clients: client.into_iter().collect(),
@@ -124,11 +124,7 @@ impl Runs {
             run.set_tenants(tenants);
         }
         self.runs.insert(self.last, run);
-        Ok(all.then_some(self.last))
-    }
-
-    pub(crate) fn may_begin(&self) -> bool {
-        self.runs.len() < MAX_RUNS
+        all.then_some(self.last)
     }
 
     /// The list of a run has arrived.
@@ -139,20 +135,19 @@ impl Runs {
     }
 
     /// The list of a run could not be had: its clients.
-    pub(crate) fn abandon(&mut self, run: u64) -> Vec<Handle> {
+    pub(crate) fn abandon(&mut self, run: u64) -> Vec<ClientId> {
         self.runs.remove(&run).map(|run| run.clients).unwrap_or_default()
     }
 
     /// The next batch, of the oldest run that has room for one.
     pub(crate) fn next_batch(&mut self) -> Option<Batch> {
         let (id, run) = self.runs.iter_mut().find(|(_, run)| run.has_room())?;
-        let tenants = run.tenants.as_ref()?;
-        let end = (run.next + BATCH_TENANTS).min(tenants.len());
-        let batch = (run.next..end)
-            .filter_map(|at| Some((u32::try_from(at).ok()?, tenants.get(at)?.clone())))
-            .collect();
-        run.next = end;
-        Some(Batch { run: *id, db: run.db, force: run.force, tenants: batch })
+        let tenants = run.tenants.as_mut()?;
+        // Taken out, so that a long list is freed bit by bit.
+        let batch: Vec<Tenant> = tenants.drain(..BATCH_TENANTS.min(tenants.len())).collect();
+        let tenants = (run.taken..).zip(batch).collect();
+        run.taken += u32::try_from(BATCH_TENANTS).unwrap_or(u32::MAX);
+        Some(Batch { run: *id, db: run.db, force: run.force, tenants })
     }
 
     /// So many bundles of a tenant of the batch have to be computed.
@@ -192,12 +187,12 @@ impl Runs {
     }
 
     /// Ends all runs: this server may no longer write. Their clients.
-    pub(crate) fn abort(&mut self) -> Vec<Handle> {
+    pub(crate) fn abort(&mut self) -> Vec<ClientId> {
         std::mem::take(&mut self.runs).into_values().flat_map(|run| run.clients).collect()
     }
 
     /// A client no longer waits for its run, which goes on.
-    pub(crate) fn leave(&mut self, client: Handle) {
+    pub(crate) fn leave(&mut self, client: ClientId) {
         for run in self.runs.values_mut() {
             run.clients.retain(|c| *c != client);
         }
@@ -207,9 +202,14 @@ impl Runs {
         self.runs.len()
     }
 
-    /// A batch could be sent, or a run has ended.
-    pub(crate) fn has_work(&self) -> bool {
-        self.runs.values().any(|run| run.has_room() || run.has_ended())
+    /// A batch could be sent.
+    pub(crate) fn has_room(&self) -> bool {
+        self.runs.values().any(Run::has_room)
+    }
+
+    /// A run has ended and was not yet taken out.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.runs.values().any(Run::has_ended)
     }
 
     /// How far the oldest run is.
@@ -219,14 +219,18 @@ impl Runs {
 }
 
 impl Run {
+    fn is_joined_by(&self, db: i32, all: bool, force: bool) -> bool {
+        all && self.all && self.db == db && self.force == force
+    }
+
     fn set_tenants(&mut self, tenants: Vec<Tenant>) {
         self.progress = vec![Progress::default(); tenants.len()];
         self.report.tenants = tenants.len() as u64;
-        self.tenants = Some(tenants);
+        self.tenants = Some(tenants.into());
     }
 
     fn has_room(&self) -> bool {
-        self.under_way < LOW_WATER && self.tenants.as_ref().is_some_and(|tenants| self.next < tenants.len())
+        self.under_way < LOW_WATER && self.tenants.as_ref().is_some_and(|tenants| !tenants.is_empty())
     }
 
     fn has_ended(&self) -> bool {
@@ -245,7 +249,7 @@ mod tests {
     #[test]
     fn every_tenant_of_a_run_is_counted_once() {
         let mut runs = Runs::default();
-        runs.begin(0, 0, tenants(4), false, None).unwrap();
+        runs.begin(0, 0, tenants(4), false, None);
         let batch = runs.next_batch().unwrap();
         assert_eq!(batch.tenants.len(), 4);
         for (tenant, bundles) in [(0, 0), (1, 1), (2, 2), (3, 2)] {
@@ -265,7 +269,7 @@ mod tests {
     #[test]
     fn a_run_asks_for_more_only_while_little_is_under_way() {
         let mut runs = Runs::default();
-        runs.begin(0, 0, tenants(BATCH_TENANTS * 3), false, None).unwrap();
+        runs.begin(0, 0, tenants(BATCH_TENANTS * 3), false, None);
         let first = runs.next_batch().unwrap();
         for (tenant, _) in &first.tenants {
             runs.expect(first.run, *tenant, 2);
@@ -278,25 +282,31 @@ mod tests {
     #[test]
     fn a_second_run_over_all_tenants_joins_the_first() {
         let mut runs = Runs::default();
-        assert_eq!(runs.begin(0, 0, Vec::new(), false, None), Ok(Some(1)));
-        assert_eq!(runs.begin(0, 0, Vec::new(), false, None), Ok(None));
-        assert_eq!(runs.begin(0, 0, Vec::new(), true, None), Ok(Some(2)), "FORCE is another kind");
+        assert_eq!(runs.begin(0, 0, Vec::new(), false, None), Some(1));
+        assert_eq!(runs.begin(0, 0, Vec::new(), false, None), None);
+        assert_eq!(runs.begin(0, 0, Vec::new(), true, None), Some(2), "FORCE is another kind");
         assert_eq!(runs.len(), 2);
+        while runs.may_begin(0, false, false) {
+            runs.begin(0, 0, tenants(1), false, None);
+        }
+        assert!(runs.may_begin(0, true, true), "joining needs no room");
     }
 
     #[test]
     fn runs_are_bounded() {
         let mut runs = Runs::default();
         for _ in 0..MAX_RUNS {
-            runs.begin(0, 0, tenants(1), false, None).unwrap();
+            assert!(runs.may_begin(0, true, false));
+            runs.begin(0, 0, tenants(1), false, None);
         }
-        assert_eq!(runs.begin(0, 0, tenants(1), false, None), Err(()));
+        assert!(!runs.may_begin(0, false, false));
+        assert!(!runs.may_begin(0, true, false));
     }
 
     #[test]
     fn a_run_over_no_tenants_ends_at_once() {
         let mut runs = Runs::default();
-        let run = runs.begin(0, 0, Vec::new(), false, None).unwrap().unwrap();
+        let run = runs.begin(0, 0, Vec::new(), false, None).unwrap();
         assert!(runs.take_ended(0).is_none(), "the list is not there yet");
         runs.set_tenants(run, Vec::new());
         assert_eq!(runs.take_ended(0).unwrap().report.tenants, 0);

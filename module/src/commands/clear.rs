@@ -35,9 +35,7 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         let db = ffi::selected_db(ctx);
         let may_block = commands::may_block(ctx);
         if !tenants.is_empty() && (tenants.len() <= clearing::AT_ONCE || !may_block) {
-            for tenant in &tenants {
-                state::fence(Scope::Tenant(db, tenant));
-            }
+            state::fence(tenants.iter().map(|tenant| Scope::Tenant(db, tenant)));
             reply::integer(ctx, clearing::now(ctx, db, &tenants, soft));
             return Ok(());
         }

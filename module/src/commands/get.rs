@@ -4,7 +4,7 @@
 //! the rest of the module. Everything else goes to the engine.
 
 use crate::args::{Args, once};
-use crate::bundle::{Freshness, Lifetime, Stamp};
+use crate::bundle::{ETAG_LEN, Freshness, Lifetime, Stamp};
 use crate::declare::{Arg, Declaration, Keys, Kind};
 use crate::engine::{Ask, Stored};
 use crate::errors::Error;
@@ -159,7 +159,8 @@ fn ask_engine(
     match state::read(ctx, &id, stored, ask, || Waiting {
         id: id.clone(),
         max_age: options.max_age,
-        if_none_match: options.if_none_match.map(Into::into),
+        // No other etag can match, and what is kept for a client that waits is bounded.
+        if_none_match: options.if_none_match.filter(|etag| etag.len() == ETAG_LEN).map(Into::into),
         with_meta: options.with_meta,
         computed: if stored == Stored::Absent { Status::Miss } else { Status::Refreshed },
     }) {
@@ -214,6 +215,14 @@ impl Waiting {
             with_meta: self.with_meta,
         };
         match result {
+            // That it is the right one was checked when it came; a mix-up on the way here would be the worst
+            // of errors, and a look is cheap.
+            Ok(fetched)
+                if Stamp::read(&fetched.value, self.id.tenant.as_str(), self.id.include).is_none() =>
+            {
+                READS.error();
+                reply::error(ctx, &Error::internal());
+            }
             Ok(fetched) => {
                 READS.computed(self.computed == Status::Miss);
                 let Fetched { value, etag, life } = &**fetched;

@@ -67,7 +67,9 @@ pub(crate) enum Sign {
     Alive,
     /// It, or Postgres behind it, cannot be reached.
     Dead,
-    /// This one bundle failed or took too long: that may be the tenant's own doing.
+    /// It took too long. For one tenant that may be the tenant's own doing; for several in a row it is not.
+    Silent,
+    /// This one bundle failed.
     Unclear,
 }
 
@@ -78,11 +80,13 @@ pub(crate) struct Breaker {
     /// Open until then, if at all; afterwards one flight may try.
     open_until: Option<Millis>,
     probe: Option<FlightId>,
+    /// The bundle that was silent last.
+    silent: Option<BundleId>,
 }
 
 impl Breaker {
     pub(crate) fn new() -> Self {
-        Self { failures: 0, pause: FIRST_PAUSE, open_until: None, probe: None }
+        Self { failures: 0, pause: FIRST_PAUSE, open_until: None, probe: None, silent: None }
     }
 
     pub(crate) fn admits(&self, now: Millis) -> bool {
@@ -95,7 +99,7 @@ impl Breaker {
         }
     }
 
-    pub(crate) fn landed(&mut self, now: Millis, flight: FlightId, sign: Sign) {
+    pub(crate) fn landed(&mut self, now: Millis, flight: FlightId, bundle: &BundleId, sign: Sign) {
         let probed = self.probe == Some(flight);
         match sign {
             Sign::Alive => {
@@ -103,6 +107,12 @@ impl Breaker {
                 return;
             }
             Sign::Dead => self.failures = self.failures.saturating_add(1),
+            Sign::Silent if self.silent.as_ref().is_none_or(|last| last.tenant != bundle.tenant) => {
+                self.silent = Some(bundle.clone());
+                self.failures = self.failures.saturating_add(1);
+            }
+            Sign::Silent if probed => {}
+            Sign::Silent => return,
             Sign::Unclear if probed => {}
             Sign::Unclear => return,
         }
@@ -129,12 +139,16 @@ mod tests {
     use super::*;
     use crate::tenant::Tenant;
 
+    fn bundle(n: u64) -> BundleId {
+        BundleId { db: 0, tenant: Tenant::new(format!("t{n}").as_bytes()).unwrap(), include: true }
+    }
+
     fn opened() -> Breaker {
         let mut breaker = Breaker::new();
         for flight in 1..=u64::from(THRESHOLD) {
             assert!(breaker.admits(0));
             breaker.launched(0, flight);
-            breaker.landed(0, flight, Sign::Dead);
+            breaker.landed(0, flight, &bundle(0), Sign::Dead);
         }
         breaker
     }
@@ -146,7 +160,7 @@ mod tests {
         assert!(breaker.admits(FIRST_PAUSE));
         breaker.launched(FIRST_PAUSE, 100);
         assert!(!breaker.admits(FIRST_PAUSE), "one probe at a time");
-        breaker.landed(FIRST_PAUSE, 100, Sign::Dead);
+        breaker.landed(FIRST_PAUSE, 100, &bundle(0), Sign::Dead);
         assert!(!breaker.admits(FIRST_PAUSE + 1), "a failed probe pauses again");
         assert!(breaker.admits(FIRST_PAUSE + LONGEST_PAUSE));
     }
@@ -155,7 +169,7 @@ mod tests {
     fn one_success_closes_the_breaker() {
         let mut breaker = opened();
         breaker.launched(FIRST_PAUSE, 100);
-        breaker.landed(FIRST_PAUSE, 100, Sign::Alive);
+        breaker.landed(FIRST_PAUSE, 100, &bundle(0), Sign::Alive);
         assert!(breaker.admits(FIRST_PAUSE));
         assert_eq!(breaker.state(FIRST_PAUSE), "closed");
     }
@@ -165,23 +179,28 @@ mod tests {
         let mut breaker = Breaker::new();
         for flight in 1..100 {
             let sign = if flight % u64::from(THRESHOLD) == 0 { Sign::Alive } else { Sign::Dead };
-            breaker.landed(0, flight, sign);
+            breaker.landed(0, flight, &bundle(0), sign);
             assert!(breaker.admits(0));
         }
     }
 
     #[test]
-    fn slow_tenants_alone_never_open_the_breaker() {
+    fn one_slow_tenant_never_opens_the_breaker_and_many_in_a_row_do() {
         let mut breaker = Breaker::new();
         for flight in 1..100 {
-            breaker.landed(0, flight, Sign::Unclear);
+            breaker.landed(0, flight, &bundle(0), Sign::Silent);
+            breaker.landed(0, flight, &bundle(0), Sign::Unclear);
         }
         assert!(breaker.admits(0));
+        for flight in 1..u64::from(THRESHOLD) {
+            breaker.landed(0, flight, &bundle(flight), Sign::Silent);
+        }
+        assert!(!breaker.admits(0));
     }
 
     #[test]
     fn the_back_off_of_a_bundle_grows_and_is_capped() {
-        let id = BundleId { db: 0, tenant: Tenant::new(b"t").unwrap(), include: true };
+        let id = bundle(0);
         let mut backoffs = Backoffs::new();
         let mut now = 0;
         for _ in 0..20 {

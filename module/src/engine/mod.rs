@@ -93,16 +93,16 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             _ => {}
         }
         let fallback = stored != Stored::Absent;
+        // Someone who asks for a new answer gets one, so a person can end a remembered "no" early.
+        if !fallback && ask.max_age.is_none() && self.unknown.contains(now, &id.tenant, id.db) {
+            self.counters.negative_hits += 1;
+            return Plan::Refuse(Refusal::NoTenant);
+        }
         if !ask.may_wait {
             if ask.may_store {
                 self.refresh_behind(now, limits, id, launches);
             }
             return if fallback { Plan::Serve } else { Plan::Refuse(Refusal::Miss) };
-        }
-        // Someone who asks for a new answer gets one, so a person can end a remembered "no" early.
-        if !fallback && ask.max_age.is_none() && self.unknown.contains(now, &id.tenant, id.db) {
-            self.counters.negative_hits += 1;
-            return Plan::Refuse(Refusal::NoTenant);
         }
         // Without its own request for a new answer, a bundle whose last refresh failed is not asked for
         // again before its back-off has passed.
@@ -129,7 +129,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         max_age: Option<Millis>,
         launches: &mut Vec<Launch>,
     ) -> Result<(FlightId, bool), Refusal> {
-        if self.seats.len() >= limits.max_waiters {
+        if self.deadlines.len() >= limits.max_waiters {
             self.counters.refused_waiters += 1;
             return Err(Refusal::TooManyWaiters);
         }
@@ -166,7 +166,9 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         if self.current.contains_key(id) || unknown || !self.backoffs.may_try(now, id) {
             return;
         }
-        if self.room(now, limits).is_ok() {
+        // Half of the flights are kept for those who wait.
+        let limits = Limits { max_flights: limits.max_flights.div_ceil(2), ..*limits };
+        if self.room(now, &limits).is_ok() {
             self.counters.refreshes_behind += 1;
             launches.push(self.launch(now, id.clone(), Carrier::Single));
         }
@@ -309,9 +311,12 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         outcome: Result<(), &Failure>,
     ) {
         let sign = outcome.map_or_else(Failure::sign, |()| Sign::Alive);
-        self.breaker.landed(now, flight, sign);
+        self.breaker.landed(now, flight, bundle, sign);
         match outcome {
-            Ok(()) => self.backoffs.succeeded(bundle),
+            Ok(()) => {
+                self.backoffs.succeeded(bundle);
+                self.unknown.remove(&bundle.tenant, bundle.db);
+            }
             // The clear that orphaned this flight may have announced the tenant's creation.
             Err(Failure::NoTenant) if current => {
                 self.unknown.insert(now + limits.negative_ttl, bundle.tenant.clone(), bundle.db);
@@ -354,7 +359,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         self.counters.orphaned += orphans.len() as u64;
         let mut refused = Vec::new();
         for (bundle, flight) in orphans {
-            let next = self.flights.get_mut(&flight).map(|f| std::mem::take(&mut f.next)).unwrap_or_default();
+            let next = self.who_wait_on(flight);
             if next.is_empty() {
                 continue;
             }
@@ -364,6 +369,18 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             }
         }
         refused
+    }
+
+    /// Takes out of an orphaned flight those whom its result does not help: who asked for something newer,
+    /// and warming runs, which want the bundle stored.
+    fn who_wait_on(&mut self, orphan: FlightId) -> BTreeSet<W> {
+        let Some(flight) = self.flights.get_mut(&orphan) else { return BTreeSet::new() };
+        let seats = &self.seats;
+        let mut next = std::mem::take(&mut flight.next);
+        next.extend(
+            flight.waiters.extract_if(.., |w| seats.get(w).is_some_and(|(_, deadline)| deadline.is_none())),
+        );
+        next
     }
 
     /// Begins the flight that the `next` of an ended or orphaned one wait for, or hands them back where
@@ -399,9 +416,10 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         self.flights.len()
     }
 
-    /// Callers who wait.
+    /// Callers who wait, each until a deadline. Warming runs, which wait as long as it takes, are bounded
+    /// elsewhere.
     pub(crate) fn waiters(&self) -> usize {
-        self.seats.len()
+        self.deadlines.len()
     }
 
     /// Tenants remembered as unknown.

@@ -220,7 +220,7 @@ impl World {
         let ask = Ask { max_age, may_wait, may_store: true };
         let mut launches = Vec::new();
         let plan = self.engine.read(self.now, &LIMITS, id, stored, ask, &mut launches);
-        let (flights, waiters) = (self.singles(), self.waiting.len());
+        let (flights, waiters) = (self.singles(), self.engine.waiters());
         self.took_off(launches, Carrier::Single);
         let too_old = |age| max_age.is_some_and(|max| max == 0 || age > max);
         // 3. Serve order.
@@ -298,13 +298,14 @@ impl World {
         };
         match how {
             How::Bundle | How::NoTenant => self.dead = 0,
-            How::SidecarDown => self.dead += 1,
-            How::Timeout | How::Abandoned => {}
+            How::SidecarDown | How::Timeout => self.dead += 1,
+            How::Abandoned => {}
         }
         self.took_off(relaunch.into_iter().collect(), Carrier::Single);
         for waiter in waiters {
             let waits = self.waiting.remove(&waiter).expect("5. a waiter is handed back once");
             assert_eq!(waits.bundle, bundle);
+            assert!(current || waits.deadline.is_some(), "warming waits for what is stored");
             assert!(
                 how != How::Bundle || flight.version >= waits.floor,
                 "an answer older than its question allows"
@@ -337,13 +338,13 @@ impl World {
         assert_eq!(self.engine.flights(), self.in_air.len());
         // 5. By its deadline.
         assert!(self.waiting.values().all(|w| w.deadline.is_none_or(|deadline| deadline > self.now)));
-        assert_eq!(self.engine.waiters(), self.waiting.len());
+        let clients = self.waiting.values().filter(|w| w.deadline.is_some()).count();
+        assert_eq!(self.engine.waiters(), clients);
         let next = self.waiting.values().filter_map(|w| w.deadline).min();
         assert_eq!(self.engine.next_deadline(), next);
         // 8. Bounds.
         let singles = self.singles();
         assert!(singles <= LIMITS.max_flights, "{singles} flights");
-        let clients = self.waiting.values().filter(|w| w.deadline.is_some()).count();
         assert!(clients <= LIMITS.max_waiters);
     }
 

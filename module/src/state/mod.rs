@@ -8,7 +8,7 @@ use crate::commands::get::Waiting;
 use crate::engine::{Ask, Engine, Launch, Millis, Plan, Refusal, Scope, Stored};
 use crate::errors::Error;
 use crate::ffi::{self, BlockedClient, Handle, ServerEvent, Timer};
-use crate::info::Counters;
+use crate::info::{Counters, READS};
 use crate::store;
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::{Event, Fetched, Order, Upstream, What};
@@ -23,10 +23,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// The identity of a blocked client, never used twice. (A [`Handle`] is an address of the server's, and is
+/// used again as soon as its client has gone.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ClientId(u64);
+
 /// Who waits in a flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Waiter {
-    Client(Handle),
+    Client(ClientId),
     Warm(Seat),
 }
 
@@ -63,27 +68,22 @@ pub(crate) struct State {
     pub(crate) engine: Engine<Waiter>,
     pub(crate) runs: Runs,
     pub(crate) counters: Counters,
-    clients: HashMap<Handle, Client>,
-    answered: VecDeque<Handle>,
+    clients: HashMap<ClientId, Client>,
+    handles: HashMap<Handle, ClientId>,
+    last_client: u64,
+    /// Those to be released; some may have gone meanwhile.
+    answered: VecDeque<ClientId>,
     upstream: Option<Upstream>,
     events: Option<Receiver<Event>>,
     timer: Option<(Timer, Millis)>,
 }
 
-static STATE: Lazy<Mutex<State>> = Lazy::new(|| {
-    Mutex::new(State {
-        engine: Engine::new(),
-        runs: Runs::default(),
-        counters: Counters::default(),
-        clients: HashMap::new(),
-        answered: VecDeque::new(),
-        upstream: None,
-        events: None,
-        timer: None,
-    })
-});
+static STATE: Lazy<Mutex<State>> = Lazy::new(|| Mutex::new(State::new()));
 
 static LOADED: Lazy<Instant> = Lazy::new(Instant::now);
+
+/// How often to look whether writing goes on, in milliseconds.
+const PAUSED: Millis = 10;
 
 /// A wake-up is on its way: one is enough for any number of events.
 static WOKEN: AtomicBool = AtomicBool::new(false);
@@ -106,9 +106,10 @@ pub(crate) fn start() -> std::io::Result<()> {
             ffi::wake();
         }
     })?;
-    let mut state = STATE.lock();
-    state.upstream = Some(upstream);
-    state.events = Some(events);
+    // Anew, also where an unloaded module is loaded again: its memory may still be there.
+    let fresh = State { upstream: Some(upstream), events: Some(events), ..State::new() };
+    *STATE.lock() = fresh;
+    READS.reset();
     Ok(())
 }
 
@@ -117,10 +118,13 @@ pub(crate) fn start() -> std::io::Result<()> {
 pub(crate) fn stop() -> bool {
     let upstream = {
         let mut state = STATE.lock();
-        let idle = state.engine.flights() == 0
-            && state.clients.is_empty()
+        // In this order: whoever still owes something may wake us, and has done so once it owes nothing.
+        let idle = state.clients.is_empty()
             && state.runs.len() == 0
-            && !WOKEN.load(Ordering::Acquire);
+            && !clearing::is_running()
+            && state.upstream.as_ref().is_none_or(Upstream::owes_nothing)
+            && !WOKEN.load(Ordering::Acquire)
+            && state.events.as_ref().is_none_or(Receiver::is_empty);
         if !idle {
             return false;
         }
@@ -152,9 +156,8 @@ pub(crate) fn read(
         Plan::Refuse(refusal) => Err(refused(refusal)),
         Plan::Wait(seat) => match BlockedClient::block(ctx) {
             Some(blocked) => {
-                let handle = blocked.handle();
-                state.engine.join(seat, Waiter::Client(handle));
-                state.admit(handle, blocked, Question::Get(waiting()));
+                let client = state.admit(blocked, Question::Get(waiting()));
+                state.engine.join(seat, Waiter::Client(client));
                 Ok(Outcome::Waits)
             }
             None => Err(Error::internal()),
@@ -176,14 +179,17 @@ fn refused(refusal: Refusal) -> Error {
 }
 
 /// From now on nothing is stored, or given to later callers, that was under way until now.
-pub(crate) fn fence(scope: Scope<'_>) {
+pub(crate) fn fence<'a>(scopes: impl IntoIterator<Item = Scope<'a>>) {
     let mut state = STATE.lock();
-    let mut launches = Vec::new();
-    let unlucky = state.engine.invalidate(monotonic(), &config::limits(), scope, &mut launches);
-    state.counters.clears += 1;
-    state.send_all(launches);
-    for waiter in unlucky {
-        state.give(waiter, &Err(refused(Refusal::TooManyFlights)));
+    let (now, limits) = (monotonic(), config::limits());
+    for scope in scopes {
+        let mut launches = Vec::new();
+        let unlucky = state.engine.invalidate(now, &limits, scope, &mut launches);
+        state.counters.fences += 1;
+        state.send_all(launches);
+        for waiter in unlucky {
+            state.give(waiter, &Err(refused(Refusal::TooManyFlights)), false);
+        }
     }
     state.rearm();
 }
@@ -206,16 +212,12 @@ pub(crate) fn begin_clear(ctx: &Context, db: i32, tenants: Vec<Tenant>, soft: bo
         return Err(Error::too_many_jobs());
     }
     if tenants.is_empty() {
-        fence(Scope::Database(db));
+        fence([Scope::Database(db)]);
     }
-    for tenant in &tenants {
-        fence(Scope::Tenant(db, tenant));
-    }
+    fence(tenants.iter().map(|tenant| Scope::Tenant(db, tenant)));
     let mut state = STATE.lock();
-    let blocked = BlockedClient::block(ctx).ok_or_else(Error::internal)?;
-    let handle = blocked.handle();
-    state.admit(handle, blocked, Question::Clear);
-    clearing::begin(db, tenants, soft, handle);
+    let client = state.block(ctx, Question::Clear)?;
+    clearing::begin(db, tenants, soft, client);
     state.rearm();
     Ok(())
 }
@@ -229,15 +231,11 @@ pub(crate) fn begin_warm(
     wait: bool,
 ) -> Result<(), Error> {
     let mut state = STATE.lock();
-    if !state.runs.may_begin() {
+    if !state.runs.may_begin(db, tenants.is_empty(), force) {
         return Err(Error::too_many_jobs());
     }
-    let blocked = if wait { Some(BlockedClient::block(ctx).ok_or_else(Error::internal)?) } else { None };
-    let handle = blocked.as_ref().map(BlockedClient::handle);
-    if let (Some(handle), Some(blocked)) = (handle, blocked) {
-        state.admit(handle, blocked, Question::Warm);
-    }
-    if let Ok(Some(run)) = state.runs.begin(monotonic(), db, tenants, force, handle) {
+    let client = if wait { Some(state.block(ctx, Question::Warm)?) } else { None };
+    if let Some(run) = state.runs.begin(monotonic(), db, tenants, force, client) {
         state.send(What::Tenants(run));
     }
     state.rearm();
@@ -248,7 +246,7 @@ pub(crate) fn begin_warm(
 
 /// Replies to a client that was released.
 pub(crate) fn reply(ctx: &Context, handle: Handle) {
-    let client = STATE.lock().clients.remove(&handle);
+    let client = STATE.lock().forget(handle);
     match client {
         Some(Client { question, answer: Some(answer), .. }) => deliver(ctx, &question, answer),
         _ => reply::error(ctx, &Error::internal()),
@@ -259,9 +257,9 @@ pub(crate) fn reply(ctx: &Context, handle: Handle) {
 pub(crate) fn unblocked(ctx: &Context, handle: Handle) {
     let client = STATE.lock().forget(handle);
     match client {
-        Some(Client { question, answer, .. }) => {
-            deliver(ctx, &question, answer.unwrap_or(Answer::Bundle(Err(Error::timeout()))));
-        }
+        Some(Client { question, answer: Some(answer), .. }) => deliver(ctx, &question, answer),
+        Some(Client { question: Question::Get(waiting), .. }) => waiting.reply(ctx, &Err(Error::timeout())),
+        Some(_) => reply::error(ctx, &Error::wait_ended()),
         None => reply::error(ctx, &Error::internal()),
     }
 }
@@ -287,18 +285,17 @@ fn deliver(ctx: &Context, question: &Question, answer: Answer) {
 /// what was: none of it is stored.
 pub(crate) fn server_event(_: &Context, event: ServerEvent) {
     match event {
-        ServerEvent::Flushed(Some(db)) => fence(Scope::Database(db)),
-        ServerEvent::Swapped(a, b) => {
-            fence(Scope::Database(a));
-            fence(Scope::Database(b));
-        }
-        ServerEvent::Flushed(None) | ServerEvent::Loading => fence(Scope::Everything),
+        ServerEvent::Flushed(Some(db)) => fence([Scope::Database(db)]),
+        ServerEvent::Swapped(a, b) => fence([Scope::Database(a), Scope::Database(b)]),
+        ServerEvent::Flushed(None) | ServerEvent::Loading => fence([Scope::Everything]),
         ServerEvent::RoleChanged => {
-            fence(Scope::Everything);
             let mut state = STATE.lock();
-            for client in state.runs.abort() {
-                state.answer(client, Answer::Bundle(Err(Error::timeout())));
+            let ended: Vec<ClientId> = state.runs.abort().into_iter().chain(clearing::abort()).collect();
+            for client in ended {
+                state.answer(client, Answer::Bundle(Err(Error::role_changed())));
             }
+            drop(state);
+            fence([Scope::Everything]);
         }
     }
 }
@@ -313,8 +310,36 @@ pub(crate) fn woken() {
 // ── The state's own small steps ─────────────────────────────────────────────────────────────────────
 
 impl State {
-    fn admit(&mut self, handle: Handle, blocked: BlockedClient, question: Question) {
-        self.clients.insert(handle, Client { blocked: Some(blocked), question, answer: None });
+    fn new() -> Self {
+        Self {
+            engine: Engine::new(),
+            runs: Runs::default(),
+            counters: Counters::default(),
+            clients: HashMap::new(),
+            handles: HashMap::new(),
+            last_client: 0,
+            answered: VecDeque::new(),
+            upstream: None,
+            events: None,
+            timer: None,
+        }
+    }
+
+    /// Blocks a client that waits for a run or a clear.
+    fn block(&mut self, ctx: &Context, question: Question) -> Result<ClientId, Error> {
+        if self.clients.len() >= config::limits().max_waiters {
+            return Err(Error::too_many_waiters());
+        }
+        let blocked = BlockedClient::block(ctx).ok_or_else(Error::internal)?;
+        Ok(self.admit(blocked, question))
+    }
+
+    fn admit(&mut self, blocked: BlockedClient, question: Question) -> ClientId {
+        self.last_client += 1;
+        let client = ClientId(self.last_client);
+        self.handles.insert(blocked.handle(), client);
+        self.clients.insert(client, Client { blocked: Some(blocked), question, answer: None });
+        client
     }
 
     /// Clients that are blocked or about to get their reply.
@@ -324,23 +349,28 @@ impl State {
 
     /// Takes a client out of everything it waits in.
     fn forget(&mut self, handle: Handle) -> Option<Client> {
-        self.engine.leave(Waiter::Client(handle));
-        self.runs.leave(handle);
-        self.clients.remove(&handle)
+        let client = self.handles.remove(&handle)?;
+        self.engine.leave(Waiter::Client(client));
+        let state = self.clients.remove(&client)?;
+        if matches!(state.question, Question::Warm) {
+            self.runs.leave(client);
+        }
+        Some(state)
     }
 
-    fn answer(&mut self, handle: Handle, answer: Answer) {
-        if let Some(client) = self.clients.get_mut(&handle) {
-            client.answer = Some(answer);
-            self.answered.push_back(handle);
+    fn answer(&mut self, client: ClientId, answer: Answer) {
+        if let Some(state) = self.clients.get_mut(&client) {
+            state.answer = Some(answer);
+            self.answered.push_back(client);
         }
     }
 
-    fn give(&mut self, waiter: Waiter, result: &Result<Arc<Fetched>, Error>) {
+    /// `stored`: what came is now stored, which is what warming is for.
+    fn give(&mut self, waiter: Waiter, result: &Result<Arc<Fetched>, Error>, stored: bool) {
         match waiter {
             Waiter::Client(client) => self.answer(client, Answer::Bundle(result.clone())),
             Waiter::Warm(seat) => {
-                if self.runs.landed(seat, result.is_ok()) {
+                if self.runs.landed(seat, stored) {
                     self.counters.warm_failures += 1;
                 }
             }
@@ -379,11 +409,18 @@ impl State {
 
     /// Sets the timer to the next thing to do.
     fn rearm(&mut self) {
+        let now = monotonic();
         let pending = !self.answered.is_empty()
-            || clearing::is_running()
-            || self.runs.has_work()
+            || self.runs.has_ended()
             || self.events.as_ref().is_some_and(|events| !events.is_empty());
-        let at = if pending { Some(0) } else { self.engine.next_deadline() };
+        let writes = clearing::is_running() || self.runs.has_room();
+        let at = match (pending, writes) {
+            (true, _) => Some(now),
+            (false, true) if ffi::writes_paused() => Some(now + PAUSED),
+            (false, true) => Some(now),
+            (false, false) => None,
+        };
+        let at = at.into_iter().chain(self.engine.next_deadline()).min();
         match at {
             Some(at) => self.arm_at(at),
             // A timer without a purpose would keep the module from being unloaded.

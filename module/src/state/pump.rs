@@ -8,7 +8,6 @@ use super::{Answer, STATE, Waiter, monotonic, refused};
 use crate::clearing::{self, Step};
 use crate::engine::{FlightId, Landing, Refusal, Stored};
 use crate::errors::Error;
-
 use crate::store::{self, Written};
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::{Event, Failure, Fetched};
@@ -53,8 +52,8 @@ fn expire() -> bool {
 fn release_next() -> bool {
     let blocked = {
         let mut state = STATE.lock();
-        let Some(handle) = state.answered.pop_front() else { return false };
-        state.clients.get_mut(&handle).and_then(|client| client.blocked.take())
+        let Some(client) = state.answered.pop_front() else { return false };
+        state.clients.get_mut(&client).and_then(|client| client.blocked.take())
     };
     drop(blocked);
     true
@@ -81,6 +80,9 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
         log::limited(ctx, || format!("no bundle for tenant {}: {cause}", bundle.tenant));
     }
     let asked = waiters.iter().any(|waiter| matches!(waiter, Waiter::Client(_)));
+    let mut gift = Gift { waiters, result: Err(Error::internal()), stored: false };
+    let unlucky = Gift { waiters: unlucky, result: Err(refused(Refusal::TooManyFlights)), stored: false };
+    STATE.lock().send_all(relaunch.into_iter().collect());
     let written = match result {
         Ok(fetched) if current => store::put(ctx, &bundle, fetched, asked),
         Err(Failure::NoTenant) if current => {
@@ -89,16 +91,27 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
         }
         _ => Written::NotHere,
     };
-    let mut state = STATE.lock();
-    state.counters.landed(result, current, written);
-    let answer = result.clone().map_err(Error::from);
-    for waiter in waiters {
-        state.give(waiter, &answer);
+    STATE.lock().counters.landed(result, current, written);
+    gift.result = result.clone().map_err(Error::from);
+    gift.stored = written == Written::Yes;
+    drop((gift, unlucky));
+}
+
+/// Who waited in a flight, and what they get. Given in Drop: those who have been taken out of the engine get
+/// an answer even if something panics in between.
+struct Gift {
+    waiters: Vec<Waiter>,
+    result: Result<Arc<Fetched>, Error>,
+    stored: bool,
+}
+
+impl Drop for Gift {
+    fn drop(&mut self) {
+        let mut state = STATE.lock();
+        for waiter in &self.waiters {
+            state.give(*waiter, &self.result, self.stored);
+        }
     }
-    for waiter in unlucky {
-        state.give(waiter, &Err(refused(Refusal::TooManyFlights)));
-    }
-    state.send_all(relaunch.into_iter().collect());
 }
 
 fn listed(ctx: &Context, run: u64, result: Result<Vec<Tenant>, Failure>, cause: Option<&str>) {
@@ -115,6 +128,9 @@ fn listed(ctx: &Context, run: u64, result: Result<Vec<Tenant>, Failure>, cause: 
 }
 
 fn clear_step(ctx: &Context) -> bool {
+    if !store::may_write(ctx) {
+        return false;
+    }
     match clearing::step(ctx) {
         Step::Idle => false,
         Step::Busy => true,
@@ -128,7 +144,8 @@ fn clear_step(ctx: &Context) -> bool {
 fn warm_step(ctx: &Context) -> bool {
     let (batch, ended) = {
         let mut state = STATE.lock();
-        (state.runs.next_batch(), state.runs.take_ended(monotonic()))
+        let batch = if store::may_write(ctx) { state.runs.next_batch() } else { None };
+        (batch, state.runs.take_ended(monotonic()))
     };
     let busy = batch.is_some() || ended.is_some();
     if let Some(ended) = ended {

@@ -1,5 +1,5 @@
-//! The HTTP calls to the sidecar's internal API. Each ends within its time-out; dropping one closes its
-//! connection, which tells the sidecar to cancel the query.
+//! The HTTP calls to the sidecar's internal API. Each ends within its time-out, a batch once it has been
+//! silent for so long; dropping one closes its connection, which tells the sidecar to cancel the query.
 
 use super::connector::Connector;
 use super::endpoint::Endpoint;
@@ -66,7 +66,8 @@ impl Client {
         in_time(call.timeout, within).await
     }
 
-    /// Many bundles: `land` is called for each as its line arrives. The time-out is that of one line.
+    /// Many bundles: `land` is called for each as its line arrives. The time-out is that of silence: a sidecar
+    /// that is still computing sends empty lines.
     pub(super) async fn batch(
         &self,
         call: &Call<'_>,
@@ -202,7 +203,8 @@ fn broken_at(error: &HttpError, endpoint: &Endpoint) -> Problem {
     let parse = std::iter::successors(std::error::Error::source(error), |e| e.source())
         .filter_map(|e| e.downcast_ref::<hyper::Error>())
         .any(|e| e.is_parse());
-    let failure = if parse { Failure::Malformed } else { Failure::Incomplete };
+    // Hanging up before a single byte of an answer is no better than not being there.
+    let failure = if parse { Failure::Malformed } else { Failure::SidecarDown };
     Problem::new(failure, format!("{endpoint}: {}", root_cause(error)))
 }
 

@@ -9,7 +9,11 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
+
+/// A host that swallows packets must leave time to try the next endpoint.
+const CONNECT: Duration = Duration::from_millis(300);
 
 /// Makes connections to one endpoint, whatever the URI says.
 #[derive(Clone)]
@@ -26,7 +30,7 @@ impl tower_service::Service<Uri> for Connector {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let endpoint = self.0.clone();
-        Box::pin(async move {
+        let connecting = async move {
             match endpoint {
                 Endpoint::Unix(path) => Ok(Stream::Unix(TokioIo::new(UnixStream::connect(path).await?))),
                 Endpoint::Tcp { host, port } => {
@@ -35,6 +39,10 @@ impl tower_service::Service<Uri> for Connector {
                     Ok(Stream::Tcp(TokioIo::new(stream)))
                 }
             }
+        };
+        Box::pin(async {
+            let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+            tokio::time::timeout(CONNECT, connecting).await.map_err(late)?
         })
     }
 }

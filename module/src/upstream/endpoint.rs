@@ -44,8 +44,10 @@ impl Endpoint {
             return wrong("has no valid host and port");
         };
         match parsed.port_u16() {
-            Some(port) if port > 0 && !authority.contains('@') => {
-                let host = parsed.host().trim_start_matches('[').trim_end_matches(']');
+            // Written back it must be the same: no user, nothing between a bracket and the port.
+            Some(port) if port > 0 && format!("{}:{port}", parsed.host()) == authority => {
+                let host = parsed.host();
+                let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
                 Ok(Self::Tcp { host: host.into(), port })
             }
             _ => wrong("has no valid host and port"),
@@ -88,6 +90,7 @@ mod tests {
             "http://x:0",
             "http://u@x:1",
             "http://x:99999",
+            "http://[::1]x:80",
             "/run/x",
         ] {
             let error = Endpoint::parse_all(bad).unwrap_err();

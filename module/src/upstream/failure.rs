@@ -34,6 +34,7 @@ impl Failure {
         match self {
             Self::SidecarDown | Self::PostgresDown => Sign::Dead,
             Self::NoTenant | Self::TooLarge | Self::WrongBundle => Sign::Alive,
+            Self::Timeout => Sign::Silent,
             _ => Sign::Unclear,
         }
     }

@@ -21,6 +21,7 @@ use endpoint::Endpoint;
 use hyper::body::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -92,8 +93,13 @@ impl Upstream {
         let thread = std::thread::Builder::new()
             .name("dashboard-io".into())
             .spawn(move || runtime.block_on(serve(inbox)))?;
-        let outbox = Outbox { events, wake };
+        let outbox = Outbox { events, wake, owed: Arc::default() };
         Ok((Self { requests: Some(requests), outbox, thread: Some(thread) }, received))
+    }
+
+    /// Nothing is under way: no event and no wake-up will come.
+    pub(crate) fn owes_nothing(&self) -> bool {
+        self.outbox.owed.load(Ordering::Acquire) == 0
     }
 
     /// Sends `request`. Each of its flights lands exactly once, whatever happens: also where the thread
@@ -121,6 +127,8 @@ impl Drop for Upstream {
 struct Outbox {
     events: Sender<Event>,
     wake: Wake,
+    /// Promises that have not been kept.
+    owed: Arc<AtomicUsize>,
 }
 
 impl Outbox {
@@ -200,6 +208,7 @@ impl Promise {
             What::Batch(orders) => (orders.iter().map(|order| order.flight).collect(), None),
             What::Tenants(job) => (Vec::new(), Some(*job)),
         };
+        outbox.owed.fetch_add(1, Ordering::Relaxed);
         Self { owed: Mutex::new(Owed { flights, list }), outbox }
     }
 
@@ -234,6 +243,8 @@ impl Drop for Promise {
         let abandoned = || Problem::new(Failure::Abandoned, "the request was abandoned");
         self.fail_rest(Some(abandoned()));
         self.keep_list(Err(abandoned()));
+        // Last: by now every wake-up of this promise has been made.
+        self.outbox.owed.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -259,7 +270,7 @@ mod tests {
     #[test]
     fn a_request_that_panics_lands_its_flights_as_failed_each_once() {
         let (sender, events) = crossbeam_channel::unbounded();
-        let outbox = Outbox { events: sender, wake: || {} };
+        let outbox = Outbox { events: sender, wake: || {}, owed: Arc::default() };
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let promise = Promise::new(&What::Batch(vec![order(1), order(2)]), outbox);
             promise.keep(2, Err(Problem::new(Failure::Timeout, "late")));
@@ -272,7 +283,7 @@ mod tests {
     #[test]
     fn a_flight_lands_once_whatever_arrives_for_it() {
         let (sender, events) = crossbeam_channel::unbounded();
-        let outbox = Outbox { events: sender, wake: || {} };
+        let outbox = Outbox { events: sender, wake: || {}, owed: Arc::default() };
         let promise = Promise::new(&What::Bundle(order(1)), outbox);
         promise.keep(1, Err(Problem::new(Failure::Timeout, "late")));
         promise.keep(1, Err(Problem::new(Failure::Malformed, "twice")));

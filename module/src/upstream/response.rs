@@ -131,16 +131,32 @@ pub(super) fn tenants(body: &[u8]) -> Result<Vec<Tenant>, Problem> {
         .collect()
 }
 
-/// Splits a streamed answer into lines, and matches each to its order.
+/// Of a line that is too large, so much is kept: its `meta` stands first and tells whose it is.
+const HEAD: usize = 512;
+
+/// Splits a streamed answer into lines, and matches each to its order. A line that is too large, or is for
+/// nobody, or is no bundle, costs only itself: what got no line in the end is failed by the caller.
 pub(super) struct Lines<'a> {
     partial: Vec<u8>,
+    too_large: bool,
     limit: usize,
+    /// Bytes that may still come: a stream without an end is ended.
+    budget: usize,
     waiting: Vec<&'a Order>,
+    /// The first line that could not be matched.
+    problem: Option<Problem>,
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn new(limit: usize, orders: &'a [Order]) -> Self {
-        Self { partial: Vec::new(), limit, waiting: orders.iter().collect() }
+        Self {
+            partial: Vec::new(),
+            too_large: false,
+            limit,
+            budget: limit.saturating_mul(orders.len().saturating_mul(4)),
+            waiting: orders.iter().collect(),
+            problem: None,
+        }
     }
 
     /// Takes the next bytes; `land` is called for each line that they complete.
@@ -149,30 +165,38 @@ impl<'a> Lines<'a> {
         mut data: &[u8],
         land: &impl Fn(FlightId, Result<Fetched, Problem>),
     ) -> Result<(), Problem> {
+        self.budget = self.budget.checked_sub(data.len()).ok_or_else(|| too_large(self.limit))?;
         while let Some(end) = data.iter().position(|b| *b == b'\n') {
             let (head, tail) = data.split_at(end);
             data = tail.get(1..).unwrap_or_default();
-            self.append(head)?;
+            self.append(head);
             let line = std::mem::take(&mut self.partial);
-            self.line(&line, land)?;
+            if let Err(problem) = self.line(&line, land) {
+                self.problem.get_or_insert(problem);
+            }
+            self.too_large = false;
         }
-        self.append(data)
+        self.append(data);
+        Ok(())
     }
 
     pub(super) fn finish(self) -> Result<(), Problem> {
-        if self.partial.is_empty() {
-            return Ok(());
+        match self.problem {
+            Some(problem) => Err(problem),
+            None if self.partial.is_empty() => Ok(()),
+            None => Err(Problem::new(Failure::Incomplete, "the answer ended within a line")),
         }
-        Err(Problem::new(Failure::Incomplete, "the answer ended within a line"))
     }
 
-    fn append(&mut self, data: &[u8]) -> Result<(), Problem> {
-        // A line without an end would grow for ever; the lines of the others cannot be found behind it.
+    fn append(&mut self, data: &[u8]) {
         if self.partial.len() + data.len() > self.limit {
-            return Err(too_large(self.limit));
+            self.too_large = true;
         }
-        self.partial.extend_from_slice(data);
-        Ok(())
+        let room = if self.too_large { HEAD.saturating_sub(self.partial.len()) } else { data.len() };
+        self.partial.extend_from_slice(&data[..room.min(data.len())]);
+        if self.too_large {
+            self.partial.truncate(HEAD);
+        }
     }
 
     fn line(
@@ -180,7 +204,16 @@ impl<'a> Lines<'a> {
         line: &[u8],
         land: &impl Fn(FlightId, Result<Fetched, Problem>),
     ) -> Result<(), Problem> {
-        let (tenant, include, problem) = whose(line)?;
+        if line.is_empty() {
+            // A sign of life from a sidecar that is still computing.
+            return Ok(());
+        }
+        let (tenant, include, problem) = if self.too_large {
+            let (tenant, include) = named_at_the_head(line).ok_or_else(|| too_large(self.limit))?;
+            (tenant, include, Some(too_large(self.limit)))
+        } else {
+            whose(line)?
+        };
         let place = self.waiting.iter().position(|o| o.tenant.as_str() == tenant && o.include == include);
         let Some(place) = place else {
             let cause = format!("a line of the answer is for tenant {tenant:?}, which was not asked for");
@@ -190,6 +223,15 @@ impl<'a> Lines<'a> {
         land(order.flight, problem.map_or_else(|| bundle(line, order), Err));
         Ok(())
     }
+}
+
+/// The bundle that the beginning of a line names, where the rest was not kept.
+fn named_at_the_head(head: &[u8]) -> Option<(String, bool)> {
+    let head = String::from_utf8_lossy(head);
+    let after = |name: &str| head.split_once(name).map(|(_, value)| value.trim_start());
+    let tenant = after("\"tenant_id\":")?.strip_prefix('"')?.split_once('"')?.0;
+    let include = after("\"include_test_data\":")?.starts_with("true");
+    Some((tenant.to_owned(), include))
 }
 
 /// Which bundle a line is about, and the error where it is one.
@@ -335,15 +377,26 @@ mod tests {
     }
 
     #[test]
-    fn a_line_for_a_tenant_that_was_not_asked_for_ends_the_stream() {
+    fn a_line_for_nobody_costs_only_itself() {
         let orders = [order(1, "a", true)];
-        let (landed, ended) = stream(&orders, &format!("{}\n", answer("b", true)), &[]);
-        assert_eq!((landed, ended), (vec![], Some(Failure::WrongBundle)));
+        let body = format!("{}\nnonsense\n\n{}\n", answer("b", true), answer("a", true));
+        assert_eq!(stream(&orders, &body, &[]), (vec![(1, None)], Some(Failure::WrongBundle)));
     }
 
     #[test]
-    fn a_line_without_an_end_is_refused_at_the_bound() {
-        let (_, ended) = stream(&[order(1, "a", true)], &"x".repeat(5000), &[]);
+    fn a_line_that_is_too_large_costs_only_its_own_tenant() {
+        let orders = [order(1, "a", true), order(2, "b", true)];
+        let large = answer("a", true).replace("totalLeads", &"x".repeat(5000));
+        let body = format!("{large}\n{}\n", answer("b", true));
+        for pieces in [&[][..], &[100; 60], &[4000]] {
+            let expected = (vec![(1, Some(Failure::TooLarge)), (2, None)], None);
+            assert_eq!(stream(&orders, &body, pieces), expected);
+        }
+    }
+
+    #[test]
+    fn a_stream_without_an_end_is_refused_at_the_bound() {
+        let (_, ended) = stream(&[order(1, "a", true)], &"x".repeat(50_000), &[]);
         assert_eq!(ended, Some(Failure::TooLarge));
     }
 }
