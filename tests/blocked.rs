@@ -207,6 +207,73 @@ fn a_blocked_warm_is_answered_once_too() {
 }
 
 /// The id of the one client that is blocked.
+/// Redis uses the memory of a blocked client again as soon as it has gone; its successor must not get what
+/// was meant for it.
+#[test]
+fn clients_that_leave_while_answers_are_under_way_are_not_mistaken_for_those_who_come_after() {
+    let upstream = FakeUpstream::start();
+    upstream.answer_for("large", Answer::Sized(600_000));
+    upstream.hold();
+    let redis = Redis::builder().upstream(&upstream).setting("timeout", 60_000).start();
+    let mut observer = redis.client();
+    let ask = |tenant: &str, count: usize| -> Vec<Client> {
+        (0..count)
+            .map(|_| {
+                let mut client = redis.client();
+                client.send(&["DASHBOARD.GET", tenant]);
+                client
+            })
+            .collect()
+    };
+    let mut first = ask("large", 800);
+    assert_eventually!(observer.blocked_clients() == 800, "all of them wait");
+    upstream.release_one();
+    first[0].receive().unwrap();
+    // Some have their answer, some are about to be released, some wait for that.
+    drop(first);
+    let mut second = ask("second", 400);
+    assert_eventually!(observer.figure("waiters") == 400, "the next ones wait");
+    let mut third = ask("third", 400);
+    assert_eventually!(observer.figure("waiters") == 800, "and those after them");
+    upstream.release();
+    for (clients, tenant) in [(&mut second, "second"), (&mut third, "third")] {
+        for client in clients {
+            let bundle = client.receive().unwrap();
+            let bundle: serde_json::Value = serde_json::from_str(&text(&bundle)).unwrap();
+            assert_eq!(bundle["meta"]["tenant_id"], tenant);
+        }
+    }
+    assert_eventually!(observer.blocked_clients() == 0 && observer.figure("flights") == 0, "nothing is left");
+}
+
+#[test]
+fn a_clear_in_slices_waits_while_writes_are_paused() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let (mut client, mut clearing, mut admin) = (redis.client(), redis.client(), redis.client());
+    // Other keys make the search long enough to be caught in the middle.
+    client.ok(&["DEBUG", "POPULATE", "1000000", "other", "1"]);
+    client.ok(&["DASHBOARD.GET", "acme"]);
+    clearing.send(&["DASHBOARD.CLEAR"]);
+    assert_eventually!(admin.figure("blocked_clients") == 1, "the clear is under way");
+    admin.ok(&["CLIENT", "PAUSE", "300", "WRITE"]);
+    assert_eq!(clearing.receive().map(|value| text(&value)).unwrap(), "1");
+    assert_eq!(client.int(&["EXISTS", "dashboard:bundle:acme:include=true"]), 0);
+}
+
+#[test]
+fn a_replica_that_takes_writes_refuses_to_clear_and_to_warm() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    client.ok(&["CONFIG", "SET", "replica-read-only", "no"]);
+    client.ok(&["REPLICAOF", "127.0.0.1", "1"]);
+    for args in [&["DASHBOARD.WARM", "acme"][..], &["DASHBOARD.CLEAR", "acme"], &["DASHBOARD.CLEAR"]] {
+        let error = client.error(args);
+        assert!(error.starts_with("READONLY "), "{args:?}: {error}");
+    }
+}
+
 fn blocked_id(client: &mut Client) -> String {
     let mut id = None;
     let found = harness::poll_until(harness::DEADLINE, || {

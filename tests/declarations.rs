@@ -158,5 +158,8 @@ fn the_module_can_be_unloaded_and_loaded_again() {
     client.ok(&["MODULE", "LOAD", &module, "sidecar", &upstream.url()]);
     client.bytes(&["DASHBOARD.GET", "acme"]);
     client.bytes(&["DASHBOARD.GET", "another"]);
+    // It logs from its timer, under the name that the second load gave it.
+    client.ok(&["DASHBOARD.WARM", "a", "b", "c"]);
+    assert_eq!(client.figure("misses"), 1, "counters begin anew: acme was a hit");
     assert!(redis.is_alive());
 }

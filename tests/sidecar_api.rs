@@ -1,6 +1,6 @@
 //! The sidecar by itself: its internal API, its public health, and what it does when things are down.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -102,6 +102,72 @@ fn a_stream_has_one_line_for_every_bundle_asked_for_whatever_becomes_of_it() {
     for tenant in ["a", "b"] {
         assert!(lines.iter().any(|line| line["meta"]["tenant_id"] == tenant), "{tenant}: {lines:?}");
     }
+}
+
+/// Sends a POST by hand and hands over its connection.
+fn post_by_hand(sidecar: &Sidecar, path: &str, body: &str) -> BufReader<UnixStream> {
+    let mut stream = UnixStream::connect(sidecar.socket().unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let length = body.len();
+    write!(stream, "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    BufReader::new(stream)
+}
+
+/// Reads up to a line that ends so, and returns all lines read.
+fn read_up_to(stream: &mut BufReader<UnixStream>, end: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        assert!(stream.read_line(&mut line).unwrap() > 0, "it ended before {end:?}: {lines:?}");
+        lines.push(line.trim_end().to_owned());
+        if lines.last().is_some_and(|line| line.ends_with(end)) {
+            return lines;
+        }
+    }
+}
+
+#[test]
+fn a_finished_bundle_does_not_wait_for_a_slow_one_and_silence_is_broken_by_empty_lines() {
+    let postgres = Postgres::start();
+    postgres.execute(REPLACED);
+    let sidecar = Sidecar::builder().database(postgres.url()).env("DASHBOARD_WARM_POOL", "1").start();
+    let wanted = ["a", "slow", "b"].map(|t| json!({"tenant_id": t, "include_test_data": true}));
+    let mut stream =
+        post_by_hand(&sidecar, "/internal/v1/bundles", &json!({ "bundles": wanted }).to_string());
+    let lines = read_up_to(&mut stream, r#""lists":{}}"#);
+    assert!(lines.iter().any(|line| line.contains(r#""tenant_id":"a""#)), "{lines:?}");
+    // Chunks of one byte, the line's end: while the slow one computes.
+    for _ in 0..2 {
+        read_up_to(&mut stream, "1");
+    }
+    assert!(postgres.running().iter().any(|sql| sql.contains("dashboard.bundles")), "it still computes");
+
+    let started = Instant::now();
+    let tenants = sidecar.internal().get("/internal/v1/tenants");
+    assert_eq!(tenants.status, 200, "the list does not queue behind warming: {}", tenants.text());
+    assert!(started.elapsed() < Duration::from_secs(10));
+    drop(stream);
+    assert_eventually!(postgres.running().is_empty(), "the batch has been cancelled");
+}
+
+#[test]
+fn a_bundle_that_is_too_large_is_an_error_of_its_tenant_alone() {
+    let postgres = Postgres::start();
+    postgres.execute(
+        r#"CREATE OR REPLACE FUNCTION dashboard.bundle(tenant text, include_test_data boolean) RETURNS json LANGUAGE sql STABLE AS
+           $$SELECT CASE tenant WHEN 'big' THEN json_build_object('stats', repeat('x', 2000)) ELSE '{"stats":{}}' END$$"#,
+    );
+    let sidecar =
+        Sidecar::builder().database(postgres.url()).env("DASHBOARD_MAX_BUNDLE_BYTES", "1024").start();
+    let response = sidecar.internal().get(&path("big"));
+    assert_eq!((response.status, response.code().as_str()), (500, "internal"));
+    assert!(response.text().contains("DASHBOARD_MAX_BUNDLE_BYTES"), "{}", response.text());
+    let wanted = ["a", "big", "b"].map(|t| json!({"tenant_id": t, "include_test_data": true}));
+    let lines =
+        sidecar.internal().post("/internal/v1/bundles", &json!({ "bundles": wanted }).to_string()).lines();
+    let failed: Vec<_> = lines.iter().filter(|line| line["error"].is_object()).collect();
+    assert_eq!((lines.len(), failed.len()), (3, 1), "{lines:?}");
+    assert_eq!(failed[0]["tenant_id"], "big");
 }
 
 #[test]

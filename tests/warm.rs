@@ -147,3 +147,36 @@ fn a_thousand_tenants_are_warmed_and_the_server_answers_meanwhile() {
     assert_eq!(other.int(&["DBSIZE"]), 2_000);
     assert_eq!(upstream.total(), 2_000);
 }
+
+#[test]
+fn a_bundle_that_is_too_large_costs_only_its_own_tenant() {
+    let upstream = FakeUpstream::start();
+    upstream.answer_for("b", Answer::Sized(2 << 20));
+    let redis = Redis::with(&upstream);
+    let report = redis.client().map(&["DASHBOARD.WARM", "a", "b", "c"]);
+    let count = |name: &str| report.iter().find(|(n, _)| n == name).map(|(_, v)| harness::text(v)).unwrap();
+    assert_eq!((count("warmed"), count("failed")), ("2".into(), "1".into()));
+}
+
+#[test]
+fn warming_stops_at_maxmemory_and_says_what_was_not_stored() {
+    let upstream = FakeUpstream::start();
+    upstream.answer(Answer::Sized(100_000));
+    let redis = Redis::builder()
+        .upstream(&upstream)
+        .line("maxmemory 8mb")
+        .line("maxmemory-policy noeviction")
+        .start();
+    let mut client = redis.client();
+    let names: Vec<String> = (0..100).map(|n| format!("t{n}")).collect();
+    let command: Vec<&str> =
+        std::iter::once("DASHBOARD.WARM").chain(names.iter().map(String::as_str)).collect();
+    let report = client.map(&command);
+    let count = |name: &str| -> i64 {
+        report.iter().find(|(n, _)| n == name).map(|(_, v)| harness::text(v).parse().unwrap()).unwrap()
+    };
+    assert!(count("failed") > 0 && count("warmed") > 0, "{report:?}");
+    assert!(client.figure("uncached") > 0);
+    let used: i64 = client.info("memory", "used_memory").unwrap().parse().unwrap();
+    assert!(used < 9 << 20, "{used}");
+}

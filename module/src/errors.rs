@@ -25,6 +25,7 @@ enum Kind {
     NotHere(&'static str),
     NoPermission(&'static str),
     TooManyTenants { given: usize, most: usize },
+    ReadOnly(&'static str),
     RoleChanged,
     WaitEnded,
     Upstream(Failure),
@@ -105,6 +106,11 @@ impl Error {
         Self(Kind::TooManyTenants { given, most })
     }
 
+    /// `command` changes what is stored, and this server is a replica.
+    pub(crate) fn read_only(command: &'static str) -> Self {
+        Self(Kind::ReadOnly(command))
+    }
+
     /// This server has become a replica, or a primary, while a command was under way.
     pub(crate) fn role_changed() -> Self {
         Self(Kind::RoleChanged)
@@ -161,6 +167,9 @@ impl fmt::Display for Error {
             ),
             Kind::TooManyTenants { given, most } => {
                 write!(f, "ERR {given} tenants are more than one command takes; send at most {most} at a time")
+            }
+            Kind::ReadOnly(command) => {
+                write!(f, "READONLY {command} works on a primary only, and this is a replica; send it there")
             }
             Kind::RoleChanged => {
                 f.write_str("UNAVAILABLE this server's role has changed; send the command to the primary")

@@ -67,10 +67,10 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
 
-    /// The lines of an `application/x-ndjson` body.
+    /// The lines of an `application/x-ndjson` body, but the empty ones, which only say that work goes on.
     pub fn lines(&self) -> Vec<serde_json::Value> {
         let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-        self.text().lines().map(parse).collect()
+        self.text().lines().filter(|line| !line.is_empty()).map(parse).collect()
     }
 
     /// The `code` of an error answer.

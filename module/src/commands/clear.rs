@@ -32,6 +32,7 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     }
     commands::run(ctx, || {
         let TenantsAndWords { tenants, words: [soft] } = TenantsAndWords::parse(&args, WORDS)?;
+        commands::must_be_primary(ctx, "DASHBOARD.CLEAR")?;
         let db = ffi::selected_db(ctx);
         let may_block = commands::may_block(ctx);
         if !tenants.is_empty() && (tenants.len() <= clearing::AT_ONCE || !may_block) {

@@ -24,6 +24,13 @@ fn may_change_all(ctx: &Context, command: &'static str) -> Result<(), Error> {
         .map_err(|_| Error::no_permission(command))
 }
 
+/// Checks that `command` may change what is stored here. (A replica that takes writes of its own would
+/// otherwise diverge, and never end what has to be done in slices.)
+fn must_be_primary(ctx: &Context, command: &'static str) -> Result<(), Error> {
+    let primary = ctx.get_flags().contains(ContextFlags::MASTER);
+    if primary { Ok(()) } else { Err(Error::read_only(command)) }
+}
+
 /// Runs a command: an error is replied, and a panic too, as an internal one.
 fn run(ctx: &Context, command: impl FnOnce() -> Result<(), Error>) -> RedisResult {
     if let Err(error) = ffi::guarded(Err(Error::internal()), command) {

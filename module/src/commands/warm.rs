@@ -32,6 +32,7 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     }
     commands::run(ctx, || {
         let TenantsAndWords { tenants, words: [force, run_async] } = TenantsAndWords::parse(&args, WORDS)?;
+        commands::must_be_primary(ctx, "DASHBOARD.WARM")?;
         if !commands::may_block(ctx) {
             return Err(Error::cannot_block("DASHBOARD.WARM"));
         }
