@@ -21,6 +21,7 @@ enum Kind {
     PostgresUnavailable,
     RedisUnavailable,
     NotConfigured,
+    Forbidden,
     Internal,
 }
 
@@ -61,7 +62,7 @@ impl ApiError {
 
     /// The path exists for another method.
     pub fn method_not_allowed(path: &str, allowed: &str) -> Self {
-        Self::new(Kind::MethodNotAllowed, format!("{path} takes {allowed} only"))
+        Self::new(Kind::MethodNotAllowed, format!("{path} takes the method {allowed} only"))
     }
 
     /// A bound was hit; `bound` names it.
@@ -93,7 +94,7 @@ impl ApiError {
     /// The database role may not read all rows, so any count would be silently wrong.
     pub fn forbidden_by_postgres() -> Self {
         Self::new(
-            Kind::Internal,
+            Kind::Forbidden,
             "the role of DATABASE_URL may not read all rows that a bundle counts: grant it SELECT on them, and \
              BYPASSRLS where row-level security is on",
         )
@@ -114,6 +115,16 @@ impl ApiError {
         Self::new(Kind::Internal, format!("{function} returned {problem}"))
     }
 
+    /// The tenant's bundle is larger than the sidecar takes.
+    pub fn too_large(tenant: &str, bytes: i64, most: u32) -> Self {
+        Self::new(
+            Kind::Internal,
+            format!(
+                "the bundle of '{tenant}' has {bytes} bytes, more than DASHBOARD_MAX_BUNDLE_BYTES ({most}) allows"
+            ),
+        )
+    }
+
     /// `what` failed for a reason that only the log tells.
     pub fn internal(what: &str) -> Self {
         Self::new(Kind::Internal, format!("{what} failed; see the sidecar's log"))
@@ -132,7 +143,7 @@ impl ApiError {
             Kind::PostgresUnavailable => "postgres_unavailable",
             Kind::RedisUnavailable => "redis_unavailable",
             Kind::NotConfigured => "not_configured",
-            Kind::Internal => "internal",
+            Kind::Forbidden | Kind::Internal => "internal",
         }
     }
 
@@ -148,7 +159,7 @@ impl ApiError {
             Kind::PostgresUnavailable | Kind::RedisUnavailable | Kind::NotConfigured => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Kind::Forbidden | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -160,7 +171,7 @@ impl ApiError {
     /// Whether the same question could be answered for another tenant: the failure is not about the whole
     /// database.
     pub fn is_about_one_tenant(&self) -> bool {
-        !matches!(self.kind, Kind::PostgresUnavailable | Kind::Overloaded)
+        !matches!(self.kind, Kind::PostgresUnavailable | Kind::Overloaded | Kind::Forbidden)
     }
 }
 

@@ -14,6 +14,8 @@ use crate::error::Failure;
 use crate::http::{Limits, Listener};
 use crate::{internal, public};
 
+/// How long a client may take nothing of its reply.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for cancelled statements to end, after the drain.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -88,7 +90,12 @@ fn bind_internal(http: &HttpArgs) -> Result<Listener, Failure> {
 }
 
 fn limits(http: &HttpArgs, header_timeout: Duration) -> Limits {
-    Limits { connections: http.max_connections as usize, header_timeout, drain_timeout: http.drain_timeout() }
+    Limits {
+        connections: http.max_connections as usize,
+        header_timeout,
+        write_timeout: WRITE_TIMEOUT,
+        drain_timeout: http.drain_timeout(),
+    }
 }
 
 /// SIGTERM and SIGINT.

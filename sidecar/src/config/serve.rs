@@ -73,6 +73,11 @@ pub struct ComputeArgs {
     #[arg(long, value_name = "MS", env = "DASHBOARD_WARM_STATEMENT_TIMEOUT_MS", default_value_t = 30_000,
           value_parser = value_parser!(u64).range(100..=600_000))]
     pub warm_statement_timeout_ms: u64,
+    /// Largest bundle that is taken from Postgres, bytes, 1024 to 268435456 (256 MiB); a larger one is an error
+    /// of its tenant. The module has a bound of its own, dashboard.max-bundle-bytes
+    #[arg(long, value_name = "BYTES", env = "DASHBOARD_MAX_BUNDLE_BYTES", default_value_t = 16 * 1024 * 1024,
+          value_parser = value_parser!(u32).range(1024..=256 * 1024 * 1024))]
+    pub max_bundle_bytes: u32,
 }
 
 /// Where and how to listen.

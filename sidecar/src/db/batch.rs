@@ -2,24 +2,26 @@
 //!
 //! A batch is cut into chunks, one statement each, that share the warm lane's connections. What one tenant
 //! does wrong costs that tenant only: when a chunk's statement fails, the rest of the chunk is computed one
-//! by one. A reader that is slow slows the computing down; one that is gone ends it.
+//! by one. A reader that is slow slows the computing down; one that is gone ends it. A reader that stays but
+//! takes nothing is the connection's to notice: it cuts itself off.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use postgres::Row;
-use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::ToSql;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
+use super::Database;
 use super::failure::classify;
 use super::session::{Query, Session};
-use super::{Database, single};
+use super::single::{self, Content};
 use crate::bundle::Bundle;
 use crate::error::ApiError;
 use crate::tenant::BundleId;
@@ -27,8 +29,9 @@ use crate::tenant::BundleId;
 const FUNCTION: &str = "dashboard.bundles";
 /// Finished bundles that wait for the reader.
 const BUFFERED: usize = 16;
-/// How long a reader may take nothing before it counts as gone: it holds a connection that others wait for.
-const STALLED: Duration = Duration::from_secs(30);
+/// Rows fetched at once. Postgres sends what it has when a fetch ends: with more, a finished bundle would wait
+/// in its output buffer for the next ones.
+const FETCHED_ROWS: i32 = 1;
 
 /// One of a batch's bundles, or why it could not be computed.
 pub type BundleItem = (BundleId, Result<Bundle, ApiError>);
@@ -36,14 +39,31 @@ pub type BundleItem = (BundleId, Result<Bundle, ApiError>);
 /// A batch under way. Dropping it cancels what still runs.
 pub struct BundleStream {
     items: mpsc::Receiver<BundleItem>,
+    /// Bundles still to come.
+    missing: usize,
     _chunks: JoinSet<()>,
     _admission: OwnedSemaphorePermit,
 }
 
+/// A batch ended before each of its bundles had been handed over.
+#[derive(Debug, thiserror::Error)]
+#[error("a batch ended with {0} bundles missing")]
+pub struct Incomplete(usize);
+
 impl BundleStream {
     /// The next finished bundle, in no particular order; none when all have been handed over.
-    pub fn poll_next(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<BundleItem>> {
-        self.items.poll_recv(context)
+    ///
+    /// # Errors
+    /// [`Incomplete`], when no more come although some are missing.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<BundleItem, Incomplete>>> {
+        Poll::Ready(match ready!(self.items.poll_recv(context)) {
+            Some(item) => {
+                self.missing = self.missing.saturating_sub(1);
+                Some(Ok(item))
+            }
+            None if self.missing == 0 => None,
+            None => Some(Err(Incomplete(self.missing))),
+        })
     }
 }
 
@@ -59,11 +79,12 @@ impl Database {
             .try_acquire_owned()
             .map_err(|_| ApiError::overloaded("too many batches under way"))?;
         let (sender, items) = mpsc::channel(BUFFERED);
+        let missing = ids.len();
         let mut chunks = JoinSet::new();
         for chunk in cut(ids, self.warm_batch, self.warm_connections) {
             chunks.spawn(self.clone().compute_chunk(chunk, sender.clone()));
         }
-        Ok(BundleStream { items, _chunks: chunks, _admission: admission })
+        Ok(BundleStream { items, missing, _chunks: chunks, _admission: admission })
     }
 
     async fn compute_chunk(self: Arc<Self>, chunk: Vec<BundleId>, sender: mpsc::Sender<BundleItem>) {
@@ -72,6 +93,7 @@ impl Database {
             sender: sender.clone(),
             runtime: Handle::current(),
             delivered: Arc::new(AtomicUsize::new(0)),
+            max_bundle_bytes: self.max_bundle_bytes,
         };
         let delivered = delivery.delivered.clone();
         let (many_timeout, one_timeout) = (self.warm_statement_timeout, self.statement_timeout);
@@ -79,7 +101,8 @@ impl Database {
             let chunk = chunk.clone();
             move |session: &mut Session| {
                 session.limit_statements_to(many_timeout).map_err(|error| classify(FUNCTION, &error))?;
-                let Some(failed) = delivery.outcome(together(session, &chunk, &delivery))? else {
+                let Some(failed) = delivery.outcome(together(session, &chunk, &delivery, many_timeout))?
+                else {
                     return Ok(());
                 };
                 tracing::warn!(%failed, "a statement for many tenants failed; computing the rest of them one by one");
@@ -115,6 +138,7 @@ struct Delivery {
     sender: mpsc::Sender<BundleItem>,
     runtime: Handle,
     delivered: Arc<AtomicUsize>,
+    max_bundle_bytes: u32,
 }
 
 /// Why the statement for many tenants ended early.
@@ -127,14 +151,9 @@ enum Stop {
 
 impl Delivery {
     fn send(&self, id: &BundleId, outcome: Result<Bundle, ApiError>) -> Result<(), Stop> {
-        let sending = tokio::time::timeout(STALLED, self.sender.send((id.clone(), outcome)));
-        match self.runtime.block_on(sending) {
-            Ok(Ok(())) => {
-                self.delivered.fetch_add(1, Ordering::AcqRel);
-                Ok(())
-            }
-            Ok(Err(_)) | Err(_) => Err(Stop::ReaderGone),
-        }
+        self.runtime.block_on(self.sender.send((id.clone(), outcome))).map_err(|_gone| Stop::ReaderGone)?;
+        self.delivered.fetch_add(1, Ordering::AcqRel);
+        Ok(())
     }
 
     /// None when there is nothing left to do, the failure if the rest may succeed one by one.
@@ -149,48 +168,54 @@ impl Delivery {
     }
 }
 
-/// Computes a chunk by one statement, handing rows over as they come.
-fn together(session: &mut Session, chunk: &[BundleId], delivery: &Delivery) -> Result<(), Stop> {
+/// Computes a chunk by one statement, thus from one snapshot, handing rows over as they come. Each fetch has
+/// the session's statement_timeout to itself; all of them together have `limit`.
+fn together(
+    session: &mut Session,
+    chunk: &[BundleId],
+    delivery: &Delivery,
+    limit: Duration,
+) -> Result<(), Stop> {
     let failed = |error: postgres::Error| Stop::Failed(classify(FUNCTION, &error));
     let Some(first) = chunk.first() else { return Ok(()) };
     let tenants: Vec<&str> = chunk.iter().map(|id| id.tenant.as_str()).collect();
-    let parameters: [&(dyn ToSql + Sync); 2] = [&tenants, &first.include_test_data];
+    let parameters: [&(dyn ToSql + Sync); 3] =
+        [&tenants, &first.include_test_data, &i64::from(delivery.max_bundle_bytes)];
     let statement = session.statement(Query::Many).map_err(failed)?;
-    let mut started = Instant::now();
-    let mut rows = session.client.query_raw(&statement, parameters).map_err(failed)?;
-    let mut stopped = Ok(());
+    let began = Instant::now();
+    // Read-only as the session is. Dropped early, it is rolled back, and the rest is never computed.
+    let mut transaction = session.client.transaction().map_err(failed)?;
+    let portal = transaction.bind(&statement, &parameters).map_err(failed)?;
     for id in chunk {
-        let Some(row) = rows.next().map_err(failed)? else {
+        let started = Instant::now();
+        let rows = transaction.query_portal(&portal, FETCHED_ROWS).map_err(failed)?;
+        let took = started.elapsed();
+        let Some(row) = rows.first() else {
             return Err(Stop::Failed(mismatch("fewer rows than tenants")));
         };
-        stopped = deliver_row(&row, id, started.elapsed(), delivery);
-        if stopped.is_err() {
-            break;
+        deliver_row(row, id, took, delivery)?;
+        if began.elapsed() > limit {
+            return Err(Stop::Failed(ApiError::timeout(FUNCTION)));
         }
-        started = Instant::now();
     }
-    let left_over = stopped.is_ok() && rows.next().map_err(failed)?.is_some();
-    drop(rows);
-    if stopped.is_err() || left_over {
-        session.interrupt();
-    }
-    if left_over {
+    if !transaction.query_portal(&portal, FETCHED_ROWS).map_err(failed)?.is_empty() {
         // Every tenant has its bundle already; whoever wrote the function should know.
         mismatch("more rows than tenants");
     }
-    stopped
+    transaction.commit().map_err(failed)
 }
 
 fn deliver_row(row: &Row, id: &BundleId, took: Duration, delivery: &Delivery) -> Result<(), Stop> {
     let failed = |error: postgres::Error| Stop::Failed(classify(FUNCTION, &error));
     let generated_at: DateTime<Utc> = row.try_get(0).map_err(failed)?;
     let tenant: Option<&str> = row.try_get(1).map_err(failed)?;
-    let content: Option<&str> = row.try_get(2).map_err(failed)?;
     // One tenant's figures under another's name would be the worst of errors.
     if tenant != Some(id.tenant.as_str()) {
         return Err(Stop::Failed(mismatch("rows in another order than the tenants asked for")));
     }
-    delivery.send(id, single::assemble(FUNCTION, id, content, generated_at, took))
+    let content = Content::of(row, 2).map_err(failed)?;
+    let bundle = single::assemble(FUNCTION, id, &content, delivery.max_bundle_bytes, generated_at, took);
+    delivery.send(id, bundle)
 }
 
 fn mismatch(problem: &str) -> ApiError {
@@ -201,7 +226,7 @@ fn mismatch(problem: &str) -> ApiError {
 /// Computes what is left of a chunk, tenant by tenant; only a failure of the whole database ends it.
 fn one_by_one(session: &mut Session, chunk: &[BundleId], delivery: &Delivery) -> Result<(), ApiError> {
     for id in &chunk[delivery.delivered.load(Ordering::Acquire)..] {
-        let outcome = single::compute(session, id);
+        let outcome = single::compute(session, id, delivery.max_bundle_bytes);
         if let Err(error) = &outcome
             && !error.is_about_one_tenant()
         {

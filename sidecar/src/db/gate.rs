@@ -16,13 +16,23 @@ pub(super) struct Gate {
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     longest_wait: Duration,
+    when_full: WhenFull,
+}
+
+/// What a gate says when it cannot let somebody in: which bound was hit, and the setting that moves it.
+#[derive(Clone, Copy)]
+pub(super) struct WhenFull {
+    /// Too many wait already.
+    pub(super) queue: &'static str,
+    /// The wait was too long.
+    pub(super) busy: &'static str,
 }
 
 impl Gate {
     /// Admits `size` at once and lets `queue` more wait, each for `longest_wait` at most.
-    pub(super) fn new(size: u32, queue: u32, longest_wait: Duration) -> Self {
+    pub(super) fn new(size: u32, queue: u32, longest_wait: Duration, when_full: WhenFull) -> Self {
         let semaphore = |permits: u32| Arc::new(Semaphore::new(permits as usize));
-        Self { size, running: semaphore(size), waiting: semaphore(queue), longest_wait }
+        Self { size, running: semaphore(size), waiting: semaphore(queue), longest_wait, when_full }
     }
 
     /// Waits for admission, first come first served; who holds the permit is inside.
@@ -30,15 +40,11 @@ impl Gate {
         if let Ok(permit) = self.running.clone().try_acquire_owned() {
             return Ok(permit);
         }
-        let _place = self.waiting.try_acquire().map_err(|_| {
-            ApiError::overloaded("the queue for Postgres connections is full (DASHBOARD_QUEUE)")
-        })?;
+        let _place = self.waiting.try_acquire().map_err(|_| ApiError::overloaded(self.when_full.queue))?;
         match tokio::time::timeout(self.longest_wait, self.running.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_closed)) => Err(ApiError::internal("waiting for a Postgres connection")),
-            Err(_elapsed) => {
-                Err(ApiError::overloaded("every Postgres connection stayed busy (DASHBOARD_POOL)"))
-            }
+            Err(_elapsed) => Err(ApiError::overloaded(self.when_full.busy)),
         }
     }
 
@@ -53,19 +59,22 @@ impl Gate {
 mod tests {
     use super::*;
 
+    const WHEN_FULL: WhenFull = WhenFull { queue: "full", busy: "busy" };
+
     #[tokio::test]
     async fn past_the_queue_a_request_is_refused_at_once() {
-        let gate = Gate::new(1, 0, Duration::from_secs(3600));
+        let gate = Gate::new(1, 0, Duration::from_secs(3600), WHEN_FULL);
         let inside = gate.enter().await.unwrap();
-        assert_eq!(gate.enter().await.unwrap_err().code(), "overloaded");
+        assert!(gate.enter().await.unwrap_err().message().contains("full"));
         drop(inside);
         assert!(gate.enter().await.is_ok());
     }
 
     #[tokio::test]
     async fn a_wait_has_an_end() {
-        let gate = Gate::new(1, 1, Duration::from_millis(1));
+        let gate = Gate::new(1, 1, Duration::from_millis(1), WHEN_FULL);
         let _inside = gate.enter().await.unwrap();
-        assert_eq!(gate.enter().await.unwrap_err().code(), "overloaded");
+        let error = gate.enter().await.unwrap_err();
+        assert!(error.code() == "overloaded" && error.message().contains("busy"), "{error}");
     }
 }

@@ -1,12 +1,12 @@
-//! A lane is a pool with its admission: one for misses, one for warming, one for probes, so that none can
-//! starve another. All blocking work on Postgres happens inside [`Lane::run`].
+//! A lane is a pool with its admission: one for misses, one for warming, one for listing tenants, one for
+//! probes, so that none can starve another. All blocking work on Postgres happens inside [`Lane::run`].
 
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use super::cancel;
-use super::gate::Gate;
+use super::gate::{Gate, WhenFull};
 use super::session::{Manager, Session};
 use super::target::Target;
 use crate::error::ApiError;
@@ -14,7 +14,7 @@ use crate::error::ApiError;
 /// Wait for a connection while Postgres is known to be down: long enough to pick up one that is just made.
 const ACQUIRE_WHILE_DOWN: Duration = Duration::from_millis(50);
 
-/// A lane's bounds.
+/// A lane's bounds, and how to say that one of them was hit.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
     /// Connections, and so statements at once.
@@ -30,6 +30,8 @@ pub(super) struct Bounds {
     /// How long all the work on a connection may take, making it included. Postgres ends slow statements by
     /// itself; this is for a server that has vanished.
     pub(super) deadline: Option<Duration>,
+    /// What to say to whom finds every connection busy, or the queue full.
+    pub(super) when_full: WhenFull,
 }
 
 /// A pool of sessions with bounded admission.
@@ -53,7 +55,7 @@ impl Lane {
             .build_unchecked(Manager::new(target, bounds.statement_timeout));
         Self {
             pool: Some(pool),
-            gate: Gate::new(bounds.connections, bounds.queue, bounds.longest_wait),
+            gate: Gate::new(bounds.connections, bounds.queue, bounds.longest_wait, bounds.when_full),
             target: target.clone(),
             deadline: bounds.deadline,
         }
@@ -79,7 +81,7 @@ impl Lane {
             // A panic in the work leaves the session marked, and the pool drops it.
             session.discard();
             let outcome = work(&mut session);
-            if !query.end() && session.is_clean() {
+            if !query.end() {
                 session.keep();
             }
             outcome

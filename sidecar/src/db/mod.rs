@@ -1,7 +1,7 @@
 //! Postgres: the only place that computes bundles.
 //!
 //! `postgres` clients are blocking: they are used and dropped on blocking threads only, inside
-//! `lane`. Three lanes keep misses, warming and probes apart. Nothing here knows HTTP or Redis.
+//! `lane`. Four lanes keep misses, warming, listing and probes apart. Nothing here knows HTTP or Redis.
 
 mod batch;
 mod cancel;
@@ -18,13 +18,14 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-pub use batch::{BundleItem, BundleStream};
+pub use batch::{BundleItem, BundleStream, Incomplete};
 
 use crate::config::{ComputeArgs, DatabaseArgs};
 use crate::error::{ApiError, Failure};
 use crate::probe::SharedProbe;
 use crate::tenant::Tenant;
 use failure::classify;
+use gate::WhenFull;
 use lane::{Bounds, Lane};
 use session::Query;
 use target::Target;
@@ -33,6 +34,8 @@ use target::Target;
 const MAX_BATCHES: usize = 16;
 /// Longest wait of a batch's part for its turn.
 const LONGEST_BATCH_WAIT: Duration = Duration::from_secs(3600);
+/// Requests for the list of tenants that may wait for one another.
+const LISTING_QUEUE: u32 = 16;
 /// Longest time for the probe's statement.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -40,12 +43,14 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Database {
     misses: Lane,
     warming: Lane,
+    listing: Lane,
     probes: Lane,
     batches: Arc<Semaphore>,
     statement_timeout: Duration,
     warm_statement_timeout: Duration,
     warm_batch: usize,
     warm_connections: usize,
+    max_bundle_bytes: u32,
     shared_probe: SharedProbe,
 }
 
@@ -71,6 +76,10 @@ impl Database {
             acquire_timeout,
             statement_timeout,
             deadline: Some(statement_timeout + slack),
+            when_full: WhenFull {
+                queue: "the queue for cache misses is full (DASHBOARD_QUEUE)",
+                busy: "every Postgres connection for cache misses stayed busy (DASHBOARD_POOL)",
+            },
         };
         let warming = Bounds {
             connections: compute.warm_pool,
@@ -80,6 +89,20 @@ impl Database {
             acquire_timeout,
             statement_timeout: warm_statement_timeout,
             deadline: None,
+            when_full: WhenFull {
+                queue: "the queue for warming is full",
+                busy: "every Postgres connection for warming stayed busy (DASHBOARD_WARM_POOL)",
+            },
+        };
+        // Not warming's lane: what is to be warmed must be known while other batches keep that one busy.
+        let listing = Bounds {
+            connections: 1,
+            queue: LISTING_QUEUE,
+            when_full: WhenFull {
+                queue: "too many ask for the list of tenants",
+                busy: "the list of tenants has been asked for and takes long",
+            },
+            ..misses
         };
         let probes = Bounds {
             connections: 1,
@@ -88,16 +111,22 @@ impl Database {
             acquire_timeout,
             statement_timeout: PROBE_TIMEOUT,
             deadline: Some(PROBE_TIMEOUT + slack),
+            when_full: WhenFull {
+                queue: "too many probes of Postgres",
+                busy: "the last probe of Postgres takes long",
+            },
         };
         Ok(Self {
             misses: Lane::new(&target, misses),
             warming: Lane::new(&target, warming),
+            listing: Lane::new(&target, listing),
             probes: Lane::new(&target, probes),
             batches: Arc::new(Semaphore::new(MAX_BATCHES)),
             statement_timeout,
             warm_statement_timeout,
             warm_batch: usize::from(compute.warm_batch),
             warm_connections: compute.warm_pool as usize,
+            max_bundle_bytes: compute.max_bundle_bytes,
             shared_probe: SharedProbe::default(),
         })
     }
@@ -109,7 +138,7 @@ impl Database {
     /// stop the warming of all others.
     pub async fn active_tenants(&self) -> Result<Vec<Tenant>, ApiError> {
         const FUNCTION: &str = "dashboard.active_tenants";
-        self.warming
+        self.listing
             .run(FUNCTION, |session| {
                 let list =
                     session.statement(Query::Tenants).and_then(|query| session.client.query(&query, &[]));
@@ -143,7 +172,7 @@ impl Database {
 
     /// Waits until no statement runs any more.
     pub async fn idle(&self) {
-        tokio::join!(self.misses.idle(), self.warming.idle(), self.probes.idle());
+        tokio::join!(self.misses.idle(), self.warming.idle(), self.listing.idle(), self.probes.idle());
     }
 }
 

@@ -9,13 +9,23 @@ use super::target::{Target, chain};
 /// What pg_stat_activity shows.
 const APPLICATION_NAME: &str = "dashboard-sidecar compute";
 
-// Text in and text out: the JSON passes through untouched.
-const ONE: &str = "SELECT now(), dashboard.bundle($1::text, $2::boolean)::text";
-const MANY: &str = "SELECT now(), tenant, bundle::text FROM dashboard.bundles($1::text[], $2::boolean)";
+// Text in and text out: the JSON passes through untouched, unless it is too large to leave Postgres. OFFSET 0
+// keeps the planner from computing it once for each mention.
+const ONE: &str =
+    "SELECT now(), octet_length(json)::bigint, CASE WHEN octet_length(json) <= $3::bigint THEN json END
+                   FROM (SELECT dashboard.bundle($1::text, $2::boolean)::text AS json OFFSET 0) AS computed";
+const MANY: &str = "SELECT now(), tenant, octet_length(json)::bigint,
+                           CASE WHEN octet_length(json) <= $3::bigint THEN json END
+                    FROM (SELECT tenant, bundle::text AS json
+                          FROM dashboard.bundles($1::text[], $2::boolean) OFFSET 0) AS computed";
 const TENANTS: &str = "SELECT t::text FROM dashboard.active_tenants() AS t";
 const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') IS NOT NULL
                         AND to_regprocedure('dashboard.bundles(text[], boolean)') IS NOT NULL
                         AND to_regprocedure('dashboard.active_tenants()') IS NOT NULL";
+
+/// How long a batch may wait for its reader between two rows. Said here because a database's own setting may be
+/// shorter than a reader may pause.
+const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(120);
 
 const CHECK_CLIENT: &str = "SELECT set_config(name, '1000', false) FROM pg_settings
                             WHERE name = 'client_connection_check_interval'";
@@ -23,9 +33,9 @@ const CHECK_CLIENT: &str = "SELECT set_config(name, '1000', false) FROM pg_setti
 /// The statements that a session runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Query {
-    /// Database time and bundle of one tenant; parameters tenant, include_test_data.
+    /// Database time, bytes and bundle of one tenant; parameters tenant, include_test_data, most bytes.
     One,
-    /// Database time, tenant and bundle of many; parameters tenants, include_test_data.
+    /// Database time, tenant, bytes and bundle of many; parameters tenants, include_test_data, most bytes.
     Many,
     /// The tenants that warming covers.
     Tenants,
@@ -39,7 +49,6 @@ pub(super) struct Session {
     prepared: [Option<Statement>; 4],
     statement_timeout: Duration,
     broken: bool,
-    interrupted: bool,
 }
 
 impl Session {
@@ -77,16 +86,6 @@ impl Session {
     pub(super) fn keep(&mut self) {
         self.broken = false;
     }
-
-    /// Notes that rows were left unread: the next user would have to wait for them.
-    pub(super) fn interrupt(&mut self) {
-        self.interrupted = true;
-    }
-
-    /// Whether every statement's rows were read.
-    pub(super) fn is_clean(&self) -> bool {
-        !self.interrupted
-    }
 }
 
 /// Makes and checks sessions for a pool.
@@ -109,7 +108,8 @@ impl r2d2::ManageConnection for Manager {
         let mut client = self.target.connect_again()?;
         client.batch_execute(&format!(
             "SET default_transaction_read_only = on; SET TimeZone = 'UTC';
-             SET statement_timeout = {}",
+             SET idle_in_transaction_session_timeout = {}; SET statement_timeout = {}",
+            IDLE_IN_TRANSACTION_TIMEOUT.as_millis(),
             self.statement_timeout.as_millis()
         ))?;
         // Postgres 14 and later notice by themselves when this process dies in the middle of a statement.
@@ -122,7 +122,6 @@ impl r2d2::ManageConnection for Manager {
             prepared: [const { None }; 4],
             statement_timeout: self.statement_timeout,
             broken: false,
-            interrupted: false,
         })
     }
 

@@ -18,6 +18,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// quarter of an hour.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Likewise for a server that vanishes while it computes, when nothing is sent: asked after so much silence,
+const KEEPALIVES_IDLE: Duration = Duration::from_secs(10);
+/// again after so long without an answer,
+const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(3);
+/// so many times.
+const KEEPALIVES_RETRIES: u32 = 3;
+
 /// Everything needed to open a connection.
 #[derive(Clone)]
 pub(super) struct Target {
@@ -56,6 +63,16 @@ impl Target {
         }
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(TCP_USER_TIMEOUT);
+        }
+        // Its default of two hours is no None, so the text has to tell whether it was asked for.
+        if !text.contains("keepalives_idle") {
+            config.keepalives_idle(KEEPALIVES_IDLE);
+        }
+        if config.get_keepalives_interval().is_none() {
+            config.keepalives_interval(KEEPALIVES_INTERVAL);
+        }
+        if config.get_keepalives_retries().is_none() {
+            config.keepalives_retries(KEEPALIVES_RETRIES);
         }
         let connector = tls::connector(config.get_ssl_mode(), args.database_ca_file.as_deref())?;
         let description = describe(&config);
@@ -208,6 +225,19 @@ mod tests {
     fn the_description_leaves_the_password_out() {
         let target = target("postgres://u:hunter2@db.example:5433/crm?sslmode=disable").unwrap();
         assert_eq!(target.description, "db.example port 5433, database crm, user u");
+    }
+
+    #[test]
+    fn a_vanished_server_is_noticed_soon_unless_the_url_says_otherwise() {
+        let config = target("postgres://u@h/x").unwrap().config;
+        assert_eq!(config.get_keepalives_idle(), KEEPALIVES_IDLE);
+        assert_eq!(config.get_keepalives_interval(), Some(KEEPALIVES_INTERVAL));
+        assert_eq!(config.get_keepalives_retries(), Some(KEEPALIVES_RETRIES));
+        let url = "postgres://u@h/x?keepalives_idle=7200&keepalives_interval=70&keepalives_retries=9";
+        let config = target(url).unwrap().config;
+        assert_eq!(config.get_keepalives_idle(), Duration::from_secs(7_200));
+        assert_eq!(config.get_keepalives_interval(), Some(Duration::from_secs(70)));
+        assert_eq!(config.get_keepalives_retries(), Some(9));
     }
 
     #[test]

@@ -8,5 +8,5 @@ mod server;
 
 pub use listener::Listener;
 pub use params::Params;
-pub use reply::{Body, Reply, bytes, error_object, json};
+pub use reply::{Body, BodyError, Reply, bytes, error_object, json};
 pub use server::{Limits, run};

@@ -12,15 +12,18 @@ use serde_json::{Value, json};
 
 use crate::error::ApiError;
 
-/// A reply's body: whole or streamed.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+/// A reply's body: whole or streamed. An error cuts the connection, so that nobody takes a part for the whole.
+pub type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Why a streamed body cannot be finished.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A reply.
 pub type Reply = Response<Body>;
 
 /// A reply with a whole body, which the server measures for Content-Length.
 pub fn bytes(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
-    let mut reply = Response::new(Full::new(body).boxed_unsync());
+    let mut reply = Response::new(Full::new(body).map_err(|never: Infallible| match never {}).boxed_unsync());
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Tenants' data: no proxy on the way may keep it.

@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
 use super::listener::Connection;
@@ -31,6 +32,8 @@ pub struct Limits {
     pub connections: usize,
     /// Longest wait for a request's headers, an idle keep-alive connection's included.
     pub header_timeout: Duration,
+    /// How long a client may take nothing of its reply before it is cut off.
+    pub write_timeout: Duration,
     /// Time that requests under way get after `shutdown`.
     pub drain_timeout: Duration,
 }
@@ -87,11 +90,14 @@ where
         let reply = handler(request);
         async { Ok::<_, Infallible>(reply.await) }
     });
+    // Whoever stops reading would otherwise keep what its reply holds, Postgres connections included.
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(limits.write_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -113,4 +119,39 @@ async fn accept_failed(listener: &Listener, error: &io::Error) {
     }
     tracing::error!(address = listener.address(), %error, "cannot accept connections");
     tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use ::http::StatusCode;
+    use bytes::Bytes;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_cut_off_before_its_reply_is_whole() {
+        const BODY: usize = 64 << 20;
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let limits = Limits {
+            connections: 1,
+            header_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_millis(50),
+            drain_timeout: Duration::ZERO,
+        };
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let started = Instant::now();
+        serve(server, limits, CancellationToken::new(), |_| async {
+            super::super::bytes(StatusCode::OK, "text/plain", Bytes::from(vec![0; BODY]))
+        })
+        .await;
+        assert!(started.elapsed() < Duration::from_secs(30));
+        let mut received = Vec::new();
+        // A reset says as much as an end that comes too early.
+        let _ = client.read_to_end(&mut received).await;
+        assert!(received.len() < BODY);
+    }
 }

@@ -1,9 +1,9 @@
-//! `POST /internal/v1/bundles`: many bundles as lines of JSON, each sent as soon as it is computed.
+//! `POST /internal/v1/bundles`: many bundles as lines of JSON, each sent as soon as it is computed. While none
+//! is, empty lines tell the reader that work goes on.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ::http::StatusCode;
@@ -13,10 +13,11 @@ use hyper::Request;
 use hyper::body::{Body as HttpBody, Frame, Incoming};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::{Instant, Sleep};
 
 use crate::db::{BundleItem, BundleStream, Database};
 use crate::error::ApiError;
-use crate::http::{self, Params, Reply};
+use crate::http::{self, BodyError, Params, Reply};
 use crate::tenant::{BundleId, Tenant};
 
 /// Bundles that one request may ask for.
@@ -25,6 +26,8 @@ const MAX_BUNDLES: usize = 200;
 const MAX_BODY: usize = 64 * 1024;
 /// Longest wait for the request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest silence between two lines.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with the member 'bundles'")]
@@ -44,7 +47,7 @@ pub(super) async fn bundles(database: &Arc<Database>, request: Request<Incoming>
     let body = read(request.into_body()).await?;
     let stream = database.bundles(parse(&body)?)?;
     let mut reply = http::bytes(StatusCode::OK, "application/x-ndjson", Bytes::new());
-    *reply.body_mut() = Lines(stream).boxed_unsync();
+    *reply.body_mut() = Lines::new(stream).boxed_unsync();
     Ok(reply)
 }
 
@@ -84,17 +87,34 @@ fn parse(body: &[u8]) -> Result<Vec<BundleId>, ApiError> {
 }
 
 /// The reply's body. Dropped with the connection, it takes what still computes with it.
-struct Lines(BundleStream);
+struct Lines {
+    stream: BundleStream,
+    heartbeat: Pin<Box<Sleep>>,
+}
+
+impl Lines {
+    fn new(stream: BundleStream) -> Self {
+        Self { stream, heartbeat: Box::pin(tokio::time::sleep(HEARTBEAT)) }
+    }
+}
 
 impl HttpBody for Lines {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_next(context).map(|item| item.map(|item| Ok(Frame::data(line(item)))))
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let next = match self.stream.poll_next(context) {
+            Poll::Ready(next) => next.map(|item| item.map(line)),
+            Poll::Pending => {
+                ready!(self.heartbeat.as_mut().poll(context));
+                Some(Ok(Bytes::from_static(b"\n")))
+            }
+        };
+        self.heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
+        Poll::Ready(next.map(|line| line.map(Frame::data).map_err(Into::into)))
     }
 }
 
