@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::wait::{DEADLINE, poll_until};
 
@@ -105,9 +105,11 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
-    /// Stops the server in its tracks, as an overloaded machine would (SIGSTOP).
+    /// Stops the server in its tracks, as an overloaded machine would (SIGSTOP), and returns once it stands.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        // The signal is on its way when the call returns: until all threads have stopped, they go on.
+        let _ = waitid(WaitId::Pid(self.id()), WaitIdOptions::STOPPED);
     }
 
     /// Lets a frozen server go on (SIGCONT).
@@ -116,9 +118,12 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a pid is not 0");
         // An error means that it has ended already, which is what the callers are after.
-        let _ = kill_process(pid, signal);
+        let _ = kill_process(self.id(), signal);
+    }
+
+    fn id(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed()).expect("a pid is not 0")
     }
 
     /// Ends the server at once (SIGKILL) and waits until it is gone.

@@ -152,7 +152,8 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    fn socket(&self) -> PathBuf {
+    /// The socket file.
+    pub fn socket(&self) -> PathBuf {
         self.directory.path().join("redis.sock")
     }
 
