@@ -212,29 +212,25 @@ fn a_blocked_warm_is_answered_once_too() {
 #[test]
 fn clients_that_leave_while_answers_are_under_way_are_not_mistaken_for_those_who_come_after() {
     let upstream = FakeUpstream::start();
-    upstream.answer_for("large", Answer::Sized(600_000));
+    upstream.answer_for("large", Answer::Sized(900_000));
     upstream.hold();
     let redis = Redis::builder().upstream(&upstream).setting("timeout", 60_000).start();
     let mut observer = redis.client();
-    let ask = |tenant: &str, count: usize| -> Vec<Client> {
-        (0..count)
-            .map(|_| {
-                let mut client = redis.client();
-                client.send(&["DASHBOARD.GET", tenant]);
-                client
-            })
-            .collect()
+    let connect = |count: usize| -> Vec<Client> { (0..count).map(|_| redis.client()).collect() };
+    let ask = |clients: &mut [Client], tenant: &str| {
+        clients.iter_mut().for_each(|client| client.send(&["DASHBOARD.GET", tenant]));
     };
-    let mut first = ask("large", 800);
-    assert_eventually!(observer.blocked_clients() == 800, "all of them wait");
+    let (mut first, mut second, mut third) = (connect(2000), connect(500), connect(500));
+    ask(&mut first, "large");
+    assert_eventually!(observer.blocked_clients() == 2000, "all of them wait");
     upstream.release_one();
-    first[0].receive().unwrap();
-    // Some have their answer, some are about to be released, some wait for that.
+    assert_eventually!(observer.figure("blocked_clients") < 2000, "the first are answered");
+    // Some have their answer, some are about to be released. The next ones come while that goes on.
     drop(first);
-    let mut second = ask("second", 400);
-    assert_eventually!(observer.figure("waiters") == 400, "the next ones wait");
-    let mut third = ask("third", 400);
-    assert_eventually!(observer.figure("waiters") == 800, "and those after them");
+    ask(&mut second, "second");
+    assert_eventually!(observer.figure("waiters") == 500, "the next ones wait");
+    ask(&mut third, "third");
+    assert_eventually!(observer.figure("waiters") == 1000, "and those after them");
     upstream.release();
     for (clients, tenant) in [(&mut second, "second"), (&mut third, "third")] {
         for client in clients {

@@ -1,6 +1,6 @@
 //! Every figure against separate, naive SELECTs over nasty data, through the real sidecar.
 
-use harness::{Postgres, Sidecar, run_ok};
+use harness::{Postgres, Sidecar, run, run_ok};
 use postgres::Client;
 
 const ONE: &str = "11111111-1111-4111-8111-111111111111";
@@ -306,6 +306,30 @@ fn an_existing_wider_crm_is_migrated_twice_and_keeps_its_tables_and_data() {
     }
     let tenants = sidecar.internal().get("/internal/v1/tenants").json();
     assert_eq!(tenants, serde_json::json!({"tenants": [ONE, "SUPERADMIN_GLOBAL"]}));
+}
+
+#[test]
+fn an_index_that_cannot_be_built_is_named_and_keeps_nothing_else_from_being_done() {
+    let postgres = Postgres::start_unmigrated();
+    postgres.execute(EXISTING);
+    postgres.execute(
+        "UPDATE leads SET source = (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 1000) n) \
+         WHERE id = (SELECT id FROM leads LIMIT 1)",
+    );
+    let output = run(&mut Sidecar::command(&["migrate"], &postgres.url()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("1 of 12 indexes") && said.contains("dashboard_leads_figures on leads: "),
+        "{said}"
+    );
+    assert_eq!(said.matches("exceeds btree").count(), 1, "the reason is said once: {said}");
+    let indexes = "SELECT count(*) FROM pg_class WHERE relkind = 'i' AND relname LIKE 'dashboard\\_%'";
+    assert_eq!(postgres.value::<i64>(indexes), 11, "the others are there, and no invalid one");
+    let sidecar = Sidecar::on(&postgres.url());
+    let mut client = postgres.client();
+    client.batch_execute("SET timezone = 'UTC'").unwrap();
+    assert_every_figure(&mut client, &bundle(&sidecar, ONE, true), ONE, true);
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn a_bundle_that_is_too_large_costs_only_its_own_tenant() {
     upstream.answer_for("b", Answer::Sized(2 << 20));
     let redis = Redis::with(&upstream);
     let report = redis.client().map(&["DASHBOARD.WARM", "a", "b", "c"]);
-    let count = |name: &str| report.iter().find(|(n, _)| n == name).map(|(_, v)| harness::text(v)).unwrap();
+    let count = |name: &str| report.iter().find(|(n, _)| n == name).map(|(_, v)| text(v)).unwrap();
     assert_eq!((count("warmed"), count("failed")), ("2".into(), "1".into()));
 }
 
@@ -173,7 +173,7 @@ fn warming_stops_at_maxmemory_and_says_what_was_not_stored() {
         std::iter::once("DASHBOARD.WARM").chain(names.iter().map(String::as_str)).collect();
     let report = client.map(&command);
     let count = |name: &str| -> i64 {
-        report.iter().find(|(n, _)| n == name).map(|(_, v)| harness::text(v).parse().unwrap()).unwrap()
+        report.iter().find(|(n, _)| n == name).map(|(_, v)| text(v).parse().unwrap()).unwrap()
     };
     assert!(count("failed") > 0 && count("warmed") > 0, "{report:?}");
     assert!(client.figure("uncached") > 0);
