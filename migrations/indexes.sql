@@ -6,7 +6,12 @@
 -- The first six answer the figures from their entries alone (index-only scans), which is why the filter columns
 -- are in the key. Repeated keys are stored once: 100,000 leads take 95 pages of dashboard_leads_figures, where the
 -- same columns in an INCLUDE list, or a timestamp in the key, would make every entry a row of its own.
--- A text in a key may have some 2,700 bytes at most: status, source and stage are words, not notes.
+-- A text in a key may have some 2,700 bytes at most: status, source and stage are words, not notes. With such an
+-- index, Postgres refuses a row whose value is longer ("index row size … exceeds …", "index row requires …"), and an index
+-- over rows that have one already cannot be built. A CRM that must keep such values does without the index: bundles
+-- stay right and get slower. To drop it: DROP INDEX CONCURRENTLY dashboard_leads_figures (or whichever it is); and
+-- to keep the next `migrate` from trying again, give its name to one without the text:
+--   CREATE INDEX CONCURRENTLY dashboard_leads_figures ON leads USING btree (tenant_id, is_test_data)
 -- Keep them fresh with (auto)vacuum: an index-only scan visits the table for every page changed since the last one.
 
 -- totalContacts: 50,000 rows in 47 pages, and no read of a table that is 60 columns wide.

@@ -62,7 +62,7 @@ impl fmt::Display for Report {
 /// # Errors
 /// When the server is too old, another session migrates for longer than five minutes, a recorded migration differs
 /// from this version's, or Postgres refuses a statement. Of the migrations none is kept then; of the indexes those
-/// that were finished.
+/// that could be built: one that cannot is reported after the others have been.
 pub fn run(client: &mut Client) -> Result<Report, Error> {
     check_server_version(client)?;
     let mut lock = Lock::acquire(client)?;

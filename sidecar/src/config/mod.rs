@@ -104,7 +104,9 @@ pub struct DatabaseArgs {
 /// Where Redis is.
 #[derive(Clone, Debug, Args)]
 pub struct RedisArgs {
-    /// The Redis that has the dashboard module loaded: redis://user:password@host:port/db (user, password and db may be left out) or unix:///path
+    /// The Redis that has the dashboard module loaded: redis://user:password@host:port/db (user, password
+    /// and db may be left out) or unix:///path. Other local users can read flags: set a password in the
+    /// environment only
     #[arg(
         long,
         value_name = "URL",
@@ -125,7 +127,8 @@ pub struct LogArgs {
         global = true,
         value_name = "FILTER",
         env = "DASHBOARD_LOG",
-        default_value = "info",
+        // Without what the migrator says about its own transactions: it works within one of ours.
+        default_value = "info,refinery_core=warn",
         help_heading = "Log"
     )]
     pub log: String,

@@ -1,5 +1,6 @@
 //! Settings of `serve`, and the rules between them.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -102,8 +103,8 @@ pub struct HttpArgs {
     #[arg(long, value_name = "FILE", env = "DASHBOARD_INTERNAL_TOKEN_FILE")]
     pub internal_token_file: Option<PathBuf>,
     /// The token itself. The environment only: a flag could be read by every local user.
-    #[arg(skip = std::env::var("DASHBOARD_INTERNAL_TOKEN").ok().map(Secret::new))]
-    pub internal_token: Option<Secret>,
+    #[arg(skip = std::env::var_os("DASHBOARD_INTERNAL_TOKEN"))]
+    pub internal_token: Option<OsString>,
     /// Where front ends, people and probes ask (IP address and port)
     #[arg(long, value_name = "ADDRESS", env = "DASHBOARD_LISTEN", default_value = "127.0.0.1:4001")]
     pub listen: SocketAddr,
@@ -128,6 +129,7 @@ impl HttpArgs {
     /// # Errors
     /// If the file cannot be read, the token is too short, both sources are set, or a TCP listener has none.
     pub fn token(&self) -> Result<Option<Secret>, Failure> {
+        const VARIABLE: &str = "DASHBOARD_INTERNAL_TOKEN";
         let (source, token) = match (&self.internal_token_file, &self.internal_token) {
             (Some(_), Some(_)) => {
                 return Err(Failure::config(
@@ -141,7 +143,17 @@ impl HttpArgs {
                 })?;
                 ("--internal-token-file", Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
             }
-            (None, token) => ("DASHBOARD_INTERNAL_TOKEN", token.clone()),
+            (None, token) => (
+                VARIABLE,
+                match token.as_ref().map(|token| token.to_str()) {
+                    None => None,
+                    Some(Some(token)) => Some(Secret::new(token)),
+                    // Taken for none, it would leave the listener open.
+                    Some(None) => {
+                        return Err(Failure::config(format!("{VARIABLE}: the token must be UTF-8 text")));
+                    }
+                },
+            ),
         };
         match (&token, &self.internal) {
             (Some(token), _) if token.expose().len() < MIN_TOKEN_BYTES => Err(Failure::config(format!(
@@ -211,9 +223,16 @@ mod tests {
     #[test]
     fn a_short_token_is_refused_without_being_repeated() {
         let mut args = http(&[]);
-        args.internal_token = Some(Secret::new("hunter2"));
+        args.internal_token = Some("hunter2".into());
         let error = args.token().unwrap_err().to_string();
         assert!(error.contains("16 bytes") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_token_that_is_no_text_is_refused_rather_than_taken_for_none() {
+        let mut args = http(&[]);
+        args.internal_token = Some(std::os::unix::ffi::OsStringExt::from_vec(vec![0xff; 32]));
+        assert!(args.token().unwrap_err().to_string().contains("DASHBOARD_INTERNAL_TOKEN"));
     }
 
     #[test]

@@ -7,8 +7,7 @@ use refinery::error::Kind as Refinery;
 
 use super::{HISTORY, MINIMUM_SERVER_VERSION};
 
-/// An error of [`super::run`] or [`super::is_current`]. `Display` says what failed and what to do; the cause is
-/// its `source`.
+/// An error of [`super::run`] or [`super::is_current`]. `Display` says what failed, why, and what to do.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -21,7 +20,15 @@ enum Kind {
     Database { doing: &'static str, source: postgres::Error },
     Migration { name: String, source: Box<refinery::Error> },
     Diverged { name: String },
-    Index { name: String, table: String, source: postgres::Error },
+    Indexes { failed: Vec<FailedIndex>, of: usize },
+}
+
+/// An index that could not be built.
+#[derive(Debug)]
+pub(super) struct FailedIndex {
+    pub(super) name: String,
+    pub(super) table: String,
+    pub(super) source: postgres::Error,
 }
 
 /// What refinery may meet in the transaction that it is given.
@@ -50,8 +57,9 @@ impl Error {
         Self { kind: Kind::Database { doing, source } }
     }
 
-    pub(super) fn index(name: &str, table: &str, source: postgres::Error) -> Self {
-        Self { kind: Kind::Index { name: name.to_owned(), table: table.to_owned(), source } }
+    /// `of` indexes in all.
+    pub(super) fn indexes(failed: Vec<FailedIndex>, of: usize) -> Self {
+        Self { kind: Kind::Indexes { failed, of } }
     }
 
     /// `name` is the migration under way, if it came to one.
@@ -92,25 +100,25 @@ impl fmt::Display for Error {
                 "{name} was applied from other text than this version's: run the sidecar version that applied it, \
                  or restore its row in {HISTORY}"
             ),
-            Kind::Index { name, table, source } => write!(
-                f,
-                "the index {name} on {table} could not be built: {} (run migrate again once this is solved, or \
-                 have the table's owner run migrations/indexes.sql)",
-                reason(source)
-            ),
+            Kind::Indexes { failed, of } => {
+                write!(
+                    f,
+                    "{} of {of} indexes could not be built; everything else is done. Bundles are right without them, \
+                     but slower to compute, the more rows the slower. Run migrate again once this is solved, or \
+                     have the tables' owner run migrations/indexes.sql:",
+                    failed.len()
+                )?;
+                for FailedIndex { name, table, source } in failed {
+                    write!(f, "\n  {name} on {table}: {}", reason(source))?;
+                }
+                Ok(())
+            }
         }
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.kind {
-            Kind::ServerTooOld { .. } | Kind::Busy { .. } | Kind::Diverged { .. } => None,
-            Kind::Database { source, .. } | Kind::Index { source, .. } => Some(source),
-            Kind::Migration { source, .. } => Some(source),
-        }
-    }
-}
+// No `source`: Display tells the causes already, and whoever appends sources would say them twice.
+impl std::error::Error for Error {}
 
 /// What Postgres itself said, its hint included: `postgres::Error` alone says "db error".
 fn reason(error: &postgres::Error) -> String {

@@ -4,7 +4,7 @@
 
 use postgres::Client;
 
-use super::error::Error;
+use super::error::{Error, FailedIndex};
 
 const STATEMENTS: &str = include_str!("../../../migrations/indexes.sql");
 
@@ -32,17 +32,35 @@ struct Found {
     removal: String,
 }
 
-/// Builds what is missing and names it, in the file's order.
+/// Builds what is missing and names it, in the file's order. One that cannot be built does not keep the others
+/// from being built.
 pub(super) fn build_missing(client: &mut Client) -> Result<Vec<String>, Error> {
-    let mut built = Vec::new();
-    for index in parse(STATEMENTS) {
-        if build_if_missing(client, &index)
-            .map_err(|source| Error::index(&index.name, &index.table, source))?
-        {
-            built.push(index.name);
+    let indexes = parse(STATEMENTS);
+    let of = indexes.len();
+    let (mut built, mut failed) = (Vec::new(), Vec::new());
+    for index in indexes {
+        match build_if_missing(client, &index) {
+            Ok(true) => built.push(index.name),
+            Ok(false) => {}
+            Err(source) => {
+                tracing::warn!(index = %index.name, table = %index.table, "an index could not be built");
+                drop_invalid(client, &index);
+                failed.push(FailedIndex { name: index.name, table: index.table, source });
+            }
         }
     }
-    Ok(built)
+    if failed.is_empty() { Ok(built) } else { Err(Error::indexes(failed, of)) }
+}
+
+/// Removes what a failed attempt has left: every write would keep it up, and no read could use it.
+fn drop_invalid(client: &mut Client, index: &Index) {
+    let outcome = look(client, index).and_then(|found| match found {
+        Some(Found { valid: Some(false), removal, .. }) => client.batch_execute(&removal),
+        _ => Ok(()),
+    });
+    if let Err(error) = outcome {
+        tracing::warn!(index = %index.name, %error, "an invalid index could not be dropped");
+    }
 }
 
 /// Whether it was missing.
