@@ -29,7 +29,7 @@ COPY --from=build /out/dashboard-sidecar /usr/local/bin/
 USER dashboard
 VOLUME /run/redis-dashboard
 EXPOSE 4001
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD curl -fsS http://127.0.0.1:4001/readyz
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD curl --noproxy '*' -fsS http://127.0.0.1:4001/readyz
 ENTRYPOINT ["dashboard-sidecar"]
 CMD ["serve"]
 

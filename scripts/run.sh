@@ -30,6 +30,11 @@ percent_encoded() {
     printf '%s\n' "$out"
 }
 
+# Settings of the shell's for some other sidecar must not reach this one.
+while read -r variable; do
+    unset "$variable"
+done < <(compgen -e DASHBOARD_ || true)
+
 export DATABASE_URL
 DATABASE_URL=postgresql://postgres@$(percent_encoded "$POSTGRES_SOCKETS")/crm
 export REDIS_URL=redis://127.0.0.1:$REDIS_PORT
@@ -112,7 +117,7 @@ start_sidecar() {
 
 # /livez says that it listens; /readyz also wants Redis, which comes after it.
 http_answers() {
-    curl -fsS "http://127.0.0.1:$HTTP_PORT$1"
+    curl --noproxy '*' -fsS "http://127.0.0.1:$HTTP_PORT$1"
 }
 
 start_redis() {
@@ -135,6 +140,14 @@ redis_answers() {
     [ "$(redis-cli -p "$REDIS_PORT" PING)" = PONG ] && redis_pid
 }
 
+# First of all, so that nothing is started that would have to wait for a port.
+require_ports() {
+    # A process of ours that is to be started anew frees its port itself.
+    sidecar_pid >/dev/null || require_free_port "$HTTP_PORT" "the sidecar" HTTP_PORT
+    redis_pid >/dev/null || require_free_port "$REDIS_PORT" "Redis" REDIS_PORT
+}
+
+require_ports
 start_postgres
 load_demonstration
 start_sidecar
@@ -153,5 +166,5 @@ All is up; make stop ends it and keeps the data. Try:
   redis-cli -p $REDIS_PORT TTL dashboard:bundle:$TENANT:include=true
   redis-cli -p $REDIS_PORT DASHBOARD.CLEAR $TENANT
   redis-cli -p $REDIS_PORT INFO dashboard
-  curl -s http://127.0.0.1:$HTTP_PORT/api/system/health
+  curl --noproxy '*' -s http://127.0.0.1:$HTTP_PORT/api/system/health
 EOF

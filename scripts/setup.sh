@@ -15,7 +15,8 @@ need() {
 need redis-server command -v redis-server
 need redis-tools command -v redis-cli
 need postgresql postgres_binaries
-need libclang-dev compgen -G '/usr/lib/llvm-*/lib/libclang*.so*'
+# Not libclang*.so*: that is there with the run-time library alone, which lacks the headers that bindgen reads.
+need libclang-dev compgen -G '/usr/lib/llvm-*/lib/libclang.so'
 need gcc command -v cc
 need libc6-dev test -e /usr/include/stdio.h
 need curl command -v curl
