@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 const TENANTS: usize = 3;
 const TTL: Millis = 300;
 const LIMITS: Limits =
-    Limits { max_flights: 4, max_waiters: 12, timeout: 500, soft_timeout: 50, negative_ttl: 100 };
+    Limits { max_flights: 4, max_waiters: 5, timeout: 500, soft_timeout: 50, negative_ttl: 100 };
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -404,7 +404,7 @@ mod by_hand {
         let mut engine = Engine::new();
         let mut launches = Vec::new();
         let refresh = Ask { max_age: Some(0), ..WAIT };
-        for waiter in 0..10 {
+        for waiter in 0..5 {
             let Plan::Wait(seat) = read(&mut engine, Stored::Fresh { age: 1 }, refresh, &mut launches) else {
                 panic!("REFRESH waits");
             };
@@ -414,7 +414,7 @@ mod by_hand {
         let landing = engine.land(1, &LIMITS, launches[0].flight, Ok(())).unwrap();
         assert_eq!(landing.waiters, [0]);
         let second = engine.land(2, &LIMITS, landing.relaunch.unwrap().flight, Ok(())).unwrap();
-        assert_eq!(second.waiters.len(), 9);
+        assert_eq!(second.waiters.len(), 4);
         assert!(second.relaunch.is_none());
     }
 
@@ -428,6 +428,17 @@ mod by_hand {
         assert_eq!(read(&mut engine, Stored::Absent, WAIT, &mut launches), Plan::Refuse(Refusal::NoTenant));
         engine.invalidate(0, &LIMITS, Scope::Tenant(0, &tenant(0)), &mut Vec::new());
         assert!(matches!(read(&mut engine, Stored::Absent, WAIT, &mut launches), Plan::Wait(_)));
+    }
+
+    #[test]
+    fn refreshes_behind_leave_half_of_the_flights_to_those_who_wait() {
+        let mut engine = Engine::<u64>::new();
+        let mut launches = Vec::new();
+        for n in 0..LIMITS.max_flights {
+            let plan = engine.read(0, &LIMITS, &bundle(n), Stored::Stale { age: 1 }, WAIT, &mut launches);
+            assert_eq!(plan, Plan::Serve);
+        }
+        assert_eq!(launches.len(), LIMITS.max_flights / 2);
     }
 
     #[test]
