@@ -29,9 +29,11 @@ use crate::tenant::BundleId;
 const FUNCTION: &str = "dashboard.bundles";
 /// Finished bundles that wait for the reader.
 const BUFFERED: usize = 16;
-/// Rows fetched at once. Postgres sends what it has when a fetch ends: with more, a finished bundle would wait
-/// in its output buffer for the next ones.
-const FETCHED_ROWS: i32 = 1;
+/// Rows fetched at once, at most. Postgres sends what it has when a fetch ends; within one, a small bundle may
+/// wait in its output buffer for the next ones, so there is more than one only where all of them are quick.
+const MOST_ROWS: u32 = 8;
+/// How long a fetch of more than one row may take, by what the last one took.
+const QUICK: Duration = Duration::from_millis(10);
 
 /// One of a batch's bundles, or why it could not be computed.
 pub type BundleItem = (BundleId, Result<Bundle, ApiError>);
@@ -186,23 +188,36 @@ fn together(
     // Read-only as the session is. Dropped early, it is rolled back, and the rest is never computed.
     let mut transaction = session.client.transaction().map_err(failed)?;
     let portal = transaction.bind(&statement, &parameters).map_err(failed)?;
-    for id in chunk {
+    let mut rest = chunk;
+    let mut fetched_rows = 1;
+    while !rest.is_empty() {
         let started = Instant::now();
-        let rows = transaction.query_portal(&portal, FETCHED_ROWS).map_err(failed)?;
-        let took = started.elapsed();
-        let Some(row) = rows.first() else {
+        let rows = transaction.query_portal(&portal, fetched_rows).map_err(failed)?;
+        let Ok(count @ 1..) = u32::try_from(rows.len()) else {
             return Err(Stop::Failed(mismatch("fewer rows than tenants")));
         };
-        deliver_row(row, id, took, delivery)?;
+        let took = started.elapsed() / count;
+        for row in &rows {
+            let Some((id, others)) = rest.split_first() else { break };
+            deliver_row(row, id, took, delivery)?;
+            rest = others;
+        }
         if began.elapsed() > limit {
             return Err(Stop::Failed(ApiError::timeout(FUNCTION)));
         }
+        fetched_rows = next_fetch(took, count, rest.len());
     }
-    if !transaction.query_portal(&portal, FETCHED_ROWS).map_err(failed)?.is_empty() {
+    if !transaction.query_portal(&portal, 1).map_err(failed)?.is_empty() {
         // Every tenant has its bundle already; whoever wrote the function should know.
         mismatch("more rows than tenants");
     }
     transaction.commit().map_err(failed)
+}
+
+/// How many rows to fetch next, when each of the last `count` took so long and `rest` are to come.
+fn next_fetch(took: Duration, count: u32, rest: usize) -> i32 {
+    let quick = (1..=MOST_ROWS.min(count * 2)).rev().find(|&rows| took * rows <= QUICK).unwrap_or(1);
+    i32::try_from(rest).unwrap_or(i32::MAX).min(quick.cast_signed()).max(1)
 }
 
 fn deliver_row(row: &Row, id: &BundleId, took: Duration, delivery: &Delivery) -> Result<(), Stop> {
@@ -267,6 +282,15 @@ mod tests {
                 ids(&[("b", false)])
             ]
         );
+    }
+
+    #[test]
+    fn several_rows_are_fetched_at_once_only_where_each_is_quick() {
+        let quick = Duration::from_micros(400);
+        assert_eq!([1, 2, 4, 8].map(|count| next_fetch(quick, count, 50)), [2, 4, 8, 8]);
+        assert_eq!(next_fetch(quick, 8, 3), 3, "no more than are to come");
+        assert_eq!(next_fetch(Duration::from_millis(4), 4, 50), 2);
+        assert_eq!(next_fetch(Duration::from_secs(60), 8, 50), 1);
     }
 
     #[test]
