@@ -22,9 +22,9 @@ impl<'a> Args<'a> {
     }
 
     /// The tenant that `command` must be given first.
-    pub(crate) fn tenant_name(&mut self, command: &str) -> Result<&'a str, Error> {
+    pub(crate) fn tenant_name(&mut self, command: &str) -> Result<&'a [u8], Error> {
         let given = self.next().ok_or_else(|| Error::missing_tenant(command))?;
-        tenant::valid_name(given).ok_or_else(|| Error::bad_tenant(given))
+        if tenant::is_name(given) { Ok(given) } else { Err(Error::bad_tenant(given)) }
     }
 
     pub(crate) fn value(&mut self, option: &str, expected: &str) -> Result<&'a [u8], Error> {

@@ -47,13 +47,13 @@ impl<'a> Stamp<'a> {
     /// Reads the stamp of `value`, or `None` where that is not a bundle of this tenant and include flag:
     /// then it is as good as absent.
     #[inline]
-    pub(crate) fn read(value: &'a [u8], tenant: &str, include: bool) -> Option<Self> {
+    pub(crate) fn read(value: &'a [u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<Self> {
         let rest = value.strip_prefix(BEFORE_ETAG)?;
         let (etag, rest) = rest.split_at_checked(ETAG_LEN)?;
         let (as_of, rest) = time(rest.strip_prefix(BEFORE_AS_OF)?)?;
         let (fresh_until, rest) = time(rest.strip_prefix(BEFORE_FRESH)?)?;
         let (expires_at, rest) = time(rest.strip_prefix(BEFORE_EXPIRES)?)?;
-        let rest = rest.strip_prefix(BEFORE_TENANT)?.strip_prefix(tenant.as_bytes())?;
+        let rest = rest.strip_prefix(BEFORE_TENANT)?.strip_prefix(tenant.as_ref())?;
         let rest = rest.strip_prefix(BEFORE_INCLUDE)?;
         let included: &[u8] = if include { b"true," } else { b"false," };
         rest.strip_prefix(included)?;
@@ -63,15 +63,15 @@ impl<'a> Stamp<'a> {
 
 #[inline]
 fn time(bytes: &[u8]) -> Option<(UnixMillis, &[u8])> {
-    let (digits, rest) = bytes.split_at_checked(TIME_LEN)?;
-    let mut value: UnixMillis = 0;
-    for digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        value = value * 10 + UnixMillis::from(digit - b'0');
+    let (digits, rest) = bytes.split_first_chunk::<TIME_LEN>()?;
+    let (mut value, mut all_digits): (UnixMillis, bool) = (0, true);
+    // Without a branch in it, the loop is unrolled: a hit reads three times.
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        all_digits &= digit < 10;
+        value = value * 10 + UnixMillis::from(digit);
     }
-    Some((value, rest))
+    all_digits.then_some((value, rest))
 }
 
 /// How servable a stored bundle is.

@@ -54,13 +54,27 @@ impl fmt::Debug for Tenant {
 
 /// `name` as text where it is a tenant's name.
 pub(crate) fn valid_name(name: &[u8]) -> Option<&str> {
-    let alphabet = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-    if name.is_empty() || name.len() > MAX_TENANT_BYTES || !name.iter().all(alphabet) {
-        return None;
-    }
-    let name = std::str::from_utf8(name).ok()?;
-    (!RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name))).then_some(name)
+    if is_name(name) { std::str::from_utf8(name).ok() } else { None }
 }
+
+/// Whether `name` is a tenant's name.
+#[inline]
+pub(crate) fn is_name(name: &[u8]) -> bool {
+    let in_alphabet = name.iter().fold(true, |all, byte| all & ALPHABET[usize::from(*byte)]);
+    let reserved = || RESERVED.iter().any(|word| name.eq_ignore_ascii_case(word.as_bytes()));
+    !name.is_empty() && name.len() <= MAX_TENANT_BYTES && in_alphabet && !reserved()
+}
+
+/// Which bytes a name may have. A table, as every hit asks for each byte.
+static ALPHABET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'_' | b'.' | b'-');
+        byte += 1;
+    }
+    table
+};
 
 /// One bundle of one database.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -91,13 +105,13 @@ pub(crate) struct KeyName {
 
 impl KeyName {
     /// `tagged` puts the tenant in braces, so that the key lies in the cluster slot of the tenant's name.
-    pub(crate) fn new(tenant: &str, include: bool, tagged: bool) -> Self {
+    pub(crate) fn new(tenant: impl AsRef<[u8]>, include: bool, tagged: bool) -> Self {
         let mut key = Self { bytes: [0; 128], len: 0 };
         key.push(PREFIX);
         if tagged {
             key.push(b"{");
         }
-        key.push(tenant.as_bytes());
+        key.push(tenant.as_ref());
         if tagged {
             key.push(b"}");
         }

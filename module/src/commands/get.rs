@@ -87,7 +87,7 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     })
 }
 
-fn parse(args: &[RedisString]) -> Result<(&str, bool, Options<'_>), Error> {
+fn parse(args: &[RedisString]) -> Result<(&[u8], bool, Options<'_>), Error> {
     let mut args = Args::new(args);
     let tenant = args.tenant_name("DASHBOARD.GET")?;
     let (mut include, mut max_age, mut refresh) = (None, None, None);
@@ -112,7 +112,7 @@ fn parse(args: &[RedisString]) -> Result<(&str, bool, Options<'_>), Error> {
     Ok((tenant, include.unwrap_or(true), Options { max_age, if_none_match, with_meta: with_meta.is_some() }))
 }
 
-fn execute(ctx: &Context, tenant: &str, include: bool, options: &Options<'_>) -> Result<(), Error> {
+fn execute(ctx: &Context, tenant: &[u8], include: bool, options: &Options<'_>) -> Result<(), Error> {
     let key = KeyName::new(tenant, include, config::tagged());
     let now = ffi::now();
     // `None`: answered.
@@ -142,7 +142,7 @@ fn execute(ctx: &Context, tenant: &str, include: bool, options: &Options<'_>) ->
 /// The way of everything but a fresh hit.
 fn ask_engine(
     ctx: &Context,
-    tenant: &str,
+    tenant: &[u8],
     include: bool,
     options: &Options<'_>,
     stored: Stored,
@@ -154,7 +154,7 @@ fn ask_engine(
         may_wait: commands::may_block(ctx) && !flags.contains(ContextFlags::LOADING),
         may_store: primary,
     };
-    let tenant = Tenant::new(tenant.as_bytes()).ok_or_else(Error::internal)?;
+    let tenant = Tenant::new(tenant).ok_or_else(Error::internal)?;
     let id = BundleId { db: ffi::selected_db(ctx), tenant, include };
     match state::read(ctx, &id, stored, ask, || Waiting {
         id: id.clone(),

@@ -101,16 +101,19 @@ pub(crate) fn peek<T>(look: impl FnOnce(&mut State) -> T) -> Option<T> {
 
 pub(crate) fn start() -> std::io::Result<()> {
     Lazy::force(&LOADED);
-    let (upstream, events) = Upstream::start(|| {
-        if !WOKEN.swap(true, Ordering::AcqRel) {
-            ffi::wake();
-        }
-    })?;
+    let (upstream, events) = Upstream::start(wake)?;
     // Anew, also where an unloaded module is loaded again: its memory may still be there.
     let fresh = State { upstream: Some(upstream), events: Some(events), ..State::new() };
     *STATE.lock() = fresh;
     READS.reset();
     Ok(())
+}
+
+/// Has [`woken`] called in the next turn of the event loop. From any thread.
+fn wake() {
+    if !WOKEN.swap(true, Ordering::AcqRel) {
+        ffi::wake();
+    }
 }
 
 /// Ends the thread to the sidecar, for an unload; false while something is under way: the server may not
