@@ -135,25 +135,21 @@ impl Clear {
             Source::Database(cursor) => {
                 let found = RefCell::new(Vec::new());
                 let more = cursor.scan(ctx, &|_: &Context, key: &RedisString, _: Option<&RedisKey>| {
-                    if tenant::of_key(key.as_slice()).is_some() {
-                        found.borrow_mut().push(key.as_slice().to_vec());
+                    if let Some((name, include)) = tenant::of_key(key.as_slice())
+                        && let Some(tenant) = Tenant::new(name.as_bytes())
+                    {
+                        let id = BundleId { db: self.db, tenant, include };
+                        found.borrow_mut().push((key.as_slice().to_vec(), id));
                     }
                 });
-                self.cleared += found.into_inner().iter().map(|key| self.found(ctx, key)).sum::<u64>();
+                for (key, id) in found.into_inner() {
+                    if at_key(ctx, &id, &key, self.soft) {
+                        self.cleared += 1;
+                        ffi::signal_modified(ctx, id.tenant.as_str());
+                    }
+                }
                 more
             }
         }
-    }
-
-    /// Clears the bundle at a key that the scan has found.
-    fn found(&self, ctx: &Context, key: &[u8]) -> u64 {
-        let Some((name, include)) = tenant::of_key(key) else { return 0 };
-        let Some(tenant) = Tenant::new(name.as_bytes()) else { return 0 };
-        let id = BundleId { db: self.db, tenant, include };
-        let cleared = at_key(ctx, &id, key, self.soft);
-        if cleared {
-            ffi::signal_modified(ctx, id.tenant.as_str());
-        }
-        u64::from(cleared)
     }
 }

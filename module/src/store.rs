@@ -1,6 +1,6 @@
 //! Writing to the keyspace, as ordinary replicated commands: SET … PXAT, PEXPIREAT, DEL.
 
-use crate::bundle::Stamp;
+use crate::bundle::{Freshness, Lifetime, Stamp, UnixMillis};
 use crate::engine::Stored;
 use crate::ffi::{self, Held};
 use crate::tenant::{BundleId, KeyName};
@@ -110,19 +110,23 @@ pub(crate) fn expire_at(ctx: &Context, key: &[u8], at: i64) {
     }
 }
 
+/// A stored bundle in the engine's words.
+#[inline]
+pub(crate) fn verdict(life: &Lifetime, now: UnixMillis, key_expires_at: Option<UnixMillis>) -> Stored {
+    let age = life.age_ms(now);
+    match life.freshness(now, key_expires_at) {
+        Freshness::Fresh => Stored::Fresh { age },
+        Freshness::Stale => Stored::Stale { age },
+        Freshness::Changed => Stored::Changed,
+    }
+}
+
 /// How servable the stored bundle is, without counting as a read.
 pub(crate) fn stored(ctx: &Context, id: &BundleId) -> Stored {
-    use crate::bundle::Freshness;
     let now = ffi::now();
     let key = id.key(config::tagged());
     let held = ffi::read_string(ctx, key.as_bytes(), false, |value, expires_at| {
-        let life = Stamp::read(value, id.tenant.as_str(), id.include)?.life;
-        let age = life.age_ms(now);
-        Some(match life.freshness(now, expires_at) {
-            Freshness::Fresh => Stored::Fresh { age },
-            Freshness::Stale => Stored::Stale { age },
-            Freshness::Changed => Stored::Changed,
-        })
+        Some(verdict(&Stamp::read(value, id.tenant.as_str(), id.include)?.life, now, expires_at))
     });
     match held {
         Held::String(Some(stored)) => stored,

@@ -4,16 +4,16 @@
 //! the rest of the module. Everything else goes to the engine.
 
 use crate::args::{Args, once};
-use crate::bundle::{ETAG_LEN, Freshness, Lifetime, Stamp};
+use crate::bundle::{ETAG_LEN, Lifetime, Stamp};
 use crate::declare::{Arg, Declaration, Keys, Kind};
-use crate::engine::{Ask, Stored};
+use crate::engine::{Ask, Stored, new_enough};
 use crate::errors::Error;
 use crate::ffi::{self, Held};
 use crate::info::READS;
 use crate::state::{self, Outcome};
 use crate::tenant::{BundleId, KeyName, Tenant};
 use crate::upstream::Fetched;
-use crate::{commands, config, reply};
+use crate::{commands, config, reply, store};
 use redis_module::{Context, ContextFlags, RedisResult, RedisString};
 
 pub(crate) const DECLARATION: Declaration = Declaration {
@@ -50,14 +50,6 @@ struct Options<'a> {
     max_age: Option<u64>,
     if_none_match: Option<&'a [u8]>,
     with_meta: bool,
-}
-
-impl Options<'_> {
-    /// A bundle of this age will do.
-    #[inline]
-    fn allow(&self, age: u64) -> bool {
-        self.max_age.is_none_or(|max| max > 0 && age <= max)
-    }
 }
 
 /// How the answer came about.
@@ -118,16 +110,13 @@ fn execute(ctx: &Context, tenant: &[u8], include: bool, options: &Options<'_>) -
     // `None`: answered.
     let held = ffi::read_string(ctx, key.as_bytes(), true, |value, expires_at| {
         let Some(stamp) = Stamp::read(value, tenant, include) else { return Some(Stored::Absent) };
-        let age = stamp.life.age_ms(now);
-        match stamp.life.freshness(now, expires_at) {
-            Freshness::Fresh if options.allow(age) => {
+        match store::verdict(&stamp.life, now, expires_at) {
+            Stored::Fresh { age } if new_enough(options.max_age, age) => {
                 READS.hit();
                 reply_bundle(ctx, options, Status::Hit, stamp.etag, &stamp.life, now, value);
                 None
             }
-            Freshness::Fresh => Some(Stored::Fresh { age }),
-            Freshness::Stale => Some(Stored::Stale { age }),
-            Freshness::Changed => Some(Stored::Changed),
+            stored => Some(stored),
         }
     });
     let stored = match held {
@@ -181,14 +170,16 @@ fn serve_stored(ctx: &Context, id: &BundleId, options: &Options<'_>) -> bool {
     let key = id.key(config::tagged());
     let held = ffi::read_string(ctx, key.as_bytes(), true, |value, expires_at| {
         let Some(stamp) = Stamp::read(value, id.tenant.as_str(), id.include) else { return false };
-        let fresh = stamp.life.freshness(now, expires_at) == Freshness::Fresh;
-        // A fresh bundle that is older than was asked for is a fallback, too.
-        let status = if fresh && options.allow(stamp.life.age_ms(now)) {
-            READS.hit();
-            Status::Hit
-        } else {
-            READS.stale();
-            Status::Stale
+        let status = match store::verdict(&stamp.life, now, expires_at) {
+            Stored::Fresh { age } if new_enough(options.max_age, age) => {
+                READS.hit();
+                Status::Hit
+            }
+            // A fresh bundle that is older than was asked for is a fallback, too.
+            _ => {
+                READS.stale();
+                Status::Stale
+            }
         };
         reply_bundle(ctx, options, status, stamp.etag, &stamp.life, now, value);
         true

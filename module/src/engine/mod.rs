@@ -19,7 +19,9 @@ mod model;
 mod negative;
 mod terms;
 
-pub(crate) use terms::{Ask, Carrier, Counters, Landing, Launch, Limits, Plan, Refusal, Scope, Seat, Stored};
+pub(crate) use terms::{
+    Ask, Carrier, Counters, Landing, Launch, Limits, Plan, Refusal, Scope, Seat, Stored, new_enough,
+};
 
 use crate::tenant::BundleId;
 use crate::upstream::Failure;
@@ -81,10 +83,9 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         ask: Ask,
         launches: &mut Vec<Launch>,
     ) -> Plan {
-        let too_old = |age: Millis| ask.max_age.is_some_and(|max| max == 0 || age > max);
         match stored {
-            Stored::Fresh { age } if !too_old(age) => return Plan::Serve,
-            Stored::Stale { age } if !too_old(age) => {
+            Stored::Fresh { age } if new_enough(ask.max_age, age) => return Plan::Serve,
+            Stored::Stale { age } if new_enough(ask.max_age, age) => {
                 if ask.may_store {
                     self.refresh_behind(now, limits, id, launches);
                 }
@@ -135,8 +136,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         }
         if let Some((flight, began)) = self.under_way(id) {
             self.counters.joined += 1;
-            let new_enough = max_age.is_none_or(|max| max > 0 && now - began <= max);
-            return Ok((flight, !new_enough));
+            return Ok((flight, !new_enough(max_age, now - began)));
         }
         self.room(now, limits).inspect_err(|refusal| match refusal {
             Refusal::BreakerOpen => self.counters.refused_breaker += 1,

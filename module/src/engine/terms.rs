@@ -35,6 +35,12 @@ pub(crate) struct Ask {
     pub(crate) may_store: bool,
 }
 
+/// Whether an answer of this age will do for who asks for one of at most `max_age`.
+#[inline]
+pub(crate) fn new_enough(max_age: Option<Millis>, age: Millis) -> bool {
+    max_age.is_none_or(|max| max > 0 && age <= max)
+}
+
 /// What to do for a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {

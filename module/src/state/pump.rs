@@ -136,7 +136,7 @@ fn listed(ctx: &Context, run: u64, result: Result<Vec<Tenant>, Failure>, cause: 
 }
 
 fn clear_step(ctx: &Context) -> bool {
-    if !store::may_write(ctx) {
+    if !clearing::is_running() || !store::may_write(ctx) {
         return false;
     }
     match clearing::step(ctx) {
@@ -152,7 +152,8 @@ fn clear_step(ctx: &Context) -> bool {
 fn warm_step(ctx: &Context) -> bool {
     let (batch, ended) = {
         let mut state = STATE.lock();
-        let batch = if store::may_write(ctx) { state.runs.next_batch() } else { None };
+        let batch =
+            if state.runs.has_room() && store::may_write(ctx) { state.runs.next_batch() } else { None };
         (batch, state.runs.take_ended(monotonic()))
     };
     let busy = batch.is_some() || ended.is_some();
