@@ -14,6 +14,7 @@ pub(crate) struct Reads {
     misses: AtomicU64,
     refreshed: AtomicU64,
     errors: AtomicU64,
+    left: AtomicU64,
 }
 
 pub(crate) static READS: Reads = Reads {
@@ -22,11 +23,12 @@ pub(crate) static READS: Reads = Reads {
     misses: AtomicU64::new(0),
     refreshed: AtomicU64::new(0),
     errors: AtomicU64::new(0),
+    left: AtomicU64::new(0),
 };
 
 impl Reads {
     pub(crate) fn reset(&self) {
-        for counter in [&self.hits, &self.stale, &self.misses, &self.refreshed, &self.errors] {
+        for counter in [&self.hits, &self.stale, &self.misses, &self.refreshed, &self.errors, &self.left] {
             counter.store(0, Ordering::Relaxed);
         }
     }
@@ -49,6 +51,12 @@ impl Reads {
 
     pub(crate) fn error(&self) {
         self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The client has gone before its answer, or the server has answered it: killed, unblocked with an
+    /// error, or a change of role.
+    pub(crate) fn left(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -97,6 +105,7 @@ fn add_info(ctx: &InfoContext, _for_crash_report: bool) -> RedisResult<()> {
         ("misses".to_owned(), load(&READS.misses)),
         ("refreshed".to_owned(), load(&READS.refreshed)),
         ("errors".to_owned(), load(&READS.errors)),
+        ("left".to_owned(), load(&READS.left)),
     ];
     // A crash report may be written while the state is in use: then its part is missing.
     if let Some(of_state) = state::peek(describe) {
@@ -125,6 +134,9 @@ fn describe(state: &mut State) -> Vec<(&'static str, String)> {
         ("joined", decided.joined.to_string()),
         ("orphaned", decided.orphaned.to_string()),
         ("refreshes_behind", decided.refreshes_behind.to_string()),
+        ("cancelled", decided.cancelled.to_string()),
+        ("superseded", decided.superseded.to_string()),
+        ("soft_timeouts", decided.soft_timeouts.to_string()),
         ("timeouts", decided.timeouts.to_string()),
         ("negative_hits", decided.negative_hits.to_string()),
         ("overloaded_flights", decided.refused_flights.to_string()),

@@ -75,7 +75,7 @@ impl Status {
 pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     commands::run(ctx, || {
         let (tenant, include, options) = parse(&args)?;
-        execute(ctx, tenant, include, &options)
+        execute(ctx, tenant, include, &options).inspect_err(|_| READS.error())
     })
 }
 
@@ -157,10 +157,7 @@ fn ask_engine(
         Ok(Outcome::Serve) if serve_stored(ctx, &id, options) => Ok(()),
         Ok(Outcome::Serve) => Err(Error::miss()),
         Ok(Outcome::Waits) => Ok(()),
-        Err(error) => {
-            READS.error();
-            Err(error)
-        }
+        Err(error) => Err(error),
     }
 }
 
@@ -198,6 +195,10 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    pub(crate) fn bundle(&self) -> &BundleId {
+        &self.id
+    }
+
     /// Replies with what its flight brought. What failed is answered with what is stored, if anything is.
     pub(crate) fn reply(&self, ctx: &Context, result: &Result<std::sync::Arc<Fetched>, Error>) {
         let options = Options {

@@ -9,24 +9,30 @@
 //!    before a clear is stored after it. Identity, not time: no clock takes part.
 //! 3. **Serve order**: fresh at once; stale at once with a refresh behind it; changed or asked for anew,
 //!    wait; absent, wait.
-//! 4. **Stale if error**: a failure is answered with what is stored; see [`health`].
+//! 4. **Stale if error**: a failure is answered with what is stored; see [`backoff`]
+//!    and [`breaker`].
 //! 5. **Exactly one reply**: a waiter is in exactly one flight until it is handed back, once.
 //! 8. **Bounds**: flights and waiters are counted here.
 
-pub(crate) mod health;
+mod backoff;
+pub(crate) mod breaker;
 #[cfg(test)]
 mod model;
 mod negative;
+mod seats;
 mod terms;
 
 pub(crate) use terms::{
-    Ask, Carrier, Counters, Landing, Launch, Limits, Plan, Refusal, Scope, Seat, Stored, new_enough,
+    Ask, Carrier, Counters, Expiry, Fenced, Landing, Launch, Limits, Plan, Refusal, Scope, Seat, Stored,
+    new_enough,
 };
 
 use crate::tenant::BundleId;
 use crate::upstream::Failure;
-use health::{Backoffs, Breaker, Sign};
+use backoff::Backoffs;
+use breaker::{Breaker, Sign};
 use negative::NegativeCache;
+use seats::{Patience, Seats};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Milliseconds of a clock that never goes back.
@@ -35,20 +41,29 @@ pub(crate) type Millis = u64;
 /// A flight's identity: never used twice.
 pub(crate) type FlightId = u64;
 
+/// A warm batch is answered bundle by bundle. Who has waited in one for so long gets a flight of its own, so
+/// that a slow tenant of the batch does not delay the others.
+const BATCH_PATIENCE: Millis = 250;
+
 struct Flight<W> {
     bundle: BundleId,
     began: Millis,
     carrier: Carrier,
+    /// It goes on when nobody waits for it any more: what it brings is to be stored.
+    kept: bool,
+    cancelled: bool,
     waiters: BTreeSet<W>,
+    /// Those for whom it began too early: they wait for the one after.
     next: BTreeSet<W>,
+    /// A warming run may be among them.
+    has_runs: bool,
 }
 
 /// Flights and those who wait for them. `W` names a waiter.
 pub(crate) struct Engine<W> {
     flights: HashMap<FlightId, Flight<W>>,
     current: HashMap<BundleId, FlightId>,
-    seats: HashMap<W, (FlightId, Option<Millis>)>,
-    deadlines: BTreeSet<(Millis, W)>,
+    seats: Seats<W>,
     batched: usize,
     last_flight: FlightId,
     unknown: NegativeCache,
@@ -62,8 +77,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         Self {
             flights: HashMap::new(),
             current: HashMap::new(),
-            seats: HashMap::new(),
-            deadlines: BTreeSet::new(),
+            seats: Seats::new(),
             batched: 0,
             last_flight: 0,
             unknown: NegativeCache::new(),
@@ -110,47 +124,55 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         if fallback && ask.max_age.is_none() && !self.backoffs.may_try(now, id) {
             return Plan::Serve;
         }
-        match self.seat(now, limits, id, ask.max_age, launches) {
-            Ok((flight, next)) => {
-                let patience =
-                    if fallback { limits.soft_timeout.min(limits.timeout) } else { limits.timeout };
-                Plan::Wait(Seat { flight, next, deadline: Some(now + patience) })
+        match self.seat(now, limits, id, ask, launches) {
+            Ok((flight, next, batch)) => {
+                let hard = now + limits.timeout;
+                let soft = match (fallback, batch) {
+                    (true, _) => hard.min(now + limits.soft_timeout),
+                    (false, true) => hard.min(now + BATCH_PATIENCE),
+                    (false, false) => hard,
+                };
+                Plan::Wait(Seat { flight, next, patience: Some(Patience { soft, hard }) })
             }
             Err(_) if fallback => Plan::Serve,
             Err(refusal) => Plan::Refuse(refusal),
         }
     }
 
-    /// A seat in the flight under way, or in a new one.
+    /// A seat in the flight under way, or in a new one: its number, whether the caller has to wait for the
+    /// one after it, and whether it is part of a batch.
     fn seat(
         &mut self,
         now: Millis,
         limits: &Limits,
         id: &BundleId,
-        max_age: Option<Millis>,
+        ask: Ask,
         launches: &mut Vec<Launch>,
-    ) -> Result<(FlightId, bool), Refusal> {
-        if self.deadlines.len() >= limits.max_waiters {
+    ) -> Result<(FlightId, bool, bool), Refusal> {
+        if self.seats.impatient() >= limits.max_waiters {
             self.counters.refused_waiters += 1;
             return Err(Refusal::TooManyWaiters);
         }
-        if let Some((flight, began)) = self.under_way(id) {
+        if let Some((number, flight)) = self.under_way(id) {
+            // A clear fences the flights of the primary. Here one may be under way that a clear there should
+            // have fenced, so nobody takes the result of a flight that began before the question.
+            let unfenced = !ask.may_store;
+            let next = unfenced || !new_enough(ask.max_age, now - flight.began);
+            let batch = flight.carrier == Carrier::Batch;
             self.counters.joined += 1;
-            return Ok((flight, !new_enough(max_age, now - began)));
+            return Ok((number, next, batch));
         }
         self.room(now, limits).inspect_err(|refusal| match refusal {
             Refusal::BreakerOpen => self.counters.refused_breaker += 1,
             _ => self.counters.refused_flights += 1,
         })?;
-        let launch = self.launch(now, id.clone(), Carrier::Single);
-        let flight = launch.flight;
-        launches.push(launch);
-        Ok((flight, false))
+        let flight = self.launch(now, id.clone(), Carrier::Single, false, launches);
+        Ok((flight, false, false))
     }
 
-    fn under_way(&self, id: &BundleId) -> Option<(FlightId, Millis)> {
-        let flight = *self.current.get(id)?;
-        Some((flight, self.flights.get(&flight)?.began))
+    fn under_way(&self, id: &BundleId) -> Option<(FlightId, &Flight<W>)> {
+        let number = *self.current.get(id)?;
+        Some((number, self.flights.get(&number)?))
     }
 
     /// Begins a flight that nobody waits for, unless one is under way or a bound, the back-off of this
@@ -170,7 +192,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         let limits = Limits { max_flights: limits.max_flights.div_ceil(2), ..*limits };
         if self.room(now, &limits).is_ok() {
             self.counters.refreshes_behind += 1;
-            launches.push(self.launch(now, id.clone(), Carrier::Single));
+            self.launch(now, id.clone(), Carrier::Single, true, launches);
         }
     }
 
@@ -185,12 +207,10 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     ) -> Seat {
         if let Some((flight, _)) = self.under_way(id) {
             self.counters.joined += 1;
-            return Seat { flight, next: force, deadline: None };
+            return Seat { flight, next: force, patience: None };
         }
-        let launch = self.launch(now, id.clone(), Carrier::Batch);
-        let flight = launch.flight;
-        launches.push(launch);
-        Seat { flight, next: false, deadline: None }
+        let flight = self.launch(now, id.clone(), Carrier::Batch, true, launches);
+        Seat { flight, next: false, patience: None }
     }
 
     fn room(&mut self, now: Millis, limits: &Limits) -> Result<(), Refusal> {
@@ -200,7 +220,14 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         if self.breaker.admits(now) { Ok(()) } else { Err(Refusal::BreakerOpen) }
     }
 
-    fn launch(&mut self, now: Millis, bundle: BundleId, carrier: Carrier) -> Launch {
+    fn launch(
+        &mut self,
+        now: Millis,
+        bundle: BundleId,
+        carrier: Carrier,
+        kept: bool,
+        launches: &mut Vec<Launch>,
+    ) -> FlightId {
         self.last_flight += 1;
         let flight = self.last_flight;
         self.counters.flights += 1;
@@ -210,69 +237,124 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             bundle: bundle.clone(),
             began: now,
             carrier,
+            kept,
+            cancelled: false,
             waiters: BTreeSet::new(),
             next: BTreeSet::new(),
+            has_runs: false,
         };
         self.flights.insert(flight, state);
         self.breaker.launched(now, flight);
-        Launch { flight, bundle }
+        launches.push(Launch { flight, bundle });
+        flight
     }
 
     /// Seats `waiter`. Nothing may happen in between: the flight of the seat is under way.
     pub(crate) fn join(&mut self, seat: Seat, waiter: W) {
         if let Some(flight) = self.flights.get_mut(&seat.flight) {
-            if seat.next {
-                flight.next.insert(waiter)
-            } else {
-                flight.waiters.insert(waiter)
-            };
-            self.sit(waiter, seat.flight, seat.deadline);
+            let side = if seat.next { &mut flight.next } else { &mut flight.waiters };
+            side.insert(waiter);
+            flight.has_runs |= seat.patience.is_none();
+            self.seats.sit(waiter, seat.flight, seat.patience);
         }
     }
 
-    fn sit(&mut self, waiter: W, flight: FlightId, deadline: Option<Millis>) {
-        self.seats.insert(waiter, (flight, deadline));
-        if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, waiter));
-        }
+    /// Takes out one who has gone, or is answered otherwise. `Some`: a flight that nobody waits for any more.
+    /// Cancel it; it lands all the same.
+    #[must_use]
+    pub(crate) fn leave(&mut self, waiter: W) -> Option<FlightId> {
+        let number = self.seats.remove(waiter)?.flight;
+        let flight = self.flights.get_mut(&number)?;
+        flight.waiters.remove(&waiter);
+        flight.next.remove(&waiter);
+        self.cancel_unwanted(number)
     }
 
-    /// Takes `waiter` out: it has gone, or is answered otherwise. The flight goes on: its result will be
-    /// of use to the next one.
-    pub(crate) fn leave(&mut self, waiter: W) -> bool {
-        let Some(flight) = self.unseat(waiter) else { return false };
-        if let Some(flight) = self.flights.get_mut(&flight) {
-            flight.waiters.remove(&waiter);
-            flight.next.remove(&waiter);
-        }
-        true
-    }
-
-    fn unseat(&mut self, waiter: W) -> Option<FlightId> {
-        let (flight, deadline) = self.seats.remove(&waiter)?;
-        if let Some(deadline) = deadline {
-            self.deadlines.remove(&(deadline, waiter));
-        }
-        Some(flight)
-    }
-
-    /// One waiter whose deadline has passed, taken out.
-    pub(crate) fn expire(&mut self, now: Millis) -> Option<W> {
-        let &(deadline, waiter) = self.deadlines.first()?;
-        if deadline > now {
+    /// Gives up a flight that is of no use: nobody waits for it, and what it brings is not to be stored.
+    fn cancel_unwanted(&mut self, number: FlightId) -> Option<FlightId> {
+        let flight = self.flights.get_mut(&number)?;
+        let current = self.current.get(&flight.bundle) == Some(&number);
+        let wanted = (flight.kept && current) || !flight.waiters.is_empty() || !flight.next.is_empty();
+        if wanted || flight.cancelled || flight.carrier == Carrier::Batch {
             return None;
         }
-        self.counters.timeouts += 1;
-        self.leave(waiter);
-        Some(waiter)
+        flight.cancelled = true;
+        self.counters.cancelled += 1;
+        if current {
+            self.current.remove(&flight.bundle);
+        }
+        Some(number)
     }
 
-    /// When [`Engine::expire`] has something to do next.
-    pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+    /// One whose time is up: ask [`Engine::expire`] what to do.
+    pub(crate) fn due(&self, now: Millis) -> Option<W> {
+        self.seats.first_due().filter(|(at, _)| *at <= now).map(|(_, waiter)| waiter)
     }
 
-    /// Ends a flight. Its waiters are handed back: answer each.
+    /// Decides for one who is due. `fallback`: there is something else to answer with.
+    pub(crate) fn expire(
+        &mut self,
+        now: Millis,
+        limits: &Limits,
+        waiter: W,
+        fallback: bool,
+        launches: &mut Vec<Launch>,
+    ) -> Expiry {
+        let Some(&place) = self.seats.get(waiter) else { return Expiry::Out { cancel: None } };
+        if !fallback && place.hard.is_some_and(|hard| now < hard) {
+            self.seats.prolong(waiter);
+            self.supersede(now, limits, place.flight, launches);
+            return Expiry::Stays;
+        }
+        if fallback {
+            self.counters.soft_timeouts += 1;
+            // Those who fell back will be asking again, and the next one is to find the new one there.
+            if let Some(flight) = self.flights.get_mut(&place.flight) {
+                flight.kept = true;
+            }
+        } else {
+            self.counters.timeouts += 1;
+        }
+        Expiry::Out { cancel: self.leave(waiter) }
+    }
+
+    /// Gives those who wait in a flight of a batch one of their own, where there is room for that.
+    fn supersede(&mut self, now: Millis, limits: &Limits, number: FlightId, launches: &mut Vec<Launch>) {
+        let Some(flight) = self.flights.get(&number) else { return };
+        if flight.carrier != Carrier::Batch {
+            return;
+        }
+        let bundle = flight.bundle.clone();
+        let newer = match self.current.get(&bundle).copied() {
+            // It is an orphan, and the flight after it is under way already.
+            Some(newer) if newer != number => newer,
+            _ if self.room(now, limits).is_err() => return,
+            _ => self.launch(now, bundle, Carrier::Single, false, launches),
+        };
+        self.counters.superseded += 1;
+        let Some(old) = self.flights.get_mut(&number) else { return };
+        let mut moving = std::mem::take(&mut old.waiters);
+        moving.append(&mut old.next);
+        let has_runs = old.has_runs;
+        self.seat_all(newer, moving, has_runs);
+    }
+
+    fn seat_all(&mut self, flight: FlightId, mut waiters: BTreeSet<W>, has_runs: bool) {
+        for waiter in &waiters {
+            self.seats.move_to(*waiter, flight);
+        }
+        if let Some(flight) = self.flights.get_mut(&flight) {
+            flight.waiters.append(&mut waiters);
+            flight.has_runs |= has_runs;
+        }
+    }
+
+    /// When [`Engine::due`] has somebody next.
+    pub(crate) fn next_due(&self) -> Option<Millis> {
+        self.seats.first_due().map(|(at, _)| at)
+    }
+
+    /// Ends a flight. Its waiters are handed back: take each out with [`Engine::release`] and answer it.
     pub(crate) fn land(
         &mut self,
         now: Millis,
@@ -280,25 +362,30 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         flight: FlightId,
         outcome: Result<(), &Failure>,
     ) -> Option<Landing<W>> {
-        let Flight { bundle, carrier, waiters, next, .. } = self.flights.remove(&flight)?;
+        let landed = self.flights.remove(&flight)?;
+        let Flight { bundle, carrier, cancelled, waiters, next, has_runs, .. } = landed;
         self.batched -= usize::from(carrier == Carrier::Batch);
         let current = self.current.get(&bundle) == Some(&flight);
         if current {
             self.current.remove(&bundle);
         }
-        self.note_outcome(now, limits, flight, &bundle, current, outcome);
-        for waiter in &waiters {
-            self.unseat(*waiter);
+        // That it was broken off says nothing about anything.
+        let cancelled = cancelled && outcome == Err(&Failure::Abandoned);
+        if cancelled {
+            self.breaker.released(flight);
+        } else {
+            self.note_outcome(now, limits, flight, &bundle, current, outcome);
         }
-        let (mut relaunch, mut refused) = (None, Vec::new());
+        let (mut relaunch, mut refused) = (Vec::new(), BTreeSet::new());
         if !next.is_empty() {
-            match self.follow(now, limits, bundle.clone(), next) {
-                Ok(launch) => relaunch = Some(launch),
-                Err(waiters) => refused.extend(waiters),
-            }
+            refused = self.follow(now, limits, bundle.clone(), next, has_runs, &mut relaunch);
         }
-        let waiters = waiters.into_iter().collect();
-        Some(Landing { bundle, current, waiters, relaunch, refused })
+        Some(Landing { bundle, current, cancelled, waiters, relaunch, refused })
+    }
+
+    /// Takes out one who was handed back; false where it has gone meanwhile.
+    pub(crate) fn release(&mut self, waiter: W) -> bool {
+        self.seats.remove(waiter).is_some()
     }
 
     fn note_outcome(
@@ -311,7 +398,9 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         outcome: Result<(), &Failure>,
     ) {
         let sign = outcome.map_or_else(Failure::sign, |()| Sign::Alive);
-        self.breaker.landed(now, flight, bundle, sign);
+        if let Some(recovery) = self.breaker.landed(now, flight, bundle, sign) {
+            self.backoffs.recovered(recovery);
+        }
         match outcome {
             Ok(()) => {
                 self.backoffs.succeeded(bundle);
@@ -322,20 +411,13 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
                 self.unknown.insert(now + limits.negative_ttl, bundle.tenant.clone(), bundle.db);
             }
             Err(Failure::NoTenant) => {}
-            Err(_) => self.backoffs.failed(now, bundle),
+            Err(_) => self.backoffs.failed(now, bundle, sign),
         }
     }
 
     /// The fence: no flight that is under way now will be stored or joined by a later caller. Those who
-    /// wait for the flight after it get theirs at once, pushed to `launches`; who finds no room is handed
-    /// back: answer each.
-    pub(crate) fn invalidate(
-        &mut self,
-        now: Millis,
-        limits: &Limits,
-        scope: Scope<'_>,
-        launches: &mut Vec<Launch>,
-    ) -> Vec<W> {
+    /// wait for the flight after it get theirs at once.
+    pub(crate) fn invalidate(&mut self, now: Millis, limits: &Limits, scope: Scope<'_>) -> Fenced<W> {
         // In order, so that a run can be repeated.
         let orphans: BTreeMap<BundleId, FlightId> = match scope {
             Scope::Tenant(db, tenant) => BundleId::both(db, tenant)
@@ -357,30 +439,28 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             }
         }
         self.counters.orphaned += orphans.len() as u64;
-        let mut refused = Vec::new();
+        let mut fenced = Fenced { launches: Vec::new(), cancel: Vec::new(), refused: BTreeSet::new() };
         for (bundle, flight) in orphans {
-            let next = self.who_wait_on(flight);
-            if next.is_empty() {
-                continue;
-            }
-            match self.follow(now, limits, bundle, next) {
-                Ok(launch) => launches.push(launch),
-                Err(waiters) => refused.extend(waiters),
+            let (next, has_runs) = self.who_wait_on(flight);
+            fenced.cancel.extend(self.cancel_unwanted(flight));
+            if !next.is_empty() {
+                let mut refused = self.follow(now, limits, bundle, next, has_runs, &mut fenced.launches);
+                fenced.refused.append(&mut refused);
             }
         }
-        refused
+        fenced
     }
 
     /// Takes out of an orphaned flight those whom its result does not help: who asked for something newer,
     /// and warming runs, which want the bundle stored.
-    fn who_wait_on(&mut self, orphan: FlightId) -> BTreeSet<W> {
-        let Some(flight) = self.flights.get_mut(&orphan) else { return BTreeSet::new() };
-        let seats = &self.seats;
+    fn who_wait_on(&mut self, orphan: FlightId) -> (BTreeSet<W>, bool) {
+        let Some(flight) = self.flights.get_mut(&orphan) else { return (BTreeSet::new(), false) };
         let mut next = std::mem::take(&mut flight.next);
-        next.extend(
-            flight.waiters.extract_if(.., |w| seats.get(w).is_some_and(|(_, deadline)| deadline.is_none())),
-        );
-        next
+        if flight.has_runs {
+            let seats = &self.seats;
+            next.extend(flight.waiters.extract_if(.., |waiter| seats.is_patient(*waiter)));
+        }
+        (next, flight.has_runs)
     }
 
     /// Begins the flight that the `next` of an ended or orphaned one wait for, or hands them back where
@@ -391,24 +471,16 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         limits: &Limits,
         bundle: BundleId,
         next: BTreeSet<W>,
-    ) -> Result<Launch, BTreeSet<W>> {
+        has_runs: bool,
+        launches: &mut Vec<Launch>,
+    ) -> BTreeSet<W> {
         if self.room(now, limits).is_err() {
             self.counters.refused_flights += 1;
-            for waiter in &next {
-                self.unseat(*waiter);
-            }
-            return Err(next);
+            return next;
         }
-        let launch = self.launch(now, bundle, Carrier::Single);
-        for waiter in &next {
-            if let Some(seat) = self.seats.get_mut(waiter) {
-                seat.0 = launch.flight;
-            }
-        }
-        if let Some(flight) = self.flights.get_mut(&launch.flight) {
-            flight.waiters = next;
-        }
-        Ok(launch)
+        let flight = self.launch(now, bundle, Carrier::Single, false, launches);
+        self.seat_all(flight, next, has_runs);
+        BTreeSet::new()
     }
 
     /// Requests under way, batches included.
@@ -419,7 +491,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     /// Callers who wait, each until a deadline. Warming runs, which wait as long as it takes, are bounded
     /// elsewhere.
     pub(crate) fn waiters(&self) -> usize {
-        self.deadlines.len()
+        self.seats.impatient()
     }
 
     /// Tenants remembered as unknown.

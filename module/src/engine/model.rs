@@ -5,7 +5,10 @@
 //! as it was when it began, the oldest that it may bring. A clear notes the number of its moment: no
 //! later read may get less.
 
-use super::{Ask, Carrier, Engine, FlightId, Landing, Launch, Limits, Millis, Plan, Refusal, Scope, Stored};
+use super::{
+    Ask, BATCH_PATIENCE, Carrier, Engine, Expiry, FlightId, Landing, Launch, Limits, Millis, Plan, Refusal,
+    Scope, Stored,
+};
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::Failure;
 use proptest::prelude::*;
@@ -22,9 +25,22 @@ enum Op {
     Clear(usize),
     Soft(usize),
     ClearAll,
-    Get { bundle: usize, max_age: Option<Millis>, may_wait: bool },
-    Warm { bundle: usize, force: bool },
-    Land { which: usize, how: How },
+    Get {
+        bundle: usize,
+        max_age: Option<Millis>,
+        may_wait: bool,
+        may_store: bool,
+    },
+    /// A bundle reaches the end of its `stale-ttl`, or is evicted.
+    Evict(usize),
+    Warm {
+        bundle: usize,
+        force: bool,
+    },
+    Land {
+        which: usize,
+        how: How,
+    },
     Leave(usize),
     Advance(Millis),
 }
@@ -64,8 +80,11 @@ fn ops() -> impl Strategy<Value = Op> {
         2 => tenant.clone().prop_map(Op::Clear),
         2 => tenant.prop_map(Op::Soft),
         1 => Just(Op::ClearAll),
-        10 => (bundle.clone(), max_age, prop::bool::weighted(0.8))
-            .prop_map(|(bundle, max_age, may_wait)| Op::Get { bundle, max_age, may_wait }),
+        10 => (bundle.clone(), max_age, prop::bool::weighted(0.8), prop::bool::weighted(0.9))
+            .prop_map(|(bundle, max_age, may_wait, may_store)| {
+                Op::Get { bundle, max_age, may_wait, may_store }
+            }),
+        1 => bundle.clone().prop_map(Op::Evict),
         2 => (bundle, any::<bool>()).prop_map(|(bundle, force)| Op::Warm { bundle, force }),
         8 => (0_usize..16, how).prop_map(|(which, how)| Op::Land { which, how }),
         1 => (0_usize..16).prop_map(Op::Leave),
@@ -87,6 +106,10 @@ struct InAir {
     version: u64,
     orphan: bool,
     carrier: Carrier,
+    /// The engine has said that nobody waits for it any more.
+    cancelled: bool,
+    /// It is of use although nobody waits: a refresh behind, warming, or somebody fell back meanwhile.
+    kept: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -94,7 +117,11 @@ struct Waits {
     bundle: BundleId,
     /// Its answer may not be older than this.
     floor: u64,
-    deadline: Option<Millis>,
+    /// When it gives up; `None`: never.
+    hard: Option<Millis>,
+    /// When it is content with something to fall back on.
+    soft: Millis,
+    since: Millis,
 }
 
 struct World {
@@ -149,10 +176,11 @@ impl World {
         }
     }
 
-    fn took_off(&mut self, launches: Vec<Launch>, carrier: Carrier) {
+    fn took_off(&mut self, launches: Vec<Launch>, carrier: Carrier, kept: bool) {
         for Launch { flight, bundle } in launches {
             let version = self.versions[number(&bundle)];
-            self.in_air.push(InAir { flight, bundle, version, orphan: false, carrier });
+            let (orphan, cancelled) = (false, false);
+            self.in_air.push(InAir { flight, bundle, version, orphan, carrier, cancelled, kept });
         }
     }
 
@@ -174,7 +202,12 @@ impl World {
                 self.fence(None);
                 self.kept.clear();
             }
-            Op::Get { bundle: n, max_age, may_wait } => self.get(&bundle(n), max_age, may_wait),
+            Op::Get { bundle: n, max_age, may_wait, may_store } => {
+                self.get(&bundle(n), max_age, may_wait, may_store);
+            }
+            Op::Evict(n) => {
+                self.kept.remove(&bundle(n));
+            }
             Op::Warm { bundle: n, force } => self.warm(&bundle(n), force),
             Op::Land { which, how } => {
                 if !self.in_air.is_empty() {
@@ -184,9 +217,10 @@ impl World {
             Op::Leave(which) => {
                 let mut all: Vec<u64> = self.waiting.keys().copied().collect();
                 all.sort_unstable();
-                if let Some(waiter) = all.get(which) {
-                    assert!(self.engine.leave(*waiter), "who waits has a seat");
+                if let Some(waiter) = all.get(which).filter(|w| self.waiting[w].hard.is_some()) {
                     self.waiting.remove(waiter);
+                    let cancelled = self.engine.leave(*waiter);
+                    self.cancelled(cancelled);
                 }
             }
             Op::Advance(by) => self.now += by,
@@ -205,23 +239,38 @@ impl World {
         for flight in &mut self.in_air {
             flight.orphan |= only.is_none_or(|n| n == number(&flight.bundle));
         }
-        let mut launches = Vec::new();
         let named = only.map(tenant);
         let scope = named.as_ref().map_or(Scope::Database(0), |tenant| Scope::Tenant(0, tenant));
-        let refused = self.engine.invalidate(self.now, &LIMITS, scope, &mut launches);
-        self.took_off(launches, Carrier::Single);
-        for waiter in refused {
-            self.waiting.remove(&waiter).expect("5. a waiter is handed back once");
+        let fenced = self.engine.invalidate(self.now, &LIMITS, scope);
+        fenced.cancel.into_iter().for_each(|flight| self.cancelled(Some(flight)));
+        self.took_off(fenced.launches, Carrier::Single, false);
+        for waiter in fenced.refused {
+            self.release(waiter);
         }
     }
 
-    fn get(&mut self, id: &BundleId, max_age: Option<Millis>, may_wait: bool) {
+    fn release(&mut self, waiter: u64) -> Waits {
+        assert!(self.engine.release(waiter), "who is handed back has a seat");
+        self.waiting.remove(&waiter).expect("5. a waiter is handed back once")
+    }
+
+    /// What the engine wants broken off is a request that nobody waits for, and that was somebody's.
+    fn cancelled(&mut self, flight: Option<FlightId>) {
+        let Some(flight) = flight else { return };
+        let found = self.in_air.iter_mut().find(|f| f.flight == flight).expect("only what is under way");
+        assert_eq!(found.carrier, Carrier::Single, "a batch is not broken off for one of its bundles");
+        assert!(!found.cancelled, "once");
+        found.cancelled = true;
+        found.orphan = true;
+    }
+
+    fn get(&mut self, id: &BundleId, max_age: Option<Millis>, may_wait: bool, may_store: bool) {
         let stored = self.stored(id);
-        let ask = Ask { max_age, may_wait, may_store: true };
+        let ask = Ask { max_age, may_wait, may_store };
         let mut launches = Vec::new();
         let plan = self.engine.read(self.now, &LIMITS, id, stored, ask, &mut launches);
         let (flights, waiters) = (self.singles(), self.engine.waiters());
-        self.took_off(launches, Carrier::Single);
+        self.took_off(launches, Carrier::Single, !matches!(plan, Plan::Wait(_)));
         let too_old = |age| max_age.is_some_and(|max| max == 0 || age > max);
         // 3. Serve order.
         match stored {
@@ -248,11 +297,17 @@ impl World {
                 assert!(may_wait);
                 self.last_waiter += 1;
                 self.engine.join(seat, self.last_waiter);
-                let patience = if stored == Stored::Absent { LIMITS.timeout } else { LIMITS.soft_timeout };
                 let n = number(id);
-                // REFRESH: from after this moment.
-                let floor = if max_age == Some(0) { self.versions[n] } else { self.floors[n] };
-                let waits = Waits { bundle: id.clone(), floor, deadline: Some(self.now + patience) };
+                // REFRESH, and any question to a replica: from after this moment.
+                let anew = max_age == Some(0) || !may_store;
+                let waits = Waits {
+                    bundle: id.clone(),
+                    floor: if anew { self.versions[n] } else { self.floors[n] },
+                    hard: Some(self.now + LIMITS.timeout),
+                    soft: self.now
+                        + if stored == Stored::Absent { LIMITS.timeout } else { LIMITS.soft_timeout },
+                    since: self.now,
+                };
                 self.waiting.insert(self.last_waiter, waits);
             }
         }
@@ -264,20 +319,25 @@ impl World {
         }
         let mut launches = Vec::new();
         let seat = self.engine.warm(self.now, id, force, &mut launches);
-        self.took_off(launches, Carrier::Batch);
+        self.took_off(launches, Carrier::Batch, true);
         self.last_waiter += 1;
         self.engine.join(seat, self.last_waiter);
         let n = number(id);
         let floor = if force { self.versions[n] } else { self.floors[n] };
-        self.waiting.insert(self.last_waiter, Waits { bundle: id.clone(), floor, deadline: None });
+        let waits = Waits { bundle: id.clone(), floor, hard: None, soft: Millis::MAX, since: self.now };
+        self.waiting.insert(self.last_waiter, waits);
     }
 
     fn land(&mut self, which: usize, how: How) {
         let flight = self.in_air.remove(which);
+        // A request that is broken off may have been answered just before.
+        let how = if flight.cancelled && how != How::Bundle { How::Abandoned } else { how };
         let outcome = how.outcome();
         let before = self.kept.get(&flight.bundle).copied();
         let landing = self.engine.land(self.now, &LIMITS, flight.flight, outcome.as_ref().copied());
-        let Landing { bundle, current, waiters, relaunch, refused } = landing.expect("a flight lands once");
+        let Landing { bundle, current, cancelled, waiters, relaunch, refused } =
+            landing.expect("a flight lands once");
+        assert_eq!(cancelled, flight.cancelled && how == How::Abandoned);
         assert_eq!(bundle, flight.bundle, "7. Isolation");
         // 2. Fence: an orphan is never stored, and everything else is.
         assert_eq!(current, !flight.orphan);
@@ -294,6 +354,7 @@ impl World {
         match how {
             How::Bundle => self.failed.remove(&bundle),
             How::NoTenant => false,
+            How::Abandoned if cancelled => false,
             _ => self.failed.insert(bundle.clone()),
         };
         match how {
@@ -301,25 +362,60 @@ impl World {
             How::SidecarDown | How::Timeout => self.dead += 1,
             How::Abandoned => {}
         }
-        self.took_off(relaunch.into_iter().collect(), Carrier::Single);
+        self.took_off(relaunch, Carrier::Single, false);
         for waiter in waiters {
-            let waits = self.waiting.remove(&waiter).expect("5. a waiter is handed back once");
+            let waits = self.release(waiter);
             assert_eq!(waits.bundle, bundle);
-            assert!(current || waits.deadline.is_some(), "warming waits for what is stored");
+            assert!(!flight.cancelled, "somebody waited for what was broken off");
+            assert!(current || waits.hard.is_some(), "warming waits for what is stored");
             assert!(
                 how != How::Bundle || flight.version >= waits.floor,
                 "an answer older than its question allows"
             );
         }
         for waiter in refused {
-            self.waiting.remove(&waiter).expect("5. a waiter is handed back once");
+            self.release(waiter);
         }
     }
 
     fn expire(&mut self) {
-        while let Some(waiter) = self.engine.expire(self.now) {
-            let waits = self.waiting.remove(&waiter).expect("5. a waiter is handed back once");
-            assert!(waits.deadline.is_some_and(|deadline| deadline <= self.now), "not before its deadline");
+        while let Some(waiter) = self.engine.due(self.now) {
+            let waits = self.waiting[&waiter].clone();
+            let hard = waits.hard.expect("a run waits as long as it takes");
+            let fallback = self.kept.contains_key(&waits.bundle);
+            let mut launches = Vec::new();
+            let expiry = self.engine.expire(self.now, &LIMITS, waiter, fallback, &mut launches);
+            for launch in &launches {
+                // The flight of a batch that takes too long gives way.
+                let old = self.in_air.iter_mut().find(|f| !f.orphan && f.bundle == launch.bundle);
+                if let Some(old) = old {
+                    assert_eq!(old.carrier, Carrier::Batch);
+                    assert!(self.now >= waits.since + BATCH_PATIENCE.min(LIMITS.soft_timeout));
+                    old.orphan = true;
+                }
+            }
+            self.took_off(launches, Carrier::Single, false);
+            match expiry {
+                Expiry::Stays => {
+                    assert!(!fallback && self.now < hard, "a waiter waits past its time");
+                    if let Some(waits) = self.waiting.get_mut(&waiter).filter(|w| w.soft <= self.now) {
+                        waits.soft = hard;
+                    }
+                }
+                Expiry::Out { cancel } => {
+                    assert!(fallback || self.now >= hard, "not before its deadline");
+                    let soft = waits.since + LIMITS.soft_timeout.min(BATCH_PATIENCE);
+                    assert!(self.now >= soft.min(hard), "not before its deadline");
+                    self.waiting.remove(&waiter);
+                    if fallback {
+                        self.in_air
+                            .iter_mut()
+                            .filter(|f| f.bundle == waits.bundle)
+                            .for_each(|f| f.kept = true);
+                    }
+                    self.cancelled(cancel);
+                }
+            }
         }
     }
 
@@ -336,12 +432,19 @@ impl World {
         current.dedup();
         assert_eq!(current.len(), flights, "two flights for one bundle");
         assert_eq!(self.engine.flights(), self.in_air.len());
-        // 5. By its deadline.
-        assert!(self.waiting.values().all(|w| w.deadline.is_none_or(|deadline| deadline > self.now)));
-        let clients = self.waiting.values().filter(|w| w.deadline.is_some()).count();
+        // 5. By its deadline, or once it can fall back.
+        assert!(self.waiting.values().all(|w| w.hard.is_none_or(|hard| hard.min(w.soft) > self.now)));
+        let clients = self.waiting.values().filter(|w| w.hard.is_some()).count();
         assert_eq!(self.engine.waiters(), clients);
-        let next = self.waiting.values().filter_map(|w| w.deadline).min();
-        assert_eq!(self.engine.next_deadline(), next);
+        assert!(self.engine.next_due().is_none_or(|due| due > self.now));
+        assert_eq!(self.engine.next_due().is_none(), clients == 0);
+        // What is under way is waited for, or is to be stored.
+        for flight in self.in_air.iter().filter(|f| !f.cancelled && !f.kept) {
+            assert!(
+                self.waiting.values().any(|w| w.bundle == flight.bundle),
+                "computed for nobody: {flight:?}"
+            );
+        }
         // 8. Bounds.
         let singles = self.singles();
         assert!(singles <= LIMITS.max_flights, "{singles} flights");
@@ -355,7 +458,7 @@ impl World {
         }
         assert!(self.waiting.is_empty(), "left without an answer: {:?}", self.waiting);
         assert_eq!((self.engine.flights(), self.engine.waiters()), (0, 0));
-        assert_eq!(self.engine.next_deadline(), None);
+        assert_eq!(self.engine.next_due(), None);
     }
 }
 
@@ -412,10 +515,10 @@ mod by_hand {
         }
         assert_eq!(launches.len(), 1, "the others wait for the next one");
         let landing = engine.land(1, &LIMITS, launches[0].flight, Ok(())).unwrap();
-        assert_eq!(landing.waiters, [0]);
-        let second = engine.land(2, &LIMITS, landing.relaunch.unwrap().flight, Ok(())).unwrap();
+        assert_eq!(landing.waiters, [0].into());
+        let second = engine.land(2, &LIMITS, landing.relaunch[0].flight, Ok(())).unwrap();
         assert_eq!(second.waiters.len(), 4);
-        assert!(second.relaunch.is_none());
+        assert!(second.relaunch.is_empty());
     }
 
     #[test]
@@ -426,7 +529,7 @@ mod by_hand {
         engine.join(seat, 1);
         engine.land(0, &LIMITS, launches[0].flight, Err(&Failure::NoTenant));
         assert_eq!(read(&mut engine, Stored::Absent, WAIT, &mut launches), Plan::Refuse(Refusal::NoTenant));
-        engine.invalidate(0, &LIMITS, Scope::Tenant(0, &tenant(0)), &mut Vec::new());
+        engine.invalidate(0, &LIMITS, Scope::Tenant(0, &tenant(0)));
         assert!(matches!(read(&mut engine, Stored::Absent, WAIT, &mut launches), Plan::Wait(_)));
     }
 

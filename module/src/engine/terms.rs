@@ -1,7 +1,9 @@
 //! The words that the engine and its callers exchange.
 
+use super::seats::Patience;
 use super::{FlightId, Millis};
 use crate::tenant::{BundleId, Tenant};
+use std::collections::BTreeSet;
 
 /// The bounds and times that decisions depend on, as they are now.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +71,16 @@ pub(crate) struct Seat {
     /// The flight under way began too early for this caller: it waits for the one after.
     pub(super) next: bool,
     /// Until when the caller waits; `None`: as long as it takes.
-    pub(super) deadline: Option<Millis>,
+    pub(super) patience: Option<Patience>,
+}
+
+/// What becomes of a waiter whose time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// It waits on: there is nothing to fall back on, and its last moment has not come.
+    Stays,
+    /// It has been taken out: answer it. A flight that nobody waits for any more is to be cancelled.
+    Out { cancel: Option<FlightId> },
 }
 
 /// A flight to be sent to the sidecar.
@@ -93,11 +104,24 @@ pub(crate) struct Landing<W> {
     pub(crate) bundle: BundleId,
     /// No clear came between: the result may be stored (or, where the tenant is gone, the old one removed).
     pub(crate) current: bool,
-    pub(crate) waiters: Vec<W>,
+    /// It was broken off because nobody waited for it any more.
+    pub(crate) cancelled: bool,
+    pub(crate) waiters: BTreeSet<W>,
     /// For those who asked for something newer than this flight.
-    pub(crate) relaunch: Option<Launch>,
+    pub(crate) relaunch: Vec<Launch>,
     /// Those of them for whom there is no flight left.
-    pub(crate) refused: Vec<W>,
+    pub(crate) refused: BTreeSet<W>,
+}
+
+/// What to do after a fence.
+#[derive(Debug)]
+pub(crate) struct Fenced<W> {
+    /// Flights to be sent to the sidecar.
+    pub(crate) launches: Vec<Launch>,
+    /// Flights that are of no use to anybody now: break them off.
+    pub(crate) cancel: Vec<FlightId>,
+    /// Those for whom there is no flight left: take each out with [`super::Engine::release`] and answer it.
+    pub(crate) refused: BTreeSet<W>,
 }
 
 /// What to invalidate.
@@ -128,6 +152,9 @@ pub(crate) struct Counters {
     pub(crate) refused_flights: u64,
     pub(crate) refused_waiters: u64,
     pub(crate) refused_breaker: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) superseded: u64,
     pub(crate) timeouts: u64,
+    pub(crate) soft_timeouts: u64,
     pub(crate) negative_hits: u64,
 }

@@ -5,7 +5,7 @@
 pub(crate) mod pump;
 
 use crate::commands::get::Waiting;
-use crate::engine::{Ask, Engine, Launch, Millis, Plan, Refusal, Scope, Stored};
+use crate::engine::{Ask, Engine, FlightId, Launch, Millis, Plan, Refusal, Scope, Stored};
 use crate::errors::Error;
 use crate::ffi::{self, BlockedClient, Handle, ServerEvent, Timer};
 use crate::info::{Counters, READS};
@@ -18,7 +18,7 @@ use crossbeam_channel::Receiver;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use redis_module::Context;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -42,11 +42,29 @@ enum Question {
     Clear,
 }
 
+impl Question {
+    /// The bundle that is waited for, where it is one.
+    fn bundle(&self) -> Option<&BundleId> {
+        match self {
+            Self::Get(waiting) => Some(waiting.bundle()),
+            Self::Warm | Self::Clear => None,
+        }
+    }
+}
+
 /// What it gets.
 enum Answer {
     Bundle(Result<Arc<Fetched>, Error>),
     Warmed(Report),
     Cleared(u64),
+}
+
+/// Who waited in a flight, and what they get.
+struct Gift {
+    waiters: BTreeSet<Waiter>,
+    result: Result<Arc<Fetched>, Error>,
+    /// What came is now stored, which is what warming is for.
+    stored: bool,
 }
 
 struct Client {
@@ -73,6 +91,8 @@ pub(crate) struct State {
     last_client: u64,
     /// Those to be released; some may have gone meanwhile.
     answered: VecDeque<ClientId>,
+    /// What has landed, for those who waited for it.
+    gifts: VecDeque<Gift>,
     upstream: Option<Upstream>,
     events: Option<Receiver<Event>>,
     timer: Option<(Timer, Millis)>,
@@ -123,6 +143,7 @@ pub(crate) fn stop() -> bool {
         let mut state = STATE.lock();
         // In this order: whoever still owes something may wake us, and has done so once it owes nothing.
         let idle = state.clients.is_empty()
+            && state.gifts.is_empty()
             && state.runs.len() == 0
             && !clearing::is_running()
             && state.upstream.as_ref().is_none_or(Upstream::owes_nothing)
@@ -186,13 +207,11 @@ pub(crate) fn fence<'a>(scopes: impl IntoIterator<Item = Scope<'a>>) {
     let mut state = STATE.lock();
     let (now, limits) = (monotonic(), config::limits());
     for scope in scopes {
-        let mut launches = Vec::new();
-        let unlucky = state.engine.invalidate(now, &limits, scope, &mut launches);
+        let fenced = state.engine.invalidate(now, &limits, scope);
         state.counters.fences += 1;
-        state.send_all(launches);
-        for waiter in unlucky {
-            state.give(waiter, &Err(refused(Refusal::TooManyFlights)), false);
-        }
+        state.send_all(fenced.launches);
+        fenced.cancel.into_iter().for_each(|flight| state.cancel(Some(flight)));
+        state.disappoint(fenced.refused);
     }
     state.rearm();
 }
@@ -271,6 +290,9 @@ pub(crate) fn unblocked(ctx: &Context, handle: Handle) {
 pub(crate) fn gone(handle: Handle) {
     // Dropped after the lock: that releases the client.
     let client = STATE.lock().forget(handle);
+    if let Some(Client { question: Question::Get(_), .. }) = &client {
+        READS.left();
+    }
     drop(client);
 }
 
@@ -322,6 +344,7 @@ impl State {
             handles: HashMap::new(),
             last_client: 0,
             answered: VecDeque::new(),
+            gifts: VecDeque::new(),
             upstream: None,
             events: None,
             timer: None,
@@ -353,7 +376,8 @@ impl State {
     /// Takes a client out of everything it waits in.
     fn forget(&mut self, handle: Handle) -> Option<Client> {
         let client = self.handles.remove(&handle)?;
-        self.engine.leave(Waiter::Client(client));
+        let unwanted = self.engine.leave(Waiter::Client(client));
+        self.cancel(unwanted);
         let state = self.clients.remove(&client)?;
         if matches!(state.question, Question::Warm) {
             self.runs.leave(client);
@@ -368,12 +392,19 @@ impl State {
         }
     }
 
-    /// `stored`: what came is now stored, which is what warming is for.
-    fn give(&mut self, waiter: Waiter, result: &Result<Arc<Fetched>, Error>, stored: bool) {
+    /// For those who find no flight.
+    fn disappoint(&mut self, waiters: BTreeSet<Waiter>) {
+        if !waiters.is_empty() {
+            let result = Err(refused(Refusal::TooManyFlights));
+            self.gifts.push_back(Gift { waiters, result, stored: false });
+        }
+    }
+
+    fn give(&mut self, waiter: Waiter, gift: &Gift) {
         match waiter {
-            Waiter::Client(client) => self.answer(client, Answer::Bundle(result.clone())),
+            Waiter::Client(client) => self.answer(client, Answer::Bundle(gift.result.clone())),
             Waiter::Warm(seat) => {
-                if self.runs.landed(seat, stored) {
+                if self.runs.landed(seat, gift.stored) {
                     self.counters.warm_failures += 1;
                 }
             }
@@ -404,6 +435,13 @@ impl State {
         }
     }
 
+    /// Breaks off a flight that nobody waits for any more.
+    fn cancel(&self, flight: Option<FlightId>) {
+        if let (Some(upstream), Some(flight)) = (&self.upstream, flight) {
+            upstream.cancel(flight);
+        }
+    }
+
     fn send(&self, what: What) {
         if let Some(upstream) = &self.upstream {
             upstream.send(config::request(what));
@@ -414,6 +452,7 @@ impl State {
     fn rearm(&mut self) {
         let now = monotonic();
         let pending = !self.answered.is_empty()
+            || !self.gifts.is_empty()
             || self.runs.has_ended()
             || self.events.as_ref().is_some_and(|events| !events.is_empty());
         let writes = clearing::is_running() || self.runs.has_room();
@@ -423,7 +462,7 @@ impl State {
             (false, true) => Some(now),
             (false, false) => None,
         };
-        let at = at.into_iter().chain(self.engine.next_deadline()).min();
+        let at = at.into_iter().chain(self.engine.next_due()).min();
         match at {
             Some(at) => self.arm_at(at),
             // A timer without a purpose would keep the module from being unloaded.

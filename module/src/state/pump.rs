@@ -4,9 +4,9 @@
 //!
 //! Clients are released nowhere else: see [`crate::ffi::BlockedClient`] for why.
 
-use super::{Answer, STATE, Waiter, monotonic, refused};
+use super::{Answer, Gift, STATE, Waiter, monotonic};
 use crate::clearing::{self, Step};
-use crate::engine::{FlightId, Landing, Refusal, Stored};
+use crate::engine::{Expiry, FlightId, Landing, Stored};
 use crate::errors::Error;
 use crate::store::{self, Written};
 use crate::tenant::{BundleId, Tenant};
@@ -22,15 +22,19 @@ const SLICE: Duration = Duration::from_micros(700);
 /// Clients released in one turn. Their replies are all built right after it and then sent: so many that what
 /// is built is still in the processor's cache when it is sent, and its memory is there for the next turn.
 const RELEASES: usize = 32;
+/// Who waited is given what has landed in steps of so many.
+const HANDED_OUT: usize = 64;
 
 /// One turn: everything that has come moves on, for a slice of time.
 pub(crate) fn turn(ctx: &Context) {
     let began = Instant::now();
     let mut released = 0;
     STATE.lock().timer = None;
+    let _next = NextTurn;
     loop {
-        let mut busy = expire();
+        let mut busy = hand_out();
         busy |= land_next(ctx);
+        busy |= expire(ctx);
         busy |= clear_step(ctx);
         busy |= warm_step(ctx);
         while released < RELEASES && release_next() {
@@ -40,20 +44,68 @@ pub(crate) fn turn(ctx: &Context) {
             break;
         }
     }
-    let mut state = STATE.lock();
-    if state.answered.is_empty() {
-        state.rearm();
-    } else {
-        // A timer that is set in a timer waits a millisecond at least: too long for who has an answer.
-        drop(state);
-        super::wake();
+}
+
+/// Sets the timer again at the end of a turn, also where the turn has panicked: deadlines go on.
+struct NextTurn;
+
+impl Drop for NextTurn {
+    fn drop(&mut self) {
+        let mut state = STATE.lock();
+        if state.answered.is_empty() {
+            state.rearm();
+        } else {
+            // A timer that is set in a timer waits a millisecond at least: too long for who has an answer.
+            drop(state);
+            super::wake();
+        }
     }
 }
 
-fn expire() -> bool {
+/// Gives a few of those who waited what has landed.
+fn hand_out() -> bool {
     let mut state = STATE.lock();
-    let Some(Waiter::Client(client)) = state.engine.expire(monotonic()) else { return false };
-    state.answer(client, Answer::Bundle(Err(Error::timeout())));
+    let Some(mut gift) = state.gifts.pop_front() else { return false };
+    for _ in 0..HANDED_OUT {
+        let Some(waiter) = gift.waiters.pop_first() else { return true };
+        if state.engine.release(waiter) {
+            state.give(waiter, &gift);
+        }
+    }
+    state.gifts.push_front(gift);
+    true
+}
+
+/// Looks at one whose time is up. (Not while there are gifts: one of them may be for it.)
+fn expire(ctx: &Context) -> bool {
+    let (waiter, client, bundle) = {
+        let mut state = STATE.lock();
+        if !state.gifts.is_empty() {
+            return false;
+        }
+        let Some(waiter) = state.engine.due(monotonic()) else { return false };
+        let client = match waiter {
+            Waiter::Client(client) => {
+                state.clients.get(&client).map(|found| (client, found.question.bundle()))
+            }
+            Waiter::Warm(_) => None,
+        };
+        let Some((client, Some(bundle))) = client else {
+            let unwanted = state.engine.leave(waiter);
+            state.cancel(unwanted);
+            return true;
+        };
+        (waiter, client, bundle.clone())
+    };
+    let fallback = ffi::select_db(ctx, bundle.db) && store::stored(ctx, &bundle) != Stored::Absent;
+    let mut state = STATE.lock();
+    let mut launches = Vec::new();
+    let expiry = state.engine.expire(monotonic(), &config::limits(), waiter, fallback, &mut launches);
+    state.send_all(launches);
+    if let Expiry::Out { cancel } = expiry {
+        state.cancel(cancel);
+        state.answer(client, Answer::Bundle(Err(Error::timeout())));
+    }
     true
 }
 
@@ -81,16 +133,24 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     let now = monotonic();
     let outcome = result.as_ref().map(|_| ());
     let landing = STATE.lock().engine.land(now, &config::limits(), flight, outcome);
-    let Some(Landing { bundle, current, waiters, relaunch, refused: unlucky }) = landing else { return };
+    let Some(Landing { bundle, current, cancelled, waiters, relaunch, refused: unlucky }) = landing else {
+        return;
+    };
+    // Clients come before runs in the order of waiters.
+    let asked = matches!(waiters.first(), Some(Waiter::Client(_)));
+    let warming = matches!(waiters.last(), Some(Waiter::Warm(_)));
     // That a tenant is unknown is news only to who warms it: a client is told.
-    let warming = waiters.iter().any(|waiter| matches!(waiter, Waiter::Warm(_)));
-    if let Some(cause) = cause.filter(|_| warming || !matches!(result, Err(Failure::NoTenant))) {
+    let silent = cancelled || (matches!(result, Err(Failure::NoTenant)) && !warming);
+    if let Some(cause) = cause.filter(|_| !silent) {
         log::limited(ctx, || format!("no bundle for tenant {}: {cause}", bundle.tenant));
     }
-    let asked = waiters.iter().any(|waiter| matches!(waiter, Waiter::Client(_)));
-    let mut gift = Gift { waiters, result: Err(Error::internal()), stored: false };
-    let unlucky = Gift { waiters: unlucky, result: Err(refused(Refusal::TooManyFlights)), stored: false };
-    STATE.lock().send_all(relaunch.into_iter().collect());
+    {
+        let mut state = STATE.lock();
+        state.send_all(relaunch);
+        state.disappoint(unlucky);
+        // Beforehand, so that everyone has an answer even if something panics in between.
+        state.gifts.push_back(Gift { waiters, result: Err(Error::internal()), stored: false });
+    }
     let written = match result {
         Ok(fetched) if current => store::put(ctx, &bundle, fetched, asked),
         Err(Failure::NoTenant) if current => {
@@ -99,26 +159,13 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
         }
         _ => Written::NotHere,
     };
-    STATE.lock().counters.landed(result, current, written);
-    gift.result = result.clone().map_err(Error::from);
-    gift.stored = written == Written::Yes;
-    drop((gift, unlucky));
-}
-
-/// Who waited in a flight, and what they get. Given in Drop: those who have been taken out of the engine get
-/// an answer even if something panics in between.
-struct Gift {
-    waiters: Vec<Waiter>,
-    result: Result<Arc<Fetched>, Error>,
-    stored: bool,
-}
-
-impl Drop for Gift {
-    fn drop(&mut self) {
-        let mut state = STATE.lock();
-        for waiter in &self.waiters {
-            state.give(*waiter, &self.result, self.stored);
-        }
+    let mut state = STATE.lock();
+    if !cancelled {
+        state.counters.landed(result, current, written);
+    }
+    if let Some(gift) = state.gifts.back_mut() {
+        gift.result = result.clone().map_err(Error::from);
+        gift.stored = written == Written::Yes;
     }
 }
 

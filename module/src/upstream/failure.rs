@@ -1,6 +1,6 @@
 //! What can go wrong between the module and Postgres, and how a client is told.
 
-use crate::engine::health::Sign;
+use crate::engine::breaker::Sign;
 
 /// Why a bundle could not be had. The cause, with names and numbers, goes to the log beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]

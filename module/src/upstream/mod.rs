@@ -20,10 +20,12 @@ use crossbeam_channel::{Receiver, Sender};
 use endpoint::Endpoint;
 use hyper::body::Bytes;
 use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 /// A bundle that was asked for, checked, and ready to be stored and sent.
 #[derive(Debug)]
@@ -73,9 +75,16 @@ pub(crate) enum Event {
 /// Tells the main thread that the channel has events; called from the thread of this module.
 pub(crate) type Wake = fn();
 
+/// What the thread is told.
+enum Message {
+    Ask(Request, Promise),
+    /// Nobody waits for this flight any more.
+    Cancel(FlightId),
+}
+
 /// The running thread. Dropping it ends the thread and waits for that.
 pub(crate) struct Upstream {
-    requests: Option<mpsc::UnboundedSender<(Request, Promise)>>,
+    messages: Option<mpsc::UnboundedSender<Message>>,
     outbox: Outbox,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -87,14 +96,14 @@ impl Upstream {
     /// Where the thread or its runtime cannot be made.
     pub(crate) fn start(wake: Wake) -> std::io::Result<(Self, Receiver<Event>)> {
         // Neither channel has a bound of its own: the engine's bounds on flights are theirs.
-        let (requests, inbox) = mpsc::unbounded_channel();
+        let (messages, inbox) = mpsc::unbounded_channel();
         let (events, received) = crossbeam_channel::unbounded();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new()
             .name("dashboard-io".into())
             .spawn(move || runtime.block_on(serve(inbox)))?;
         let outbox = Outbox { events, wake, owed: Arc::default() };
-        Ok((Self { requests: Some(requests), outbox, thread: Some(thread) }, received))
+        Ok((Self { messages: Some(messages), outbox, thread: Some(thread) }, received))
     }
 
     /// Nothing is under way: no event and no wake-up will come.
@@ -106,16 +115,26 @@ impl Upstream {
     /// has died.
     pub(crate) fn send(&self, request: Request) {
         let promise = Promise::new(&request.what, self.outbox.clone());
-        if let Some(requests) = &self.requests {
-            // What cannot be sent is dropped here, and its promise with it.
-            let _ = requests.send((request, promise));
+        // What cannot be sent is dropped here, and its promise with it.
+        self.tell(Message::Ask(request, promise));
+    }
+
+    /// Breaks off the request of a flight, which then lands as abandoned. Its connection is closed, and the
+    /// sidecar cancels the query. What has landed already, or is part of a batch, stays as it is.
+    pub(crate) fn cancel(&self, flight: FlightId) {
+        self.tell(Message::Cancel(flight));
+    }
+
+    fn tell(&self, message: Message) {
+        if let Some(messages) = &self.messages {
+            let _ = messages.send(message);
         }
     }
 }
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        self.requests = None;
+        self.messages = None;
         if let Some(thread) = self.thread.take() {
             // A panic of that thread has been answered by the promises that it held.
             let _ = thread.join();
@@ -139,19 +158,30 @@ impl Outbox {
     }
 }
 
-async fn serve(mut inbox: mpsc::UnboundedReceiver<(Request, Promise)>) {
+async fn serve(mut inbox: mpsc::UnboundedReceiver<Message>) {
     let client = Client::new();
     let mut tasks = tokio::task::JoinSet::new();
+    let mut singles: HashMap<FlightId, AbortHandle> = HashMap::new();
     loop {
         tokio::select! {
             received = inbox.recv() => match received {
-                Some((request, promise)) => {
-                    tasks.spawn(handle(client.clone(), request, promise));
+                Some(Message::Ask(request, promise)) => {
+                    let single = match &request.what {
+                        What::Bundle(order) => Some(order.flight),
+                        What::Batch(_) | What::Tenants(_) => None,
+                    };
+                    let task = tasks.spawn(handle(client.clone(), request, promise));
+                    singles.extend(single.map(|flight| (flight, task)));
+                }
+                Some(Message::Cancel(flight)) => {
+                    if let Some(task) = singles.remove(&flight) {
+                        task.abort();
+                    }
                 }
                 // Unloading: what is under way is dropped, and its promises report it.
                 None => break,
             },
-            Some(_) = tasks.join_next() => {}
+            Some(_) = tasks.join_next() => singles.retain(|_, task| !task.is_finished()),
         }
     }
 }

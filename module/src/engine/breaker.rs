@@ -1,58 +1,12 @@
-//! When not to ask the sidecar: a back-off for each bundle whose refresh failed, and one breaker for a
-//! sidecar that does not answer at all.
+//! When not to ask the sidecar at all: while it does not answer. One flight at a time tries whether it is
+//! back.
 //!
 //! Only what says something about the sidecar counts against it ([`Sign`]): one tenant
 //! whose query is too slow must not close the door to the others.
 
+use super::backoff::jittered;
 use super::{FlightId, Millis};
 use crate::tenant::BundleId;
-use std::collections::HashMap;
-
-const FIRST_BACKOFF: Millis = 200;
-const LONGEST_BACKOFF: Millis = 30_000;
-const BACKOFF_CAPACITY: usize = 4096;
-
-/// Bundles whose last refresh failed, and when each may be tried again.
-pub(crate) struct Backoffs {
-    entries: HashMap<BundleId, Backoff>,
-}
-
-struct Backoff {
-    delay: Millis,
-    until: Millis,
-}
-
-impl Backoffs {
-    pub(crate) fn new() -> Self {
-        Self { entries: HashMap::new() }
-    }
-
-    pub(crate) fn may_try(&self, now: Millis, id: &BundleId) -> bool {
-        self.entries.get(id).is_none_or(|backoff| backoff.until <= now)
-    }
-
-    pub(crate) fn succeeded(&mut self, id: &BundleId) {
-        self.entries.remove(id);
-    }
-
-    /// Doubles the delay of `id`, with a random quarter taken off, so that what failed together is not
-    /// tried together.
-    pub(crate) fn failed(&mut self, now: Millis, id: &BundleId) {
-        if self.entries.len() >= BACKOFF_CAPACITY {
-            self.entries.retain(|_, backoff| backoff.until > now);
-        }
-        if self.entries.len() >= BACKOFF_CAPACITY && !self.entries.contains_key(id) {
-            return; // So much is failing that the breaker is the one to act.
-        }
-        let entry = self.entries.entry(id.clone()).or_insert(Backoff { delay: FIRST_BACKOFF / 2, until: 0 });
-        entry.delay = (entry.delay * 2).min(LONGEST_BACKOFF);
-        entry.until = now + jittered(entry.delay);
-    }
-}
-
-fn jittered(delay: Millis) -> Millis {
-    delay - fastrand::u64(0..=delay / 4)
-}
 
 /// So many failures in a row open the breaker.
 const THRESHOLD: u32 = 5;
@@ -71,6 +25,14 @@ pub(crate) enum Sign {
     Silent,
     /// This one bundle failed.
     Unclear,
+}
+
+/// The sidecar answers after failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recovery {
+    /// There were too few to stop asking.
+    Answered,
+    BreakerClosed,
 }
 
 /// Stops asking a sidecar that does not answer, and lets one flight at a time try whether it is back.
@@ -99,12 +61,27 @@ impl Breaker {
         }
     }
 
-    pub(crate) fn landed(&mut self, now: Millis, flight: FlightId, bundle: &BundleId, sign: Sign) {
+    /// A flight was broken off: if it was the one that tries, another may.
+    pub(crate) fn released(&mut self, flight: FlightId) {
+        self.probe.take_if(|probe| *probe == flight);
+    }
+
+    pub(crate) fn landed(
+        &mut self,
+        now: Millis,
+        flight: FlightId,
+        bundle: &BundleId,
+        sign: Sign,
+    ) -> Option<Recovery> {
         let probed = self.probe == Some(flight);
         match sign {
             Sign::Alive => {
-                *self = Self::new();
-                return;
+                let before = std::mem::replace(self, Self::new());
+                return match before {
+                    Self { open_until: Some(_), .. } => Some(Recovery::BreakerClosed),
+                    Self { failures: 0, .. } => None,
+                    _ => Some(Recovery::Answered),
+                };
             }
             Sign::Dead => self.failures = self.failures.saturating_add(1),
             Sign::Silent if self.silent.as_ref().is_none_or(|last| last.tenant != bundle.tenant) => {
@@ -112,9 +89,9 @@ impl Breaker {
                 self.failures = self.failures.saturating_add(1);
             }
             Sign::Silent if probed => {}
-            Sign::Silent => return,
+            Sign::Silent => return None,
             Sign::Unclear if probed => {}
-            Sign::Unclear => return,
+            Sign::Unclear => return None,
         }
         if probed {
             self.probe = None;
@@ -123,6 +100,7 @@ impl Breaker {
         } else if self.open_until.is_none() && self.failures >= THRESHOLD {
             self.open_until = Some(now + jittered(self.pause));
         }
+        None
     }
 
     pub(crate) fn state(&self, now: Millis) -> &'static str {
@@ -199,18 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn the_back_off_of_a_bundle_grows_and_is_capped() {
-        let id = bundle(0);
-        let mut backoffs = Backoffs::new();
-        let mut now = 0;
-        for _ in 0..20 {
-            assert!(backoffs.may_try(now, &id));
-            backoffs.failed(now, &id);
-            assert!(!backoffs.may_try(now + FIRST_BACKOFF / 2, &id));
-            now += LONGEST_BACKOFF;
-        }
-        backoffs.failed(now, &id);
-        backoffs.succeeded(&id);
-        assert!(backoffs.may_try(now, &id));
+    fn a_probe_that_is_broken_off_makes_room_for_another() {
+        let mut breaker = opened();
+        breaker.launched(FIRST_PAUSE, 100);
+        breaker.released(99);
+        assert!(!breaker.admits(FIRST_PAUSE));
+        breaker.released(100);
+        assert!(breaker.admits(FIRST_PAUSE));
     }
 }

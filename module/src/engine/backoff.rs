@@ -1,0 +1,107 @@
+//! When not to ask for a bundle whose refresh has failed: not before its back-off has passed.
+
+use super::Millis;
+use super::breaker::{Recovery, Sign};
+use crate::tenant::BundleId;
+use std::collections::HashMap;
+
+const FIRST_BACKOFF: Millis = 200;
+const LONGEST_BACKOFF: Millis = 30_000;
+const BACKOFF_CAPACITY: usize = 4096;
+
+/// Bundles whose last refresh failed, and when each may be tried again.
+pub(crate) struct Backoffs {
+    entries: HashMap<BundleId, Backoff>,
+}
+
+struct Backoff {
+    delay: Millis,
+    until: Millis,
+    /// Of its last failure.
+    sign: Sign,
+}
+
+impl Backoffs {
+    pub(crate) fn new() -> Self {
+        Self { entries: HashMap::new() }
+    }
+
+    pub(crate) fn may_try(&self, now: Millis, id: &BundleId) -> bool {
+        self.entries.get(id).is_none_or(|backoff| backoff.until <= now)
+    }
+
+    pub(crate) fn succeeded(&mut self, id: &BundleId) {
+        self.entries.remove(id);
+    }
+
+    /// Doubles the delay of `id`, with a random quarter taken off, so that what failed together is not
+    /// tried together.
+    pub(crate) fn failed(&mut self, now: Millis, id: &BundleId, sign: Sign) {
+        if self.entries.len() >= BACKOFF_CAPACITY {
+            self.entries.retain(|_, backoff| backoff.until > now);
+        }
+        if self.entries.len() >= BACKOFF_CAPACITY && !self.entries.contains_key(id) {
+            return; // So much is failing that the breaker is the one to act.
+        }
+        let first = Backoff { delay: FIRST_BACKOFF / 2, until: 0, sign };
+        let entry = self.entries.entry(id.clone()).or_insert(first);
+        entry.sign = sign;
+        entry.delay = (entry.delay * 2).min(LONGEST_BACKOFF);
+        entry.until = now + jittered(entry.delay);
+    }
+
+    /// The sidecar answers again: what failed for that reason may be tried again at once.
+    pub(crate) fn recovered(&mut self, recovery: Recovery) {
+        self.entries.retain(|_, backoff| match backoff.sign {
+            Sign::Dead => false,
+            // A tenant whose query is slow was silent for its own reasons, unless everything was.
+            Sign::Silent => recovery != Recovery::BreakerClosed,
+            _ => true,
+        });
+    }
+}
+
+pub(super) fn jittered(delay: Millis) -> Millis {
+    delay - fastrand::u64(0..=delay / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenant::Tenant;
+
+    fn bundle(n: u64) -> BundleId {
+        BundleId { db: 0, tenant: Tenant::new(format!("t{n}").as_bytes()).unwrap(), include: true }
+    }
+
+    #[test]
+    fn the_back_off_of_a_bundle_grows_and_is_capped() {
+        let id = bundle(0);
+        let mut backoffs = Backoffs::new();
+        let mut now = 0;
+        for _ in 0..20 {
+            assert!(backoffs.may_try(now, &id));
+            backoffs.failed(now, &id, Sign::Unclear);
+            assert!(!backoffs.may_try(now + FIRST_BACKOFF / 2, &id));
+            now += LONGEST_BACKOFF;
+        }
+        backoffs.failed(now, &id, Sign::Unclear);
+        backoffs.succeeded(&id);
+        assert!(backoffs.may_try(now, &id));
+    }
+
+    #[test]
+    fn what_failed_because_the_sidecar_was_away_is_tried_as_soon_as_it_is_back() {
+        let (dead, silent, broken) = (bundle(0), bundle(1), bundle(2));
+        let mut backoffs = Backoffs::new();
+        backoffs.failed(0, &dead, Sign::Dead);
+        backoffs.failed(0, &silent, Sign::Silent);
+        backoffs.failed(0, &broken, Sign::Unclear);
+        backoffs.recovered(Recovery::Answered);
+        assert!(backoffs.may_try(0, &dead));
+        assert!(!backoffs.may_try(0, &silent), "it may be slow by itself");
+        backoffs.recovered(Recovery::BreakerClosed);
+        assert!(backoffs.may_try(0, &silent));
+        assert!(!backoffs.may_try(0, &broken));
+    }
+}
