@@ -180,13 +180,105 @@ fn blocked_time_is_measured() {
 }
 
 #[test]
-fn a_flight_that_nobody_waits_for_any_more_is_cancelled_or_stored_but_never_leaks() {
+fn a_flight_that_nobody_waits_for_any_more_is_cancelled_and_the_next_get_begins_anew() {
     let mut scene = scene_with(Redis::builder().setting("timeout", 60_000));
     let id = blocked_id(&mut scene.other);
     scene.other.int(&["CLIENT", "KILL", "ID", &id]);
-    scene.blocked = scene.redis.client();
-    scene.one_reply_and_nothing_left();
-    scene.other.json(&["DASHBOARD.GET", "acme"]);
+    assert_eventually!(scene.upstream.abandoned() == 1, "the request has been broken off");
+    let other = &mut scene.other;
+    assert_eventually!(other.figure("flights") == 0, "no flight is left");
+    assert_eq!((other.figure("cancelled"), other.figure("left")), (1, 1));
+    assert_eq!(other.figure("failed_abandoned"), 0, "nothing has failed");
+    scene.upstream.release();
+    assert_eq!(other.json(&["DASHBOARD.GET", "acme"])["stats"]["totalContacts"], 2);
+}
+
+#[test]
+fn a_flight_that_somebody_still_waits_for_goes_on_when_another_leaves() {
+    let mut scene = scene_with(Redis::builder().setting("timeout", 60_000));
+    let id = blocked_id(&mut scene.other);
+    let mut second = scene.redis.client();
+    second.send(&["DASHBOARD.GET", "acme"]);
+    let other = &mut scene.other;
+    assert_eventually!(other.figure("waiters") == 2, "both wait");
+    other.int(&["CLIENT", "KILL", "ID", &id]);
+    assert_eventually!(other.figure("waiters") == 1, "one has gone");
+    scene.upstream.release();
+    second.receive().unwrap();
+    assert_eq!(scene.upstream.total(), 1);
+    assert_eq!(other.figure("cancelled"), 0);
+}
+
+#[test]
+fn a_flight_whose_only_client_fell_back_goes_on_and_is_stored() {
+    let upstream = FakeUpstream::start();
+    let settings = Redis::builder().setting("soft-timeout", 50).setting("hot-window", 0);
+    let redis = settings.upstream(&upstream).start();
+    let mut client = redis.client();
+    client.ok(&["DASHBOARD.GET", "acme"]);
+    client.int(&["DASHBOARD.CLEAR", "acme", "SOFT"]);
+    upstream.hold();
+    let reply = client.map(&["DASHBOARD.GET", "acme", "WITHMETA"]);
+    assert_eq!(text(&reply[0].1), "stale");
+    assert_eq!((client.figure("soft_timeouts"), client.figure("timeouts")), (1, 0));
+    assert_eq!(client.figure("flights"), 1);
+    upstream.release();
+    assert_eventually!(client.figure("stored") == 2, "what came is stored");
+}
+
+#[test]
+fn what_a_clear_has_made_useless_is_broken_off() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    upstream.hold();
+    // In a transaction nobody waits, and the bundle is computed behind it.
+    client.ok(&["MULTI"]);
+    client.ok(&["DASHBOARD.GET", "acme"]);
+    client.ok(&["EXEC"]);
+    upstream.wait_for(1);
+    client.int(&["DASHBOARD.CLEAR", "acme"]);
+    assert_eventually!(upstream.abandoned() == 1, "the request has been broken off");
+    assert_eventually!(client.figure("flights") == 0, "no flight is left");
+}
+
+#[test]
+fn the_query_of_a_client_that_has_gone_is_cancelled_in_postgres() {
+    let postgres = harness::Postgres::start();
+    postgres.execute(
+        "CREATE OR REPLACE FUNCTION dashboard.bundle(tenant text, include_test_data boolean) RETURNS json
+         LANGUAGE plpgsql STABLE AS $$BEGIN PERFORM pg_sleep(60); RETURN '{}'; END$$",
+    );
+    let sidecar = harness::Sidecar::on(&postgres.url());
+    let socket = format!("unix:{}", sidecar.socket().unwrap().display());
+    let redis = Redis::builder().setting("sidecar", socket).setting("timeout", 60_000).start();
+    let mut client = redis.client();
+    client.send(&["DASHBOARD.GET", "acme"]);
+    let slow = || postgres.running().iter().any(|sql| sql.contains("dashboard.bundle"));
+    assert_eventually!(slow(), "the query runs");
+    drop(client);
+    assert_eventually!(!slow(), Duration::from_secs(3), "the query has been cancelled");
+}
+
+#[test]
+fn on_a_replica_nobody_takes_the_result_of_a_flight_that_began_before_the_question() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let (mut first, mut second, mut third) = (redis.client(), redis.client(), redis.client());
+    let mut other = redis.client();
+    other.ok(&["REPLICAOF", "127.0.0.1", "1"]);
+    upstream.hold();
+    let version = |client: &mut Client| {
+        let bundle: serde_json::Value = serde_json::from_str(&text(&client.receive().unwrap())).unwrap();
+        bundle["stats"]["totalContacts"].as_i64().unwrap()
+    };
+    for (client, waiters) in [(&mut first, 1), (&mut second, 2), (&mut third, 3)] {
+        client.send(&["DASHBOARD.GET", "acme"]);
+        assert_eventually!(other.figure("waiters") == waiters, "it waits");
+    }
+    upstream.release();
+    assert_eq!([version(&mut first), version(&mut second), version(&mut third)], [1, 2, 2]);
+    assert_eq!(upstream.total(), 2);
 }
 
 #[test]

@@ -201,3 +201,101 @@ fn where_waiting_is_not_allowed_named_tenants_are_cleared_and_all_are_refused() 
     assert_eq!(client.int(&["EVAL", "return redis.call('DASHBOARD.CLEAR', KEYS[1])", "1", "acme"]), 1);
     assert_eq!(client.int(&["DBSIZE"]), 0);
 }
+
+/// A clear of everything that takes its time, among a hundred bundles and a million other keys, held by a
+/// pause of writes.
+fn a_long_clear(redis: &Redis, soft: bool) -> (Client, Vec<String>) {
+    let mut client = redis.client();
+    client.ok(&["DEBUG", "POPULATE", "1000000", "other", "1"]);
+    let tenants: Vec<String> = (0..100).map(|n| format!("t{n}")).collect();
+    for tenant in &tenants {
+        assert_eq!(version(&mut client, tenant), 1);
+    }
+    let mut clearing = redis.client();
+    clearing.send(if soft { &["DASHBOARD.CLEAR", "SOFT"][..] } else { &["DASHBOARD.CLEAR"] });
+    assert_eventually!(client.figure("blocked_clients") == 1, "the clear is under way");
+    (clearing, tenants)
+}
+
+#[test]
+fn a_clear_of_everything_is_one_for_every_reader_from_its_first_moment() {
+    for soft in [false, true] {
+        let upstream = FakeUpstream::start();
+        let redis = Redis::with(&upstream);
+        let (mut clearing, tenants) = a_long_clear(&redis, soft);
+        let (mut client, mut admin) = (redis.client(), redis.client());
+        admin.ok(&["CLIENT", "PAUSE", "60000", "WRITE"]);
+        for tenant in &tenants {
+            // With SOFT, those that were searched already may have been computed by now.
+            assert_eq!(version(&mut client, tenant), 2, "soft: {soft}");
+        }
+        assert_eq!(client.figure("blocked_clients"), 1, "the clear is still under way");
+        admin.ok(&["CLIENT", "UNPAUSE"]);
+        clearing.receive().unwrap();
+    }
+}
+
+#[test]
+fn what_is_stored_during_a_clear_of_everything_stays_and_each_bundle_is_counted_once() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let (mut clearing, tenants) = a_long_clear(&redis, false);
+    let mut client = redis.client();
+    for tenant in &tenants {
+        assert_eq!(version(&mut client, tenant), 2);
+    }
+    assert_eq!(client.figure("blocked_clients"), 1, "the clear is still under way");
+    assert_eq!(text(&clearing.receive().unwrap()), "100");
+    for tenant in &tenants {
+        assert_eq!(version(&mut client, tenant), 2, "not computed a second time");
+    }
+    assert_eq!(upstream.total(), 200);
+}
+
+#[test]
+fn a_changed_bundle_is_computed_at_once_if_it_was_read_a_moment_ago_and_else_when_it_is_asked_for() {
+    for (policy, reads) in [("allkeys-lru", 1), ("allkeys-lfu", 2)] {
+        let upstream = FakeUpstream::start();
+        let redis = Redis::builder().upstream(&upstream).line(&format!("maxmemory-policy {policy}")).start();
+        let mut client = redis.client();
+        client.ok(&["DASHBOARD.WARM", "read", "unread"]);
+        for _ in 0..reads {
+            client.ok(&["DASHBOARD.GET", "read"]);
+        }
+        assert_eq!(client.int(&["DASHBOARD.CLEAR", "read", "unread", "SOFT"]), 4);
+        upstream.wait_for(5);
+        assert_eventually!(client.figure("flights") == 0, "it has been computed");
+        assert_eq!((upstream.count("read"), upstream.count("unread")), (3, 2), "{policy}");
+        let reply = client.map(&["DASHBOARD.GET", "read", "WITHMETA"]);
+        assert_eq!(text(&reply[0].1), "hit");
+    }
+}
+
+#[test]
+fn with_no_hot_window_nothing_is_computed_before_it_is_asked_for() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::builder().upstream(&upstream).setting("hot-window", 0).start();
+    let mut client = redis.client();
+    client.ok(&["DASHBOARD.GET", "a"]);
+    client.int(&["DASHBOARD.CLEAR", "a", "SOFT"]);
+    assert_eq!(client.figure("flights_total"), 1);
+}
+
+#[test]
+fn who_was_to_fall_back_on_what_was_then_cleared_waits_on_for_the_new_bundle() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::builder().upstream(&upstream).setting("soft-timeout", 100).start();
+    let (mut reading, mut client) = (redis.client(), redis.client());
+    assert_eq!(version(&mut client, "a"), 1);
+    upstream.hold();
+    client.int(&["DASHBOARD.CLEAR", "a", "SOFT"]);
+    reading.send(&["DASHBOARD.GET", "a"]);
+    assert_eventually!(client.figure("waiters") == 1, "it waits");
+    let waits_since = std::time::Instant::now();
+    client.int(&["DASHBOARD.CLEAR", "a"]);
+    assert_eventually!(waits_since.elapsed().as_millis() > 200, "soft-timeout has passed");
+    assert_eq!(client.figure("waiters"), 1, "it waits on");
+    upstream.release();
+    let bundle: serde_json::Value = serde_json::from_str(&text(&reading.receive().unwrap())).unwrap();
+    assert_eq!(bundle["stats"]["totalContacts"], 2);
+}

@@ -130,8 +130,20 @@ fn gets_join_what_warming_is_computing() {
     upstream.release();
     reading.receive().unwrap();
     warming.receive().unwrap();
-    let same = upstream.requests().iter().filter(|request| **request == first).count();
-    assert_eq!(same, 1, "one flight for the bundle");
+    assert_eq!(observer.figure("joined"), 1, "it took a seat in the flight of the batch");
+}
+
+#[test]
+fn a_get_does_not_wait_for_a_slow_tenant_of_a_batch() {
+    let upstream = FakeUpstream::start();
+    upstream.answer_for("slow", Answer::Hang);
+    let redis = Redis::builder().upstream(&upstream).setting("timeout", 60_000).start();
+    let (mut warming, mut reading) = (redis.client(), redis.client());
+    warming.send(&["DASHBOARD.WARM", "slow", "b"]);
+    upstream.wait_for(1);
+    assert_eq!(reading.json(&["DASHBOARD.GET", "b"])["meta"]["tenant_id"], "b");
+    assert_eq!(reading.figure("superseded"), 1, "it got a flight of its own");
+    assert_eq!(upstream.count("b"), 1, "the batch has not come to it");
 }
 
 #[test]

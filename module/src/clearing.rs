@@ -4,6 +4,7 @@
 use crate::bundle::Stamp;
 use crate::ffi::{self, Held};
 use crate::state::{self, ClientId};
+use crate::sweep::{self, Sweep};
 use crate::tenant::{self, BundleId, Tenant};
 use crate::{config, store};
 use redis_module::key::RedisKey;
@@ -47,10 +48,16 @@ fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8]) -> bool {
         Some((expires_at == Some(life.expires_at)).then(|| life.changed_mark()))
     });
     let Held::String(Some(mark)) = held else { return false };
+    let hot = ffi::read_within(ctx, key, config::hot_window());
     if let Some(mark) = mark {
+        let idle = ffi::idle(ctx, key);
         store::expire_at(ctx, key, mark);
+        // For the server a new expiry is a use of the key; for us it is not.
+        if let Some(idle) = idle {
+            ffi::set_idle(ctx, key, idle);
+        }
     }
-    if ffi::idle(ctx, key).is_some_and(|idle| idle <= config::hot_window()) {
+    if hot {
         state::refresh_behind(ctx, id);
     }
     true
@@ -76,7 +83,7 @@ pub(crate) fn is_running() -> bool {
 /// Begins a clear in slices, for a client that waits for the end. What it clears has been fenced.
 pub(crate) fn begin(db: i32, tenants: Vec<Tenant>, soft: bool, client: ClientId) {
     let source = if tenants.is_empty() {
-        Source::Database(KeysCursor::new())
+        Source::Database(KeysCursor::new(), Sweep::begin(db, soft))
     } else {
         Source::Named(tenants.into_iter())
     };
@@ -88,22 +95,61 @@ pub(crate) fn abort() -> Vec<ClientId> {
     RUNNING.take().into_iter().map(|clear| clear.client).collect()
 }
 
+/// The data has been replaced: what was searched is not what is there.
+pub(crate) fn search_anew() {
+    RUNNING.with_borrow_mut(|running| {
+        for clear in running {
+            if let Source::Database(cursor, _) = &mut clear.source {
+                *cursor = KeysCursor::new();
+            }
+        }
+    });
+}
+
+/// Two databases have changed places, and what is to be cleared with them.
+pub(crate) fn swap(a: i32, b: i32) {
+    RUNNING.with_borrow_mut(|running| {
+        running.iter_mut().for_each(|clear| clear.db = sweep::swapped(clear.db, a, b));
+    });
+    sweep::swap(a, b);
+}
+
 /// What a step has done.
 pub(crate) enum Step {
     Idle,
     Busy,
     /// A clear has ended: its client, and how many bundles there were.
     Ended(ClientId, u64),
+    /// A step of a clear has panicked: its client.
+    Broken(ClientId),
 }
 
 /// Takes one small step of one clear.
 pub(crate) fn step(ctx: &Context) -> Step {
-    let Some(mut clear) = RUNNING.with_borrow_mut(VecDeque::pop_front) else { return Step::Idle };
-    if !clear.step(ctx) {
-        return Step::Ended(clear.client, clear.cleared);
-    }
-    RUNNING.with_borrow_mut(|running| running.push_back(clear));
-    Step::Busy
+    // What it removes must not find the list in use. If the step panics, it is the list that knows of it.
+    let taken = RUNNING.with_borrow_mut(|running| {
+        let clear = running.front_mut()?;
+        let source = std::mem::replace(&mut clear.source, Source::Taken);
+        Some((clear.db, clear.soft, source))
+    });
+    let Some((db, soft, mut source)) = taken else { return Step::Idle };
+    let more = match &source {
+        Source::Taken => None,
+        _ => Some(source.step(ctx, db, soft)),
+    };
+    RUNNING.with_borrow_mut(|running| {
+        let Some(mut clear) = running.pop_front() else { return Step::Idle };
+        match more {
+            None => Step::Broken(clear.client),
+            Some((cleared, true)) => {
+                clear.cleared += cleared;
+                clear.source = source;
+                running.push_back(clear);
+                Step::Busy
+            }
+            Some((cleared, false)) => Step::Ended(clear.client, clear.cleared + cleared + source.replaced()),
+        }
+    })
 }
 
 /// A clear under way.
@@ -118,38 +164,47 @@ struct Clear {
 /// What it clears.
 enum Source {
     Named(std::vec::IntoIter<Tenant>),
-    Database(KeysCursor),
+    Database(KeysCursor, Sweep),
+    /// It is being worked on.
+    Taken,
 }
 
-impl Clear {
-    /// One small step; false when all is done.
-    fn step(&mut self, ctx: &Context) -> bool {
-        if !ffi::select_db(ctx, self.db) {
-            return false;
+impl Source {
+    fn replaced(&self) -> u64 {
+        if let Self::Database(_, sweep) = self { sweep.replaced() } else { 0 }
+    }
+
+    /// One small step: how many bundles it has cleared, and whether there is more to do.
+    fn step(&mut self, ctx: &Context, db: i32, soft: bool) -> (u64, bool) {
+        if !ffi::select_db(ctx, db) {
+            return (0, false);
         }
-        match &mut self.source {
-            Source::Named(tenants) => {
-                self.cleared += tenants.next().map_or(0, |tenant| both(ctx, self.db, &tenant, self.soft));
-                tenants.len() > 0
+        match self {
+            Self::Named(tenants) => {
+                let cleared = tenants.next().map_or(0, |tenant| both(ctx, db, &tenant, soft));
+                (cleared, tenants.len() > 0)
             }
-            Source::Database(cursor) => {
+            Self::Database(cursor, sweep) => {
                 let found = RefCell::new(Vec::new());
                 let more = cursor.scan(ctx, &|_: &Context, key: &RedisString, _: Option<&RedisKey>| {
                     if let Some((name, include)) = tenant::of_key(key.as_slice())
                         && let Some(tenant) = Tenant::new(name.as_bytes())
                     {
-                        let id = BundleId { db: self.db, tenant, include };
-                        found.borrow_mut().push((key.as_slice().to_vec(), id));
+                        found.borrow_mut().push((key.as_slice().to_vec(), BundleId { db, tenant, include }));
                     }
                 });
+                let mut cleared = 0;
                 for (key, id) in found.into_inner() {
-                    if at_key(ctx, &id, &key, self.soft) {
-                        self.cleared += 1;
+                    // One that was stored since lies at the key as it is spelt now.
+                    let since = !sweep.covers(&id) && key == id.key(config::tagged()).as_bytes();
+                    if !since && at_key(ctx, &id, &key, soft) {
+                        cleared += 1;
                         ffi::signal_modified(ctx, id.tenant.as_str());
                     }
                 }
-                more
+                (cleared, more)
             }
+            Self::Taken => (0, false),
         }
     }
 }

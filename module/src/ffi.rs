@@ -49,6 +49,7 @@ api! {
     string_dma = RedisModule_StringDMA(Key, *mut usize, c_int) -> *mut c_char;
     abs_expire = RedisModule_GetAbsExpire(Key) -> raw::mstime_t;
     get_lru = RedisModule_GetLRU(Key, *mut raw::mstime_t) -> c_int;
+    get_lfu = RedisModule_GetLFU(Key, *mut i64) -> c_int;
     set_lru = RedisModule_SetLRU(Key, raw::mstime_t) -> c_int;
     create_string = RedisModule_CreateString(Ctx, *const c_char, usize) -> Str;
     free_string = RedisModule_FreeString(Ctx, Str);
@@ -72,6 +73,8 @@ api! {
     stop_timer = RedisModule_StopTimer(Ctx, u64, *mut *mut c_void) -> c_int;
     add_one_shot = RedisModule_EventLoopAddOneShot(raw::RedisModuleEventLoopOneShotFunc, *mut c_void) -> c_int;
     subscribe = RedisModule_SubscribeToServerEvent(Ctx, raw::RedisModuleEvent, raw::RedisModuleEventCallback) -> c_int;
+    subscribe_keys = RedisModule_SubscribeToKeyspaceEvents(Ctx, c_int, raw::RedisModuleNotificationFunc) -> c_int;
+    string_bytes = RedisModule_StringPtrLen(*const raw::RedisModuleString, *mut usize) -> *const c_char;
     get_command = RedisModule_GetCommand(Ctx, *const c_char) -> *mut raw::RedisModuleCommand;
     set_command_info = RedisModule_SetCommandInfo(*mut raw::RedisModuleCommand, *const raw::RedisModuleCommandInfo) -> c_int;
 }
@@ -90,6 +93,8 @@ pub(crate) struct Callbacks {
     pub(crate) gone: fn(Handle),
     /// Something happened to the server.
     pub(crate) event: fn(&Context, ServerEvent),
+    /// Something has happened to a key: the event's name, and the key's.
+    pub(crate) key_event: fn(&Context, &[u8], &[u8]),
 }
 
 /// Server events that change what is stored or who may store.
@@ -134,6 +139,15 @@ pub(crate) fn init(ctx: &Context, callbacks: Callbacks) -> Result<(), String> {
         if unsafe { (server.api.subscribe)(ctx.ctx, event, Some(event_callback)) } != 0 {
             return Err(format!("this server refuses a subscription to its event {id}"));
         }
+    }
+    let kinds = raw::REDISMODULE_NOTIFY_GENERIC
+        | raw::REDISMODULE_NOTIFY_STRING
+        | raw::REDISMODULE_NOTIFY_EXPIRED
+        | raw::REDISMODULE_NOTIFY_EVICTED
+        | raw::REDISMODULE_NOTIFY_NEW;
+    // SAFETY: `ctx` is the context of the load function; the callback lives as long as the module.
+    if unsafe { (server.api.subscribe_keys)(ctx.ctx, kinds, Some(key_event_callback)) } != 0 {
+        return Err("this server refuses a subscription to the events of keys".to_owned());
     }
     Ok(())
 }
@@ -201,6 +215,20 @@ impl OpenKey {
         let key = unsafe { (api.open_key)(ctx.ctx, name.1, mode as c_int) };
         (!key.is_null()).then_some(Self(key, api, name))
     }
+
+    fn idle(&self) -> Option<Duration> {
+        let mut idle = -1;
+        // SAFETY: an open key; `idle` outlives the call.
+        let kept = unsafe { (self.1.get_lru)(self.0, &raw mut idle) } == 0;
+        u64::try_from(idle).ok().filter(|_| kept).map(Duration::from_millis)
+    }
+
+    fn frequency(&self) -> Option<i64> {
+        let mut frequency = -1;
+        // SAFETY: an open key; `frequency` outlives the call.
+        let kept = unsafe { (self.1.get_lfu)(self.0, &raw mut frequency) } == 0;
+        (kept && frequency >= 0).then_some(frequency)
+    }
 }
 
 impl Drop for OpenKey {
@@ -244,10 +272,21 @@ pub(crate) fn read_string<T>(
 pub(crate) fn idle(ctx: &Context, name: &[u8]) -> Option<Duration> {
     let Server { api, .. } = SERVER.get()?;
     let key = OpenKey::open(api, ctx, name, raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH)?;
-    let mut idle = -1;
-    // SAFETY: an open key; `idle` outlives the call.
-    let kept = unsafe { (api.get_lru)(key.0, &raw mut idle) } == 0;
-    u64::try_from(idle).ok().filter(|_| kept).map(Duration::from_millis)
+    key.idle()
+}
+
+/// Whether somebody has read the key within `window`. Under LFU the server keeps no times, but a frequency
+/// that falls by one a minute: there, whether that is above the one a new key has.
+pub(crate) fn read_within(ctx: &Context, name: &[u8], window: Duration) -> bool {
+    /// The server's LFU_INIT_VAL.
+    const NEW: i64 = 5;
+    let Some(Server { api, .. }) = SERVER.get() else { return false };
+    let mode = raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH;
+    let Some(key) = OpenKey::open(api, ctx, name, mode) else { return false };
+    match key.idle() {
+        Some(idle) => idle < window,
+        None => key.frequency().is_some_and(|frequency| frequency > NEW) && !window.is_zero(),
+    }
 }
 
 /// Makes the key as long unread as it was before a write that nobody asked for.
@@ -457,6 +496,21 @@ unsafe extern "C" fn event_callback(ctx: Ctx, event: raw::RedisModuleEvent, sub:
             (s.callbacks.event)(&Context::new(ctx), event);
         }
     });
+}
+
+unsafe extern "C" fn key_event_callback(ctx: Ctx, _: c_int, event: *const c_char, key: Str) -> c_int {
+    guarded((), || {
+        let Some(Server { api, callbacks }) = SERVER.get() else { return };
+        let mut len = 0;
+        // SAFETY: the key's name is a string of the server; `len` outlives the call.
+        let bytes = unsafe { (api.string_bytes)(key, &raw mut len) };
+        // SAFETY: the bytes stay in place for this call.
+        let key = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), len) };
+        // SAFETY: the event's name is a C string of the server.
+        let event = unsafe { CStr::from_ptr(event) };
+        (callbacks.key_event)(&Context::new(ctx), event.to_bytes(), key);
+    });
+    0
 }
 
 // ── Command declarations ────────────────────────────────────────────────────────────────────────────

@@ -23,7 +23,9 @@ mod log;
 mod reply;
 mod state;
 mod store;
+mod sweep;
 mod tenant;
+mod tracking;
 mod upstream;
 mod warming;
 
@@ -122,6 +124,7 @@ fn try_load(ctx: &Context, args: &[RedisString]) -> Result<(), String> {
             unblocked: state::unblocked,
             gone: state::gone,
             event: state::server_event,
+            key_event: tracking::key_event,
         },
     )?;
     for declaration in [

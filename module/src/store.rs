@@ -5,8 +5,9 @@ use crate::engine::Stored;
 use crate::ffi::{self, Held};
 use crate::tenant::{BundleId, KeyName};
 use crate::upstream::Fetched;
-use crate::{config, log};
+use crate::{config, log, sweep, tracking};
 use redis_module::{CallOptions, CallOptionsBuilder, CallResult, Context, ContextFlags};
+use std::time::Duration;
 
 /// What came of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ fn options(respect_memory: bool) -> CallOptions {
 }
 
 fn call(ctx: &Context, command: &str, respect_memory: bool, args: &[&[u8]]) -> Result<(), String> {
-    let result: CallResult<'_> = ctx.call_ext(command, &options(respect_memory), args);
+    let result: CallResult<'_> = tracking::quietly(|| ctx.call_ext(command, &options(respect_memory), args));
     result.map(drop).map_err(|e| e.to_utf8_string().unwrap_or_else(|| format!("{command} was refused")))
 }
 
@@ -42,7 +43,7 @@ pub(crate) fn may_write(ctx: &Context) -> bool {
 /// Stores a bundle. A client that holds the old one is told only if the new one differs: filling an
 /// absent bundle, or computing the same again, is no change.
 ///
-/// `asked`: a client waits for it. Otherwise the key stays as long unread as it was.
+/// `asked`: a client waits for it. Otherwise the key stays as long unread as it was; a new one counts as never read.
 pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -> Written {
     if !may_write(ctx) || !ffi::select_db(ctx, id.db) {
         return Written::NotHere;
@@ -56,7 +57,9 @@ pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -
         Stamp::read(value, id.tenant.as_str(), id.include)
             .is_some_and(|old| old.etag != bundle.etag.as_bytes())
     });
-    let idle = if asked { None } else { ffi::idle(ctx, key.as_bytes()) };
+    // What nobody has read yet is not hot.
+    let unread = || config::hot_window() + Duration::from_secs(1);
+    let idle = (!asked).then(|| ffi::idle(ctx, key.as_bytes()).unwrap_or_else(unread));
     if let Held::WrongType = old_differs {
         return refused(ctx, &key, "it holds another type; delete it");
     }
@@ -68,7 +71,8 @@ pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -
     if let Some(idle) = idle {
         ffi::set_idle(ctx, key.as_bytes(), idle);
     }
-    if let Held::String(true) = old_differs {
+    let cleared = sweep::stored(id, matches!(old_differs, Held::String(_)));
+    if cleared || matches!(old_differs, Held::String(true)) {
         ffi::signal_modified(ctx, id.tenant.as_str());
     }
     Written::Yes
@@ -121,7 +125,7 @@ pub(crate) fn verdict(life: &Lifetime, now: UnixMillis, key_expires_at: Option<U
     }
 }
 
-/// How servable the stored bundle is, without counting as a read.
+/// How servable the stored bundle is, without counting as a read. The context's database is the bundle's.
 pub(crate) fn stored(ctx: &Context, id: &BundleId) -> Stored {
     let now = ffi::now();
     let key = id.key(config::tagged());
@@ -129,7 +133,7 @@ pub(crate) fn stored(ctx: &Context, id: &BundleId) -> Stored {
         Some(verdict(&Stamp::read(value, id.tenant.as_str(), id.include)?.life, now, expires_at))
     });
     match held {
-        Held::String(Some(stored)) => stored,
+        Held::String(Some(stored)) => sweep::regard(stored, || Some(id.clone())),
         _ => Stored::Absent,
     }
 }

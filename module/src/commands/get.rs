@@ -13,7 +13,7 @@ use crate::info::READS;
 use crate::state::{self, Outcome};
 use crate::tenant::{BundleId, KeyName, Tenant};
 use crate::upstream::Fetched;
-use crate::{commands, config, reply, store};
+use crate::{commands, config, reply, store, sweep};
 use redis_module::{Context, ContextFlags, RedisResult, RedisString};
 
 pub(crate) const DECLARATION: Declaration = Declaration {
@@ -110,7 +110,8 @@ fn execute(ctx: &Context, tenant: &[u8], include: bool, options: &Options<'_>) -
     // `None`: answered.
     let held = ffi::read_string(ctx, key.as_bytes(), true, |value, expires_at| {
         let Some(stamp) = Stamp::read(value, tenant, include) else { return Some(Stored::Absent) };
-        match store::verdict(&stamp.life, now, expires_at) {
+        let id = || Some(BundleId { db: ffi::selected_db(ctx), tenant: Tenant::new(tenant)?, include });
+        match sweep::regard(store::verdict(&stamp.life, now, expires_at), id) {
             Stored::Fresh { age } if new_enough(options.max_age, age) => {
                 READS.hit();
                 reply_bundle(ctx, options, Status::Hit, stamp.etag, &stamp.life, now, value);
@@ -167,7 +168,8 @@ fn serve_stored(ctx: &Context, id: &BundleId, options: &Options<'_>) -> bool {
     let key = id.key(config::tagged());
     let held = ffi::read_string(ctx, key.as_bytes(), true, |value, expires_at| {
         let Some(stamp) = Stamp::read(value, id.tenant.as_str(), id.include) else { return false };
-        let status = match store::verdict(&stamp.life, now, expires_at) {
+        let status = match sweep::regard(store::verdict(&stamp.life, now, expires_at), || Some(id.clone())) {
+            Stored::Absent => return false,
             Stored::Fresh { age } if new_enough(options.max_age, age) => {
                 READS.hit();
                 Status::Hit

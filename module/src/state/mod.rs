@@ -311,8 +311,15 @@ fn deliver(ctx: &Context, question: &Question, answer: Answer) {
 pub(crate) fn server_event(_: &Context, event: ServerEvent) {
     match event {
         ServerEvent::Flushed(Some(db)) => fence([Scope::Database(db)]),
-        ServerEvent::Swapped(a, b) => fence([Scope::Database(a), Scope::Database(b)]),
-        ServerEvent::Flushed(None) | ServerEvent::Loading => fence([Scope::Everything]),
+        ServerEvent::Swapped(a, b) => {
+            clearing::swap(a, b);
+            fence([Scope::Database(a), Scope::Database(b)]);
+        }
+        ServerEvent::Flushed(None) => fence([Scope::Everything]),
+        ServerEvent::Loading => {
+            clearing::search_anew();
+            fence([Scope::Everything]);
+        }
         ServerEvent::RoleChanged => {
             let mut state = STATE.lock();
             let ended: Vec<ClientId> = state.runs.abort().into_iter().chain(clearing::abort()).collect();

@@ -193,6 +193,10 @@ fn clear_step(ctx: &Context) -> bool {
             STATE.lock().answer(client, Answer::Cleared(cleared));
             true
         }
+        Step::Broken(client) => {
+            STATE.lock().answer(client, Answer::Bundle(Err(Error::internal())));
+            true
+        }
     }
 }
 

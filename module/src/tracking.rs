@@ -1,0 +1,95 @@
+//! Tells clients that keep copies (`CLIENT TRACKING`) when a copy stops being right: under the tenant's name,
+//! which is what they have read.
+//!
+//! Our own writes say so themselves, because only they know whether the content is another. Everything else
+//! that can happen to a bundle's key is seen here: it expires, is evicted, is deleted or changed by a person
+//! or, on a replica, by what the primary sends.
+
+use crate::{ffi, tenant};
+use redis_module::Context;
+use std::cell::{Cell, RefCell};
+
+thread_local! {
+    /// The server is carrying out a write of ours.
+    static OURS: Cell<bool> = const { Cell::new(false) };
+    /// What the last events were about.
+    static LAST: RefCell<Last> = const { RefCell::new(Last::Other) };
+}
+
+/// One `SET … PXAT` is up to three events: the key is new, it is set, it has an expiry.
+#[derive(PartialEq, Eq)]
+enum Last {
+    New(Vec<u8>),
+    Set(Vec<u8>),
+    Other,
+}
+
+/// Does a write whose outcome the caller makes known.
+pub(crate) fn quietly<T>(write: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            OURS.set(self.0);
+        }
+    }
+    let _restore = Restore(OURS.replace(true));
+    write()
+}
+
+/// Something has happened to a key, in the context's database.
+pub(crate) fn key_event(ctx: &Context, event: &[u8], key: &[u8]) {
+    let Some((tenant, _)) = tenant::of_key(key) else { return };
+    let removed = matches!(event, b"expired" | b"evicted");
+    if OURS.get() && !removed {
+        return;
+    }
+    if LAST.with_borrow_mut(|last| last.makes_wrong(event, key)) {
+        ffi::signal_modified(ctx, tenant);
+    }
+}
+
+impl Last {
+    /// Whether this event makes a copy wrong; filling an absent key does not.
+    fn makes_wrong(&mut self, event: &[u8], key: &[u8]) -> bool {
+        let last = std::mem::replace(self, Self::Other);
+        match event {
+            b"new" => {
+                *self = Self::New(key.to_vec());
+                false
+            }
+            b"set" => {
+                *self = Self::Set(key.to_vec());
+                last != Self::New(key.to_vec())
+            }
+            b"expire" => last != Self::Set(key.to_vec()),
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Last;
+
+    fn wrong(events: &[(&str, &str)]) -> Vec<bool> {
+        let mut last = Last::Other;
+        events.iter().map(|(event, key)| last.makes_wrong(event.as_bytes(), key.as_bytes())).collect()
+    }
+
+    #[test]
+    fn a_fill_is_no_news_and_what_follows_it_is() {
+        let fill = [("new", "a"), ("set", "a"), ("expire", "a")];
+        assert_eq!(wrong(&fill), [false; 3]);
+        let marked = [fill.as_slice(), &[("expire", "a")]].concat();
+        assert_eq!(wrong(&marked), [false, false, false, true], "a mark of its own");
+        let replaced = [fill.as_slice(), &[("set", "a"), ("expire", "a")]].concat();
+        assert_eq!(wrong(&replaced), [false, false, false, true, false], "once");
+    }
+
+    #[test]
+    fn another_keys_fill_excuses_nothing() {
+        assert_eq!(wrong(&[("new", "a"), ("set", "b")]), [false, true]);
+        assert_eq!(wrong(&[("set", "a"), ("expire", "b")]), [true, true]);
+        assert_eq!(wrong(&[("new", "a"), ("del", "a"), ("evicted", "a")]), [false, true, true]);
+    }
+}
