@@ -15,6 +15,7 @@ mod figures;
 mod get;
 mod harness_itself;
 mod isolation;
+mod panics;
 mod persistence;
 mod real_data;
 mod settings;

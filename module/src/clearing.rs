@@ -6,7 +6,7 @@ use crate::ffi::{self, Held};
 use crate::state::{self, ClientId};
 use crate::sweep::{self, Sweep};
 use crate::tenant::{self, BundleId, Tenant};
-use crate::{config, store};
+use crate::{config, fault, store};
 use redis_module::key::RedisKey;
 use redis_module::{Context, KeysCursor, RedisString};
 use std::cell::RefCell;
@@ -38,6 +38,7 @@ fn one(ctx: &Context, id: &BundleId, soft: bool) -> bool {
 
 /// Clears the bundle at a key; false where there is none. Another type is left alone: it is not ours.
 fn at_key(ctx: &Context, id: &BundleId, key: &[u8], soft: bool) -> bool {
+    fault::point("clear", id.tenant.as_str());
     if soft { mark_changed(ctx, id, key) } else { store::delete(ctx, key) }
 }
 

@@ -17,6 +17,7 @@ mod config;
 mod declare;
 mod engine;
 mod errors;
+mod fault;
 mod ffi;
 mod info;
 mod log;

@@ -21,6 +21,7 @@ pub struct RedisBuilder {
     tcp: bool,
     load_arguments: Vec<String>,
     lines: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl RedisBuilder {
@@ -46,6 +47,12 @@ impl RedisBuilder {
         self
     }
 
+    /// An environment variable of the server.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// A plain server.
     pub fn without_module(mut self) -> Self {
         self.without_module = true;
@@ -68,7 +75,7 @@ impl RedisBuilder {
     pub fn start_refused(self) -> String {
         let directory = TempDir::with_prefix("dashboard-redis-").expect("a temporary directory");
         let port = self.configure(directory.path());
-        let mut process = spawn(directory.path());
+        let mut process = self.spawn(directory.path());
         let status = process.wait_exit();
         assert!(!status.success(), "redis-server started and ended well (port {port}):\n{}", process.log());
         process.log()
@@ -76,10 +83,17 @@ impl RedisBuilder {
 
     fn start_in(self, directory: TempDir) -> Redis {
         let port = self.configure(directory.path());
-        let process = spawn(directory.path());
+        let process = self.spawn(directory.path());
         let mut redis = Redis { process, directory, port, builder: self };
         redis.wait_ready();
         redis
+    }
+
+    fn spawn(&self, directory: &Path) -> Process {
+        Process::start("redis", Path::new("redis-server"), &directory.join("redis.log"), |command| {
+            let environment = self.environment.iter().map(|(name, value)| (name, value));
+            command.arg(directory.join("redis.conf")).current_dir(directory).envs(environment);
+        })
     }
 
     fn configure(&self, directory: &Path) -> u16 {
@@ -104,12 +118,6 @@ impl RedisBuilder {
             .expect("the configuration is written");
         port
     }
-}
-
-fn spawn(directory: &Path) -> Process {
-    Process::start("redis", Path::new("redis-server"), &directory.join("redis.log"), |command| {
-        command.arg(directory.join("redis.conf")).current_dir(directory);
-    })
 }
 
 /// A running server; killed when dropped.

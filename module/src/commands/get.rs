@@ -13,7 +13,7 @@ use crate::info::READS;
 use crate::state::{self, Outcome};
 use crate::tenant::{BundleId, KeyName, Tenant};
 use crate::upstream::Fetched;
-use crate::{commands, config, reply, store, sweep};
+use crate::{commands, config, fault, reply, store, sweep};
 use redis_module::{Context, ContextFlags, RedisResult, RedisString};
 
 pub(crate) const DECLARATION: Declaration = Declaration {
@@ -105,6 +105,7 @@ fn parse(args: &[RedisString]) -> Result<(&[u8], bool, Options<'_>), Error> {
 }
 
 fn execute(ctx: &Context, tenant: &[u8], include: bool, options: &Options<'_>) -> Result<(), Error> {
+    fault::point("command", tenant);
     let key = KeyName::new(tenant, include, config::tagged());
     let now = ffi::now();
     // `None`: answered.
@@ -203,6 +204,7 @@ impl Waiting {
 
     /// Replies with what its flight brought. What failed is answered with what is stored, if anything is.
     pub(crate) fn reply(&self, ctx: &Context, result: &Result<std::sync::Arc<Fetched>, Error>) {
+        fault::point("reply", self.id.tenant.as_str());
         let options = Options {
             max_age: self.max_age,
             if_none_match: self.if_none_match.as_deref(),

@@ -12,7 +12,7 @@ use crate::store::{self, Written};
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::{Event, Failure, Fetched};
 use crate::warming::Report;
-use crate::{config, ffi, log};
+use crate::{config, fault, ffi, log};
 use redis_module::Context;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -151,6 +151,7 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
         // Beforehand, so that everyone has an answer even if something panics in between.
         state.gifts.push_back(Gift { waiters, result: Err(Error::internal()), stored: false });
     }
+    fault::point("landing", bundle.tenant.as_str());
     let written = match result {
         Ok(fetched) if current => store::put(ctx, &bundle, fetched, asked),
         Err(Failure::NoTenant) if current => {

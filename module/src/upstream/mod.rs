@@ -14,6 +14,7 @@ pub(crate) use failure::Failure;
 
 use crate::bundle::Lifetime;
 use crate::engine::FlightId;
+use crate::fault;
 use crate::tenant::Tenant;
 use client::Client;
 use crossbeam_channel::{Receiver, Sender};
@@ -190,7 +191,10 @@ async fn handle(client: Client, request: Request, promise: Promise) {
     let Request { endpoints, token, timeout, max_bundle_bytes, what } = request;
     let call = client::Call { endpoints: &endpoints, token: &token, timeout, max_bundle_bytes };
     match what {
-        What::Bundle(order) => promise.keep(order.flight, client.bundle(&call, &order).await),
+        What::Bundle(order) => {
+            fault::point("worker", order.tenant.as_str());
+            promise.keep(order.flight, client.bundle(&call, &order).await);
+        }
         What::Batch(orders) => {
             let ended = client.batch(&call, &orders, |flight, result| promise.keep(flight, result)).await;
             promise.fail_rest(ended.err());
