@@ -54,3 +54,16 @@ fn the_readme_lists_what_one_types_and_all_of_it_exists() {
         assert!(makefile.contains(&format!("\n{target}:")), "make {target} is not in the Makefile");
     }
 }
+
+#[test]
+fn the_readme_explains_every_counter() {
+    let redis = Redis::with(&FakeUpstream::start());
+    let mut client = redis.client();
+    client.ok(&["DASHBOARD.WARM", "a"]);
+    let info = String::from_utf8(client.bytes(&["INFO", "dashboard"])).unwrap();
+    let readme = readme();
+    let fields = info.lines().filter_map(|line| line.strip_prefix("dashboard_")?.split_once(':'));
+    let unexplained: Vec<&str> =
+        fields.map(|(name, _)| name).filter(|name| !readme.contains(&format!("`{name}`"))).collect();
+    assert!(unexplained.is_empty(), "{unexplained:?}");
+}

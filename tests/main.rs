@@ -9,6 +9,7 @@
 mod bad_input;
 mod blocked;
 mod clear;
+mod counters;
 mod declarations;
 mod docs;
 mod figures;

@@ -3,10 +3,11 @@
 
 use crate::bundle::Stamp;
 use crate::ffi::{self, Held};
+use crate::info::{Count, count};
 use crate::state::{self, ClientId};
 use crate::sweep::{self, Sweep};
 use crate::tenant::{self, BundleId, Tenant};
-use crate::{config, fault, store};
+use crate::{config, fault, store, tracking};
 use redis_module::key::RedisKey;
 use redis_module::{Context, KeysCursor, RedisString};
 use std::cell::RefCell;
@@ -24,7 +25,7 @@ pub(crate) fn now(ctx: &Context, db: i32, tenants: &[Tenant], soft: bool) -> u64
 fn both(ctx: &Context, db: i32, tenant: &Tenant, soft: bool) -> u64 {
     let cleared = BundleId::both(db, tenant).into_iter().map(|id| u64::from(one(ctx, &id, soft))).sum();
     // Also where no bundle was: a client may hold a copy of one that has expired since.
-    ffi::signal_modified(ctx, tenant.as_str());
+    tracking::invalidate(ctx, tenant.as_str());
     cleared
 }
 
@@ -39,7 +40,14 @@ fn one(ctx: &Context, id: &BundleId, soft: bool) -> bool {
 /// Clears the bundle at a key; false where there is none. Another type is left alone: it is not ours.
 fn at_key(ctx: &Context, id: &BundleId, key: &[u8], soft: bool) -> bool {
     fault::point("clear", id.tenant.as_str());
-    if soft { mark_changed(ctx, id, key) } else { store::delete(ctx, key) }
+    if soft {
+        return mark_changed(ctx, id, key);
+    }
+    let removed = store::delete(ctx, key);
+    if removed {
+        count(Count::Cleared);
+    }
+    removed
 }
 
 fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8]) -> bool {
@@ -51,6 +59,7 @@ fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8]) -> bool {
     let Held::String(Some(mark)) = held else { return false };
     let hot = ffi::read_within(ctx, key, config::hot_window());
     if let Some(mark) = mark {
+        count(Count::MarkedChanged);
         let idle = ffi::idle(ctx, key);
         store::expire_at(ctx, key, mark);
         // For the server a new expiry is a use of the key; for us it is not.
@@ -200,7 +209,7 @@ impl Source {
                     let since = !sweep.covers(&id) && key == id.key(config::tagged()).as_bytes();
                     if !since && at_key(ctx, &id, &key, soft) {
                         cleared += 1;
-                        ffi::signal_modified(ctx, id.tenant.as_str());
+                        tracking::invalidate(ctx, id.tenant.as_str());
                     }
                 }
                 (cleared, more)

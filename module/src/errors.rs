@@ -72,6 +72,10 @@ impl Error {
         Self(Kind::Timeout)
     }
 
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(self.0, Kind::Timeout | Kind::Upstream(Failure::Timeout))
+    }
+
     pub(crate) fn miss() -> Self {
         Self(Kind::Miss)
     }

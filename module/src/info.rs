@@ -7,57 +7,57 @@ use redis_module::{InfoContext, RedisResult};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How reads were answered. Kept apart from the state, so that a hit takes no lock.
-pub(crate) struct Reads {
-    hits: AtomicU64,
-    stale: AtomicU64,
-    misses: AtomicU64,
-    refreshed: AtomicU64,
-    errors: AtomicU64,
-    left: AtomicU64,
+/// What is counted where it happens, without the state's lock: a hit takes none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Count {
+    /// Reads answered at once with a fresh bundle.
+    Hits,
+    /// With an old one.
+    Stale,
+    /// With one that was computed: where none was stored,
+    Misses,
+    /// or anew.
+    Refreshed,
+    /// With an error, but for one about the arguments.
+    Errors,
+    /// Reads whose client has gone before its answer, or was answered by the server: killed, unblocked with
+    /// an error, or a change of role.
+    Left,
+    /// Of those answered with an old bundle: those that waited in vain for a new one.
+    SoftTimeouts,
+    /// Of the errors: TIMEOUT.
+    Timeouts,
+    /// Bundles removed by a clear.
+    Cleared,
+    /// Bundles marked as changed by a clear.
+    MarkedChanged,
+    /// Tenants' names invalidated for clients that keep copies.
+    Invalidations,
 }
 
-pub(crate) static READS: Reads = Reads {
-    hits: AtomicU64::new(0),
-    stale: AtomicU64::new(0),
-    misses: AtomicU64::new(0),
-    refreshed: AtomicU64::new(0),
-    errors: AtomicU64::new(0),
-    left: AtomicU64::new(0),
-};
+const NAMES: [&str; 11] = [
+    "hits",
+    "stale",
+    "misses",
+    "refreshed",
+    "errors",
+    "left",
+    "soft_timeouts",
+    "timeouts",
+    "cleared",
+    "marked_changed",
+    "invalidations",
+];
 
-impl Reads {
-    pub(crate) fn reset(&self) {
-        for counter in [&self.hits, &self.stale, &self.misses, &self.refreshed, &self.errors, &self.left] {
-            counter.store(0, Ordering::Relaxed);
-        }
-    }
+static COUNTS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
 
-    /// Answered at once with a fresh bundle.
-    #[inline]
-    pub(crate) fn hit(&self) {
-        self.hits.fetch_add(1, Ordering::Relaxed);
-    }
+#[inline]
+pub(crate) fn count(what: Count) {
+    COUNTS[what as usize].fetch_add(1, Ordering::Relaxed);
+}
 
-    /// Answered with an old one.
-    pub(crate) fn stale(&self) {
-        self.stale.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Answered with one that was computed: where none was stored (`absent`), or anew.
-    pub(crate) fn computed(&self, absent: bool) {
-        if absent { &self.misses } else { &self.refreshed }.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn error(&self) {
-        self.errors.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The client has gone before its answer, or the server has answered it: killed, unblocked with an
-    /// error, or a change of role.
-    pub(crate) fn left(&self) {
-        self.left.fetch_add(1, Ordering::Relaxed);
-    }
+pub(crate) fn reset() {
+    COUNTS.iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
 }
 
 /// What became of flights and clears.
@@ -98,15 +98,11 @@ impl Counters {
 
 #[redis_module_macros::info_command_handler]
 fn add_info(ctx: &InfoContext, _for_crash_report: bool) -> RedisResult<()> {
-    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed).to_string();
-    let mut fields = vec![
-        ("hits".to_owned(), load(&READS.hits)),
-        ("stale".to_owned(), load(&READS.stale)),
-        ("misses".to_owned(), load(&READS.misses)),
-        ("refreshed".to_owned(), load(&READS.refreshed)),
-        ("errors".to_owned(), load(&READS.errors)),
-        ("left".to_owned(), load(&READS.left)),
-    ];
+    let mut fields: Vec<(String, String)> = NAMES
+        .iter()
+        .zip(&COUNTS)
+        .map(|(name, counter)| ((*name).to_owned(), counter.load(Ordering::Relaxed).to_string()))
+        .collect();
     // A crash report may be written while the state is in use: then its part is missing.
     if let Some(of_state) = state::peek(describe) {
         fields.extend(of_state.into_iter().map(|(name, value)| (name.to_owned(), value)));
@@ -136,8 +132,6 @@ fn describe(state: &mut State) -> Vec<(&'static str, String)> {
         ("refreshes_behind", decided.refreshes_behind.to_string()),
         ("cancelled", decided.cancelled.to_string()),
         ("superseded", decided.superseded.to_string()),
-        ("soft_timeouts", decided.soft_timeouts.to_string()),
-        ("timeouts", decided.timeouts.to_string()),
         ("negative_hits", decided.negative_hits.to_string()),
         ("overloaded_flights", decided.refused_flights.to_string()),
         ("overloaded_waiters", decided.refused_waiters.to_string()),

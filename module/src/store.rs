@@ -73,7 +73,7 @@ pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -
     }
     let cleared = sweep::stored(id, matches!(old_differs, Held::String(_)));
     if cleared || matches!(old_differs, Held::String(true)) {
-        ffi::signal_modified(ctx, id.tenant.as_str());
+        tracking::invalidate(ctx, id.tenant.as_str());
     }
     Written::Yes
 }
@@ -90,7 +90,7 @@ pub(crate) fn remove_unknown(ctx: &Context, id: &BundleId) {
     }
     for tagged in config::key_forms() {
         if delete(ctx, id.key(*tagged).as_bytes()) {
-            ffi::signal_modified(ctx, id.tenant.as_str());
+            tracking::invalidate(ctx, id.tenant.as_str());
         }
     }
 }

@@ -5,6 +5,7 @@
 //! that can happen to a bundle's key is seen here: it expires, is evicted, is deleted or changed by a person
 //! or, on a replica, by what the primary sends.
 
+use crate::info::{Count, count};
 use crate::{ffi, tenant};
 use redis_module::Context;
 use std::cell::{Cell, RefCell};
@@ -44,8 +45,14 @@ pub(crate) fn key_event(ctx: &Context, event: &[u8], key: &[u8]) {
         return;
     }
     if LAST.with_borrow_mut(|last| last.makes_wrong(event, key)) {
-        ffi::signal_modified(ctx, tenant);
+        invalidate(ctx, tenant);
     }
+}
+
+/// Tells those who hold a copy of a tenant's bundle that it is no longer right.
+pub(crate) fn invalidate(ctx: &Context, tenant: &str) {
+    count(Count::Invalidations);
+    ffi::signal_modified(ctx, tenant);
 }
 
 impl Last {

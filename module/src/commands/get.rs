@@ -9,7 +9,7 @@ use crate::declare::{Arg, Declaration, Keys, Kind};
 use crate::engine::{Ask, Stored, new_enough};
 use crate::errors::Error;
 use crate::ffi::{self, Held};
-use crate::info::READS;
+use crate::info::{Count, count};
 use crate::state::{self, Outcome};
 use crate::tenant::{BundleId, KeyName, Tenant};
 use crate::upstream::Fetched;
@@ -75,7 +75,7 @@ impl Status {
 pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     commands::run(ctx, || {
         let (tenant, include, options) = parse(&args)?;
-        execute(ctx, tenant, include, &options).inspect_err(|_| READS.error())
+        execute(ctx, tenant, include, &options).inspect_err(|_| count(Count::Errors))
     })
 }
 
@@ -114,7 +114,7 @@ fn execute(ctx: &Context, tenant: &[u8], include: bool, options: &Options<'_>) -
         let id = || Some(BundleId { db: ffi::selected_db(ctx), tenant: Tenant::new(tenant)?, include });
         match sweep::regard(store::verdict(&stamp.life, now, expires_at), id) {
             Stored::Fresh { age } if new_enough(options.max_age, age) => {
-                READS.hit();
+                count(Count::Hits);
                 reply_bundle(ctx, options, Status::Hit, stamp.etag, &stamp.life, now, value);
                 None
             }
@@ -172,12 +172,12 @@ fn serve_stored(ctx: &Context, id: &BundleId, options: &Options<'_>) -> bool {
         let status = match sweep::regard(store::verdict(&stamp.life, now, expires_at), || Some(id.clone())) {
             Stored::Absent => return false,
             Stored::Fresh { age } if new_enough(options.max_age, age) => {
-                READS.hit();
+                count(Count::Hits);
                 Status::Hit
             }
             // A fresh bundle that is older than was asked for is a fallback, too.
             _ => {
-                READS.stale();
+                count(Count::Stale);
                 Status::Stale
             }
         };
@@ -216,18 +216,23 @@ impl Waiting {
             Ok(fetched)
                 if Stamp::read(&fetched.value, self.id.tenant.as_str(), self.id.include).is_none() =>
             {
-                READS.error();
+                count(Count::Errors);
                 reply::error(ctx, &Error::internal());
             }
             Ok(fetched) => {
-                READS.computed(self.computed == Status::Miss);
+                count(if self.computed == Status::Miss { Count::Misses } else { Count::Refreshed });
                 let Fetched { value, etag, life } = &**fetched;
                 reply_bundle(ctx, &options, self.computed, etag.as_bytes(), life, ffi::now(), value);
             }
-            Err(_) if serve_stored(ctx, &self.id, &options) => {}
             Err(error) => {
-                READS.error();
-                reply::error(ctx, error);
+                let served = serve_stored(ctx, &self.id, &options);
+                if error.is_timeout() {
+                    count(if served { Count::SoftTimeouts } else { Count::Timeouts });
+                }
+                if !served {
+                    count(Count::Errors);
+                    reply::error(ctx, error);
+                }
             }
         }
     }

@@ -23,8 +23,8 @@ mod seats;
 mod terms;
 
 pub(crate) use terms::{
-    Ask, Carrier, Counters, Expiry, Fenced, Landing, Launch, Limits, Plan, Refusal, Scope, Seat, Stored,
-    new_enough,
+    Ask, Cancelled, Carrier, Counters, Expiry, Fenced, Landing, Launch, Limits, Plan, Refusal, Scope, Seat,
+    Stored, new_enough,
 };
 
 use crate::tenant::BundleId;
@@ -51,7 +51,7 @@ struct Flight<W> {
     carrier: Carrier,
     /// It goes on when nobody waits for it any more: what it brings is to be stored.
     kept: bool,
-    cancelled: bool,
+    cancelled: Option<Cancelled>,
     waiters: BTreeSet<W>,
     /// Those for whom it began too early: they wait for the one after.
     next: BTreeSet<W>,
@@ -238,7 +238,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             began: now,
             carrier,
             kept,
-            cancelled: false,
+            cancelled: None,
             waiters: BTreeSet::new(),
             next: BTreeSet::new(),
             has_runs: false,
@@ -263,23 +263,27 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     /// Cancel it; it lands all the same.
     #[must_use]
     pub(crate) fn leave(&mut self, waiter: W) -> Option<FlightId> {
+        self.take_out(waiter, Cancelled::Unwanted)
+    }
+
+    fn take_out(&mut self, waiter: W, why: Cancelled) -> Option<FlightId> {
         let number = self.seats.remove(waiter)?.flight;
         let flight = self.flights.get_mut(&number)?;
         flight.waiters.remove(&waiter);
         flight.next.remove(&waiter);
-        self.cancel_unwanted(number)
+        self.cancel_unwanted(number, why)
     }
 
     /// Gives up a flight that is of no use: nobody waits for it, and what it brings is not to be stored.
-    fn cancel_unwanted(&mut self, number: FlightId) -> Option<FlightId> {
+    fn cancel_unwanted(&mut self, number: FlightId, why: Cancelled) -> Option<FlightId> {
         let flight = self.flights.get_mut(&number)?;
         let current = self.current.get(&flight.bundle) == Some(&number);
         let wanted = (flight.kept && current) || !flight.waiters.is_empty() || !flight.next.is_empty();
-        if wanted || flight.cancelled || flight.carrier == Carrier::Batch {
+        if wanted || flight.cancelled.is_some() || flight.carrier == Carrier::Batch {
             return None;
         }
-        flight.cancelled = true;
-        self.counters.cancelled += 1;
+        flight.cancelled = Some(why);
+        self.counters.cancelled += u64::from(why == Cancelled::Unwanted);
         if current {
             self.current.remove(&flight.bundle);
         }
@@ -306,16 +310,14 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             self.supersede(now, limits, place.flight, launches);
             return Expiry::Stays;
         }
+        let why = if fallback { Cancelled::Unwanted } else { Cancelled::Late };
         if fallback {
-            self.counters.soft_timeouts += 1;
             // Those who fell back will be asking again, and the next one is to find the new one there.
             if let Some(flight) = self.flights.get_mut(&place.flight) {
                 flight.kept = true;
             }
-        } else {
-            self.counters.timeouts += 1;
         }
-        Expiry::Out { cancel: self.leave(waiter) }
+        Expiry::Out { cancel: self.take_out(waiter, why) }
     }
 
     /// Gives those who wait in a flight of a batch one of their own, where there is room for that.
@@ -369,12 +371,15 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         if current {
             self.current.remove(&bundle);
         }
-        // That it was broken off says nothing about anything.
-        let cancelled = cancelled && outcome == Err(&Failure::Abandoned);
-        if cancelled {
-            self.breaker.released(flight);
-        } else {
-            self.note_outcome(now, limits, flight, &bundle, current, outcome);
+        // Unless it has ended otherwise just before.
+        let cancelled = cancelled.filter(|_| outcome == Err(&Failure::Abandoned));
+        match cancelled {
+            Some(Cancelled::Late) => {
+                self.note_outcome(now, limits, flight, &bundle, current, Err(&Failure::Timeout));
+            }
+            // It says nothing about anything.
+            Some(Cancelled::Unwanted) => self.breaker.released(flight),
+            None => self.note_outcome(now, limits, flight, &bundle, current, outcome),
         }
         let (mut relaunch, mut refused) = (Vec::new(), BTreeSet::new());
         if !next.is_empty() {
@@ -442,7 +447,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         let mut fenced = Fenced { launches: Vec::new(), cancel: Vec::new(), refused: BTreeSet::new() };
         for (bundle, flight) in orphans {
             let (next, has_runs) = self.who_wait_on(flight);
-            fenced.cancel.extend(self.cancel_unwanted(flight));
+            fenced.cancel.extend(self.cancel_unwanted(flight, Cancelled::Unwanted));
             if !next.is_empty() {
                 let mut refused = self.follow(now, limits, bundle, next, has_runs, &mut fenced.launches);
                 fenced.refused.append(&mut refused);

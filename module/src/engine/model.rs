@@ -6,8 +6,8 @@
 //! later read may get less.
 
 use super::{
-    Ask, BATCH_PATIENCE, Carrier, Engine, Expiry, FlightId, Landing, Launch, Limits, Millis, Plan, Refusal,
-    Scope, Stored,
+    Ask, BATCH_PATIENCE, Cancelled, Carrier, Engine, Expiry, FlightId, Landing, Launch, Limits, Millis, Plan,
+    Refusal, Scope, Stored,
 };
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::Failure;
@@ -337,7 +337,7 @@ impl World {
         let landing = self.engine.land(self.now, &LIMITS, flight.flight, outcome.as_ref().copied());
         let Landing { bundle, current, cancelled, waiters, relaunch, refused } =
             landing.expect("a flight lands once");
-        assert_eq!(cancelled, flight.cancelled && how == How::Abandoned);
+        assert_eq!(cancelled.is_some(), flight.cancelled && how == How::Abandoned);
         assert_eq!(bundle, flight.bundle, "7. Isolation");
         // 2. Fence: an orphan is never stored, and everything else is.
         assert_eq!(current, !flight.orphan);
@@ -354,12 +354,13 @@ impl World {
         match how {
             How::Bundle => self.failed.remove(&bundle),
             How::NoTenant => false,
-            How::Abandoned if cancelled => false,
+            How::Abandoned if cancelled == Some(Cancelled::Unwanted) => false,
             _ => self.failed.insert(bundle.clone()),
         };
         match how {
             How::Bundle | How::NoTenant => self.dead = 0,
             How::SidecarDown | How::Timeout => self.dead += 1,
+            How::Abandoned if cancelled == Some(Cancelled::Late) => self.dead += 1,
             How::Abandoned => {}
         }
         self.took_off(relaunch, Carrier::Single, false);

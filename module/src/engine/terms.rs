@@ -98,14 +98,23 @@ pub(crate) enum Carrier {
     Batch,
 }
 
+/// Why a flight is broken off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// Its clients have gone, or a clear has made its result useless.
+    Unwanted,
+    /// It took longer than the last of its clients could wait.
+    Late,
+}
+
 /// What to do when a flight has ended.
 #[derive(Debug)]
 pub(crate) struct Landing<W> {
     pub(crate) bundle: BundleId,
     /// No clear came between: the result may be stored (or, where the tenant is gone, the old one removed).
     pub(crate) current: bool,
-    /// It was broken off because nobody waited for it any more.
-    pub(crate) cancelled: bool,
+    /// It was broken off.
+    pub(crate) cancelled: Option<Cancelled>,
     pub(crate) waiters: BTreeSet<W>,
     /// For those who asked for something newer than this flight.
     pub(crate) relaunch: Vec<Launch>,
@@ -154,7 +163,5 @@ pub(crate) struct Counters {
     pub(crate) refused_breaker: u64,
     pub(crate) cancelled: u64,
     pub(crate) superseded: u64,
-    pub(crate) timeouts: u64,
-    pub(crate) soft_timeouts: u64,
     pub(crate) negative_hits: u64,
 }

@@ -8,7 +8,7 @@ use crate::commands::get::Waiting;
 use crate::engine::{Ask, Engine, FlightId, Launch, Millis, Plan, Refusal, Scope, Stored};
 use crate::errors::Error;
 use crate::ffi::{self, BlockedClient, Handle, ServerEvent, Timer};
-use crate::info::{Counters, READS};
+use crate::info::{self, Count, Counters};
 use crate::store;
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::{Event, Fetched, Order, Upstream, What};
@@ -125,7 +125,7 @@ pub(crate) fn start() -> std::io::Result<()> {
     // Anew, also where an unloaded module is loaded again: its memory may still be there.
     let fresh = State { upstream: Some(upstream), events: Some(events), ..State::new() };
     *STATE.lock() = fresh;
-    READS.reset();
+    info::reset();
     Ok(())
 }
 
@@ -291,7 +291,7 @@ pub(crate) fn gone(handle: Handle) {
     // Dropped after the lock: that releases the client.
     let client = STATE.lock().forget(handle);
     if let Some(Client { question: Question::Get(_), .. }) = &client {
-        READS.left();
+        info::count(Count::Left);
     }
     drop(client);
 }

@@ -6,7 +6,7 @@
 
 use super::{Answer, Gift, STATE, Waiter, monotonic};
 use crate::clearing::{self, Step};
-use crate::engine::{Expiry, FlightId, Landing, Stored};
+use crate::engine::{Cancelled, Expiry, FlightId, Landing, Stored};
 use crate::errors::Error;
 use crate::store::{self, Written};
 use crate::tenant::{BundleId, Tenant};
@@ -140,7 +140,9 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     let asked = matches!(waiters.first(), Some(Waiter::Client(_)));
     let warming = matches!(waiters.last(), Some(Waiter::Warm(_)));
     // That a tenant is unknown is news only to who warms it: a client is told.
-    let silent = cancelled || (matches!(result, Err(Failure::NoTenant)) && !warming);
+    let silent =
+        cancelled == Some(Cancelled::Unwanted) || (matches!(result, Err(Failure::NoTenant)) && !warming);
+    let cause = if cancelled == Some(Cancelled::Late) { Some("no answer in time") } else { cause };
     if let Some(cause) = cause.filter(|_| !silent) {
         log::limited(ctx, || format!("no bundle for tenant {}: {cause}", bundle.tenant));
     }
@@ -161,8 +163,10 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
         _ => Written::NotHere,
     };
     let mut state = STATE.lock();
-    if !cancelled {
-        state.counters.landed(result, current, written);
+    match cancelled {
+        None => state.counters.landed(result, current, written),
+        Some(Cancelled::Late) => state.counters.landed(&Err(Failure::Timeout), current, written),
+        Some(Cancelled::Unwanted) => {}
     }
     if let Some(gift) = state.gifts.back_mut() {
         gift.result = result.clone().map_err(Error::from);
