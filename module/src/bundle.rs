@@ -25,7 +25,7 @@ const BEFORE_FRESH: &[u8] = b",\"fresh_until_ms\":";
 const BEFORE_EXPIRES: &[u8] = b",\"expires_at_ms\":";
 const BEFORE_TENANT: &[u8] = b",\"tenant_id\":\"";
 const BEFORE_INCLUDE: &[u8] = b"\",\"include_test_data\":";
-/// Until the year 2286 a time in milliseconds has this many digits.
+/// From the year 2001 until 2286 a time in milliseconds has this many digits.
 const TIME_LEN: usize = 13;
 
 /// When a bundle was computed, and how long it may be served.

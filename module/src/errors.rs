@@ -190,7 +190,7 @@ impl fmt::Display for Error {
 }
 
 /// What a client sent, fit for one line of an error: short, and without control characters.
-fn printable(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     const SHOWN: usize = 64;
     let mut text: String = bytes.iter().take(SHOWN).flat_map(|b| b.escape_ascii()).map(char::from).collect();
     if bytes.len() > SHOWN {

@@ -1,6 +1,8 @@
 //! Where a sidecar listens: what `dashboard.sidecar` may hold.
 
+use crate::errors::printable;
 use std::fmt;
+use std::net::Ipv6Addr;
 
 /// One sidecar.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,7 +18,7 @@ impl Endpoint {
     /// The endpoints in `text`, separated by white space.
     ///
     /// # Errors
-    /// One sentence that names the part that is wrong.
+    /// One sentence, on one line, that names the part that is wrong.
     pub(crate) fn parse_all(text: &str) -> Result<Vec<Self>, String> {
         let all = text.split_whitespace().map(Self::parse).collect::<Result<Vec<_>, _>>()?;
         match all.len() {
@@ -27,7 +29,13 @@ impl Endpoint {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| Err(format!("'{text}' {why}; use unix:/path or http://host:port"));
+        let wrong = |why: &str| {
+            Err(format!("'{}' {why}; use unix:/path or http://host:port", printable(text.as_bytes())))
+        };
+        // No path can have a zero byte, and the binding to the server's settings would panic at one.
+        if text.contains(char::is_control) {
+            return wrong("has a control character");
+        }
         if let Some(path) = text.strip_prefix("unix:") {
             // sockaddr_un has 108 bytes, the last of them zero.
             return match path {
@@ -40,17 +48,27 @@ impl Endpoint {
             return wrong("is neither a Unix socket nor an http address");
         };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
-        let Ok(parsed) = authority.parse::<http::uri::Authority>() else {
-            return wrong("has no valid host and port");
-        };
-        match parsed.port_u16() {
-            // Written back it must be the same: no user, nothing between a bracket and the port.
-            Some(port) if port > 0 && format!("{}:{port}", parsed.host()) == authority => {
-                let host = parsed.host();
-                let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-                Ok(Self::Tcp { host: host.into(), port })
+        let named = authority.rsplit_once(':').filter(|(host, _)| is_host(host));
+        // Written back it must be the same: no sign, no leading zero.
+        let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0 && port.to_string() == text);
+        match named.and_then(|(host, text)| Some((host, port(text)?))) {
+            Some((host, port)) => {
+                let unbracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+                Ok(Self::Tcp { host: unbracketed.unwrap_or(host).into(), port })
             }
-            _ => wrong("has no valid host and port"),
+            None => wrong("has no valid host and port"),
+        }
+    }
+}
+
+/// A host's name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(text: &str) -> bool {
+    match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        // The longest name that DNS has.
+        None => {
+            (1..=253).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
         }
     }
 }
@@ -59,6 +77,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix:{path}"),
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "http://[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "http://{host}:{port}"),
         }
     }
@@ -79,6 +98,7 @@ mod tests {
                 Endpoint::Tcp { host: "::1".into(), port: 4003 },
             ]
         );
+        assert_eq!(all[2].to_string(), "http://[::1]:4003");
     }
 
     #[test]
@@ -88,6 +108,10 @@ mod tests {
             "ftp://x:1",
             "http://x",
             "http://x:0",
+            "http://x:080",
+            "http://:80",
+            "http://a[]:80",
+            "http://[]:80",
             "http://u@x:1",
             "http://x:99999",
             "http://[::1]x:80",

@@ -8,13 +8,14 @@ mod client;
 mod connector;
 pub(crate) mod endpoint;
 mod failure;
-mod response;
+pub(crate) mod response;
 
 pub(crate) use failure::Failure;
 
 use crate::bundle::Lifetime;
 use crate::engine::FlightId;
 use crate::fault;
+use crate::log::one_line;
 use crate::tenant::Tenant;
 use client::Client;
 use crossbeam_channel::{Receiver, Sender};
@@ -203,7 +204,7 @@ async fn handle(client: Client, request: Request, promise: Promise) {
     }
 }
 
-/// What went wrong: what the client is told, and what the log is.
+/// What went wrong: what the client is told, and what the log is. The cause is one line, whoever has worded it.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) failure: Failure,
@@ -212,7 +213,7 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(failure: Failure, cause: impl std::fmt::Display) -> Self {
-        Self { failure, cause: cause.to_string() }
+        Self { failure, cause: one_line(&cause.to_string()) }
     }
 }
 

@@ -9,18 +9,20 @@ use crate::engine::FlightId;
 use crate::tenant::Tenant;
 use hyper::StatusCode;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
+use std::marker::PhantomData;
 
 /// The bundle in `body`, where it is the one of `order`.
-pub(super) fn bundle(body: &[u8], order: &Order) -> Result<Fetched, Problem> {
+pub(crate) fn bundle(body: &[u8], order: &Order) -> Result<Fetched, Problem> {
     let malformed =
         |why: &dyn fmt::Display| Problem::new(Failure::Malformed, format!("{}: {why}", order.tenant));
     let text = std::str::from_utf8(body).map_err(|e| malformed(&e))?;
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
     let raw = envelope.meta.get();
-    let meta: SidecarMeta = serde_json::from_str(raw).map_err(|e| malformed(&format!("meta: {e}")))?;
+    let meta: SidecarMeta = object(raw.as_bytes()).map_err(|e| malformed(&format!("meta: {e}")))?;
     if meta.tenant_id != order.tenant.as_str() || meta.include_test_data != order.include {
         let cause = format!(
             "asked for tenant {} (include_test_data {}), got tenant {:?} (include_test_data {})",
@@ -74,8 +76,33 @@ impl<'de> Deserialize<'de> for Envelope<'de> {
     }
 }
 
+/// Reads an object by the names of its members. (Derived code alone would also take an array, by position.)
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let value = members(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+fn members<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Named<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Named<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_map(Named(PhantomData))
+}
+
 #[derive(Deserialize)]
 struct ErrorBody {
+    #[serde(deserialize_with = "members")]
     error: ErrorText,
     tenant_id: Option<String>,
     include_test_data: Option<bool>,
@@ -103,8 +130,8 @@ impl ErrorText {
 }
 
 /// The failure that an answer other than 200 stands for.
-pub(super) fn error(status: StatusCode, body: &[u8], endpoint: &Endpoint) -> Problem {
-    match serde_json::from_slice::<ErrorBody>(body) {
+pub(crate) fn error(status: StatusCode, body: &[u8], endpoint: &Endpoint) -> Problem {
+    match object::<ErrorBody>(body) {
         Ok(body) => body.error.problem(),
         Err(_) => Problem::new(
             Failure::SidecarError,
@@ -115,13 +142,13 @@ pub(super) fn error(status: StatusCode, body: &[u8], endpoint: &Endpoint) -> Pro
 
 /// The tenants in `body`. A name that cannot be a tenant's makes the list wrong as a whole: a tenant that
 /// is never warmed should be noticed.
-pub(super) fn tenants(body: &[u8]) -> Result<Vec<Tenant>, Problem> {
+pub(crate) fn tenants(body: &[u8]) -> Result<Vec<Tenant>, Problem> {
     #[derive(Deserialize)]
     struct List {
         tenants: Vec<String>,
     }
     let malformed = |why: String| Problem::new(Failure::Malformed, why);
-    let list: List = serde_json::from_slice(body).map_err(|e| malformed(format!("list of tenants: {e}")))?;
+    let list: List = object(body).map_err(|e| malformed(format!("list of tenants: {e}")))?;
     list.tenants
         .iter()
         .map(|name| {
@@ -136,7 +163,7 @@ const HEAD: usize = 512;
 
 /// Splits a streamed answer into lines, and matches each to its order. A line that is too large, or is for
 /// nobody, or is no bundle, costs only itself: what got no line in the end is failed by the caller.
-pub(super) struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     partial: Vec<u8>,
     too_large: bool,
     limit: usize,
@@ -148,7 +175,7 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(limit: usize, orders: &'a [Order]) -> Self {
+    pub(crate) fn new(limit: usize, orders: &'a [Order]) -> Self {
         Self {
             partial: Vec::new(),
             too_large: false,
@@ -160,12 +187,13 @@ impl<'a> Lines<'a> {
     }
 
     /// Takes the next bytes; `land` is called for each line that they complete.
-    pub(super) fn feed(
+    pub(crate) fn feed(
         &mut self,
-        mut data: &[u8],
+        data: &[u8],
         land: &impl Fn(FlightId, Result<Fetched, Problem>),
     ) -> Result<(), Problem> {
-        self.budget = self.budget.checked_sub(data.len()).ok_or_else(|| too_large(self.limit))?;
+        let (mut data, beyond) = data.split_at(data.len().min(self.budget));
+        self.budget -= data.len();
         while let Some(end) = data.iter().position(|b| *b == b'\n') {
             let (head, tail) = data.split_at(end);
             data = tail.get(1..).unwrap_or_default();
@@ -177,15 +205,21 @@ impl<'a> Lines<'a> {
             self.too_large = false;
         }
         self.append(data);
-        Ok(())
+        if beyond.is_empty() { Ok(()) } else { Err(too_large(self.limit)) }
     }
 
-    pub(super) fn finish(self) -> Result<(), Problem> {
+    pub(crate) fn finish(self) -> Result<(), Problem> {
         match self.problem {
             Some(problem) => Err(problem),
             None if self.partial.is_empty() => Ok(()),
             None => Err(Problem::new(Failure::Incomplete, "the answer ended within a line")),
         }
+    }
+
+    /// Bytes that are kept of a line that has not ended.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn buffered(&self) -> usize {
+        self.partial.len()
     }
 
     fn append(&mut self, data: &[u8]) {
@@ -209,8 +243,8 @@ impl<'a> Lines<'a> {
             return Ok(());
         }
         let (tenant, include, problem) = if self.too_large {
-            let (tenant, include) = named_at_the_head(line).ok_or_else(|| too_large(self.limit))?;
-            (tenant, include, Some(too_large(self.limit)))
+            let name = named_at_the_head(line).ok_or_else(|| too_large(self.limit))?;
+            (name.tenant_id, name.include_test_data, Some(too_large(self.limit)))
         } else {
             whose(line)?
         };
@@ -225,30 +259,31 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The bundle that the beginning of a line names, where the rest was not kept.
-fn named_at_the_head(head: &[u8]) -> Option<(String, bool)> {
-    let head = String::from_utf8_lossy(head);
-    let after = |name: &str| head.split_once(name).map(|(_, value)| value.trim_start());
-    let tenant = after("\"tenant_id\":")?.strip_prefix('"')?.split_once('"')?.0;
-    let include = after("\"include_test_data\":")?.starts_with("true");
-    Some((tenant.to_owned(), include))
+/// What names a bundle.
+#[derive(Deserialize)]
+struct Name {
+    tenant_id: String,
+    include_test_data: bool,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    #[serde(deserialize_with = "members")]
+    meta: Name,
+}
+
+/// The bundle that the beginning of a line names by its whole `meta`, where the rest was not kept.
+fn named_at_the_head(head: &[u8]) -> Option<Name> {
+    let meta = head.strip_prefix(b"{\"meta\":")?;
+    members(&mut serde_json::Deserializer::from_slice(meta)).ok()
 }
 
 /// Which bundle a line is about, and the error where it is one.
 fn whose(line: &[u8]) -> Result<(String, bool, Option<Problem>), Problem> {
-    #[derive(Deserialize)]
-    struct Named {
-        meta: Name,
-    }
-    #[derive(Deserialize)]
-    struct Name {
-        tenant_id: String,
-        include_test_data: bool,
-    }
-    if let Ok(Named { meta }) = serde_json::from_slice(line) {
+    if let Ok(Named { meta }) = object(line) {
         return Ok((meta.tenant_id, meta.include_test_data, None));
     }
-    match serde_json::from_slice(line) {
+    match object(line) {
         Ok(ErrorBody { error, tenant_id: Some(tenant), include_test_data: Some(include) }) => {
             Ok((tenant, include, Some(error.problem())))
         }
