@@ -1,24 +1,21 @@
-//! Reading a command's arguments: typed, each option once, nothing left over.
+//! Reading a command's arguments: typed, each option once, nothing left over. Arguments are bytes here: the
+//! server's own strings exist in the server only, and this is tested outside.
 
 use crate::errors::Error;
 use crate::tenant::{self, Tenant};
-use redis_module::RedisString;
 
 /// The arguments of one call, taken from the front.
-pub(crate) struct Args<'a> {
-    rest: std::slice::Iter<'a, RedisString>,
-}
+pub(crate) struct Args<I>(I);
 
-impl<'a> Args<'a> {
+impl<'a, I: Iterator<Item = &'a [u8]>> Args<I> {
     /// `all` begins with the command's name, which is skipped.
-    pub(crate) fn new(all: &'a [RedisString]) -> Self {
-        let mut rest = all.iter();
-        rest.next();
-        Self { rest }
+    pub(crate) fn new(mut all: I) -> Self {
+        all.next();
+        Self(all)
     }
 
     pub(crate) fn next(&mut self) -> Option<&'a [u8]> {
-        self.rest.next().map(RedisString::as_slice)
+        self.0.next()
     }
 
     /// The tenant that `command` must be given first.
@@ -59,7 +56,7 @@ pub(crate) fn once<T>(slot: &mut Option<T>, option: &str, value: T) -> Result<()
 }
 
 /// Tenants that one command takes: naming them all is work of the main thread that cannot be cut in slices.
-const MAX_TENANTS: usize = 1000;
+pub(crate) const MAX_TENANTS: usize = 1000;
 
 /// The arguments of `CLEAR` and `WARM`: tenants, each once counted, and words in any place.
 pub(crate) struct TenantsAndWords<const N: usize> {
@@ -68,7 +65,7 @@ pub(crate) struct TenantsAndWords<const N: usize> {
 }
 
 impl<const N: usize> TenantsAndWords<N> {
-    pub(crate) fn parse(all: &[RedisString], words: [&str; N]) -> Result<Self, Error> {
+    pub(crate) fn parse<'a>(all: impl Iterator<Item = &'a [u8]>, words: [&str; N]) -> Result<Self, Error> {
         let mut args = Args::new(all);
         let mut found = Self { tenants: Vec::new(), words: [false; N] };
         let mut seen = std::collections::HashSet::new();
@@ -93,11 +90,10 @@ impl<const N: usize> TenantsAndWords<N> {
 
 /// The positions of the arguments that are tenants: for the server's question which are keys.
 pub(crate) fn key_positions<'a>(
-    all: &'a [RedisString],
-    words: &'a [&str],
-) -> impl Iterator<Item = usize> + 'a {
-    all.iter().enumerate().skip(1).filter_map(|(at, arg)| {
-        let arg = arg.as_slice();
+    all: impl Iterator<Item = &'a [u8]>,
+    words: &[&str],
+) -> impl Iterator<Item = usize> {
+    all.enumerate().skip(1).filter_map(|(at, arg)| {
         (!words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()))).then_some(at)
     })
 }

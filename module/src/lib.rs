@@ -19,6 +19,8 @@ mod engine;
 mod errors;
 mod fault;
 mod ffi;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod info;
 mod log;
 mod reply;
@@ -34,14 +36,14 @@ use redis_module::configuration::ConfigurationFlags;
 use redis_module::{CallOptionsBuilder, CallResult, Context, ContextFlags, RedisString, Status};
 use std::sync::atomic::Ordering;
 
-#[cfg(not(test))]
+#[cfg(not(any(test, fuzzing)))]
 type Allocator = redis_module::alloc::RedisAlloc;
-#[cfg(not(test))]
+#[cfg(not(any(test, fuzzing)))]
 const ALLOCATOR: Allocator = redis_module::alloc::RedisAlloc;
 // The server's allocator aborts outside the server.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 type Allocator = std::alloc::System;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 const ALLOCATOR: Allocator = std::alloc::System;
 
 /// The module's version as Redis shows it: major * 10000 + minor * 100 + patch.
@@ -108,7 +110,7 @@ fn load(ctx: &Context, args: &[RedisString]) -> Status {
     match loaded {
         Ok(()) => Status::Ok,
         Err(why) => {
-            ctx.log_warning(&format!("not loaded: {why}"));
+            log::warning(ctx, &format!("not loaded: {why}"));
             ffi::release();
             Status::Err
         }

@@ -23,15 +23,16 @@ pub(crate) const DECLARATION: Declaration = Declaration {
     args: &[Arg::tenants(), Arg::word(c"soft", c"SOFT", c"they have changed: keep them only as a fallback")],
 };
 
-const WORDS: [&str; 1] = ["SOFT"];
+pub(crate) const WORDS: [&str; 1] = ["SOFT"];
 
 pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     if ctx.is_keys_position_request() {
-        key_positions(&args, &WORDS).for_each(|at| ffi::key_at(ctx, at));
+        key_positions(commands::bytes(&args), &WORDS).for_each(|at| ffi::key_at(ctx, at));
         return Ok(RedisValue::NoReply);
     }
     commands::run(ctx, || {
-        let TenantsAndWords { tenants, words: [soft] } = TenantsAndWords::parse(&args, WORDS)?;
+        let TenantsAndWords { tenants, words: [soft] } =
+            TenantsAndWords::parse(commands::bytes(&args), WORDS)?;
         commands::must_be_primary(ctx, "DASHBOARD.CLEAR")?;
         let db = ffi::selected_db(ctx);
         let may_block = commands::may_block(ctx);

@@ -45,11 +45,11 @@ const INCLUDE: [Arg; 2] =
     [Arg::choice(c"true", c"true", c"with test data"), Arg::choice(c"false", c"false", c"without test data")];
 
 /// What is asked for, but for the bundle's name.
-#[derive(Clone, Debug, Default)]
-struct Options<'a> {
-    max_age: Option<u64>,
-    if_none_match: Option<&'a [u8]>,
-    with_meta: bool,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options<'a> {
+    pub(crate) max_age: Option<u64>,
+    pub(crate) if_none_match: Option<&'a [u8]>,
+    pub(crate) with_meta: bool,
 }
 
 /// How the answer came about.
@@ -74,12 +74,15 @@ impl Status {
 
 pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     commands::run(ctx, || {
-        let (tenant, include, options) = parse(&args)?;
+        let (tenant, include, options) = parse(commands::bytes(&args))?;
         execute(ctx, tenant, include, &options).inspect_err(|_| count(Count::Errors))
     })
 }
 
-fn parse(args: &[RedisString]) -> Result<(&[u8], bool, Options<'_>), Error> {
+/// The tenant, the include flag and the rest of what is asked for.
+pub(crate) fn parse<'a>(
+    args: impl Iterator<Item = &'a [u8]>,
+) -> Result<(&'a [u8], bool, Options<'a>), Error> {
     let mut args = Args::new(args);
     let tenant = args.tenant_name("DASHBOARD.GET")?;
     let (mut include, mut max_age, mut refresh) = (None, None, None);

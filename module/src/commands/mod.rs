@@ -9,6 +9,11 @@ use crate::errors::Error;
 use crate::{ffi, reply};
 use redis_module::{AclPermissions, Context, ContextFlags, RedisResult, RedisString, RedisValue};
 
+/// The arguments as bytes, the command's name first.
+fn bytes(args: &[RedisString]) -> impl Iterator<Item = &[u8]> {
+    args.iter().map(RedisString::as_slice)
+}
+
 /// Where a command may not wait for its end.
 pub(crate) fn may_block(ctx: &Context) -> bool {
     !ctx.get_flags().intersects(ContextFlags::MULTI | ContextFlags::LUA | ContextFlags::DENY_BLOCKING)

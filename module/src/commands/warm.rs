@@ -23,15 +23,16 @@ pub(crate) const DECLARATION: Declaration = Declaration {
     ],
 };
 
-const WORDS: [&str; 2] = ["FORCE", "ASYNC"];
+pub(crate) const WORDS: [&str; 2] = ["FORCE", "ASYNC"];
 
 pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     if ctx.is_keys_position_request() {
-        key_positions(&args, &WORDS).for_each(|at| ffi::key_at(ctx, at));
+        key_positions(commands::bytes(&args), &WORDS).for_each(|at| ffi::key_at(ctx, at));
         return Ok(RedisValue::NoReply);
     }
     commands::run(ctx, || {
-        let TenantsAndWords { tenants, words: [force, run_async] } = TenantsAndWords::parse(&args, WORDS)?;
+        let TenantsAndWords { tenants, words: [force, run_async] } =
+            TenantsAndWords::parse(commands::bytes(&args), WORDS)?;
         commands::must_be_primary(ctx, "DASHBOARD.WARM")?;
         if !commands::may_block(ctx) {
             return Err(Error::cannot_block("DASHBOARD.WARM"));
