@@ -1,6 +1,6 @@
 //! Bad input: one clear error that names the thing; nothing is stored; the server goes on.
 
-use harness::{FakeUpstream, Redis};
+use harness::{Answer, FakeUpstream, Redis};
 
 #[test]
 fn every_bad_argument_is_refused_by_an_error_that_names_it() {
@@ -69,6 +69,33 @@ fn bytes_that_are_not_text_are_refused_too() {
         assert!(error.starts_with("ERR ") && !error.contains(['\r', '\n', '\0']), "{args:?}: {error:?}");
     }
     assert_eq!(client.bytes(&["ECHO", "in step"]), b"in step");
+}
+
+#[test]
+fn an_address_with_control_characters_is_refused_and_the_server_goes_on() {
+    let upstream = FakeUpstream::start();
+    let mut redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    for address in [&b"a\0b"[..], b"unix:/a\0b", b"unix:/run/\x1b[31m", b"http://a\0b:80"] {
+        let error = client.error(&[&b"CONFIG"[..], b"SET", b"dashboard.sidecar", address]);
+        assert!(error.contains("control character"), "{error:?}");
+    }
+    assert!(format!("{:?}", client.call(&["CONFIG", "GET", "dashboard.sidecar"])).contains(&upstream.url()));
+    client.json(&["DASHBOARD.GET", "acme"]);
+    assert!(redis.is_alive());
+}
+
+#[test]
+fn an_error_of_the_sidecar_with_control_characters_reaches_everyone_who_waits() {
+    let upstream = FakeUpstream::start();
+    upstream.answer(Answer::Error(500, r"odd\u0000\r\n\u001b[31m"));
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    let error = client.error(&["DASHBOARD.GET", "acme"]);
+    assert!(error.starts_with("UNAVAILABLE "), "{error}");
+    let report = format!("{:?}", client.call(&["DASHBOARD.WARM", "acme"]));
+    assert!(report.contains("failed"), "{report}");
+    assert_eq!(client.blocked_clients(), 0);
 }
 
 #[test]

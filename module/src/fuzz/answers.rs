@@ -89,7 +89,8 @@ fn check_content(data: &[u8]) {
 fn check_list(data: &[u8]) {
     match response::tenants(data) {
         Ok(tenants) => {
-            let sent = object(data).expect("an object");
+            let text = String::from_utf8_lossy(data);
+            let sent = object(text.as_bytes()).expect("an object");
             let sent: Vec<String> = serde_json::from_str(sent["tenants"].get()).unwrap();
             assert!(sent.iter().all(|name| is_tenant(name.as_bytes())), "{sent:?}");
             assert!(tenants.iter().map(|tenant| tenant.as_str()).eq(sent.iter()), "{tenants:?}");
@@ -111,7 +112,8 @@ fn check_error(data: &[u8]) {
     let problem = response::error(StatusCode::BAD_GATEWAY, data, &endpoint);
     assert_one_line(&problem.cause);
     if problem.failure == Failure::NoTenant {
-        let body = object(data).expect("an object");
+        let text = String::from_utf8_lossy(data);
+        let body = object(text.as_bytes()).expect("an object");
         let error = object(body["error"].get().as_bytes()).expect("an object");
         assert_eq!(string(&error, "code").as_deref(), Some("no_tenant"));
     }
