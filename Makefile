@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run stop test lint bench clean
+.PHONY: help setup build run stop test lint fuzz bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -28,9 +28,13 @@ test: setup ## Run every test, on real servers of their own
 lint: ## Check format, lints, documentation and scripts; warnings are errors
 	@scripts/setup.sh shellcheck
 	cargo fmt --all --check
+	cargo fmt --manifest-path module/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	shellcheck -x scripts/*.sh .ci/run
+
+fuzz: ## Look for input that breaks a reader, FUZZ_SECONDS=60 for each of the five
+	@scripts/fuzz.sh
 
 bench: setup ## Measure hits, conditional hits and one cold key with 1,000 clients
 	cargo run --release --package e2e --bin bench
