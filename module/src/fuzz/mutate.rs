@@ -30,7 +30,9 @@ impl Stock {
 
     /// One input, a few steps away from one of the stock.
     pub(super) fn input(&self, dice: &mut Rng) -> Vec<u8> {
-        let mut input = self.inputs[dice.usize(..self.inputs.len())].clone();
+        // Large ones seldom: most that can be found is found sooner in small ones.
+        let [one, other] = [(); 2].map(|()| pick(&self.inputs, dice));
+        let mut input = if one.len() < other.len() { one } else { other }.to_vec();
         for _ in 0..=dice.u8(..4) {
             self.step(&mut input, dice);
         }
@@ -39,7 +41,7 @@ impl Stock {
     }
 
     fn step(&self, input: &mut Vec<u8>, dice: &mut Rng) {
-        match dice.u8(..10) {
+        match dice.u8(..11) {
             0 | 1 => swap(input, words, &self.words, dice),
             2 => swap(input, lines, &self.lines, dice),
             3 => insert(input, pick(&self.words, dice), dice),
@@ -57,7 +59,8 @@ impl Stock {
                 let line = [b"\n", pick(&self.lines, dice), b"\n"].concat();
                 insert(input, &line, dice);
             }
-            8 => {
+            8 => copy_lines(input, dice),
+            9 => {
                 let other = pick(&self.inputs, dice);
                 input.truncate(dice.usize(..=input.len()));
                 input.extend_from_slice(&other[dice.usize(..=other.len())..]);
@@ -93,6 +96,15 @@ fn swap(input: &mut Vec<u8>, cut: fn(&[u8]) -> Vec<(usize, usize)>, from: &[Vec<
     if let Some((start, end)) = places.get(dice.usize(..places.len().max(1))) {
         input.splice(start..end, pick(from, dice).iter().copied());
     }
+}
+
+/// Repeats a few lines of the input elsewhere in it.
+fn copy_lines(input: &mut Vec<u8>, dice: &mut Rng) {
+    let lines: Vec<&[u8]> = input.split(|byte| *byte == b'\n').collect();
+    let from = dice.usize(..lines.len());
+    let copied = &lines[from..(from + dice.usize(1..4)).min(lines.len())];
+    let at = dice.usize(..=lines.len());
+    *input = [&lines[..at], copied, &lines[at..]].concat().join(&b'\n');
 }
 
 /// Where the words of `input` are.
