@@ -30,9 +30,9 @@ impl Stock {
 
     /// One input, a few steps away from one of the stock.
     pub(super) fn input(&self, dice: &mut Rng) -> Vec<u8> {
-        // Large ones seldom: most that can be found is found sooner in small ones.
+        // Large ones seldom: they take long, and most that can be found in them can be found in small ones.
         let [one, other] = [(); 2].map(|()| pick(&self.inputs, dice));
-        let mut input = if one.len() < other.len() { one } else { other }.to_vec();
+        let mut input = if one.len() > 1024 { other } else { one }.to_vec();
         for _ in 0..=dice.u8(..4) {
             self.step(&mut input, dice);
         }
