@@ -260,6 +260,7 @@ impl World {
         let found = self.in_air.iter_mut().find(|f| f.flight == flight).expect("only what is under way");
         assert_eq!(found.carrier, Carrier::Single, "a batch is not broken off for one of its bundles");
         assert!(!found.cancelled, "once");
+        assert!(!found.kept || found.orphan, "what is to be stored goes on");
         found.cancelled = true;
         found.orphan = true;
     }

@@ -139,19 +139,19 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     // Clients come before runs in the order of waiters.
     let asked = matches!(waiters.first(), Some(Waiter::Client(_)));
     let warming = matches!(waiters.last(), Some(Waiter::Warm(_)));
-    // That a tenant is unknown is news only to who warms it: a client is told.
-    let silent =
-        cancelled == Some(Cancelled::Unwanted) || (matches!(result, Err(Failure::NoTenant)) && !warming);
-    let cause = if cancelled == Some(Cancelled::Late) { Some("no answer in time") } else { cause };
-    if let Some(cause) = cause.filter(|_| !silent) {
-        log::limited(ctx, || format!("no bundle for tenant {}: {cause}", bundle.tenant));
-    }
     {
         let mut state = STATE.lock();
         state.send_all(relaunch);
         state.disappoint(unlucky);
         // Beforehand, so that everyone has an answer even if something panics in between.
         state.gifts.push_back(Gift { waiters, result: Err(Error::internal()), stored: false });
+    }
+    // That a tenant is unknown is news only to who warms it: a client is told.
+    let silent =
+        cancelled == Some(Cancelled::Unwanted) || (matches!(result, Err(Failure::NoTenant)) && !warming);
+    let cause = if cancelled == Some(Cancelled::Late) { Some("no answer in time") } else { cause };
+    if let Some(cause) = cause.filter(|_| !silent) {
+        log::limited(ctx, || format!("no bundle for tenant {}: {cause}", bundle.tenant));
     }
     fault::point("landing", bundle.tenant.as_str());
     let written = match result {
@@ -176,15 +176,15 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
 
 fn listed(ctx: &Context, run: u64, result: Result<Vec<Tenant>, Failure>, cause: Option<&str>) {
     let mut state = STATE.lock();
-    match result {
-        Ok(tenants) => state.runs.set_tenants(run, tenants),
-        Err(failure) => {
-            log::limited(ctx, || format!("no list of tenants to warm: {}", cause.unwrap_or_default()));
-            for client in state.runs.abandon(run) {
-                state.answer(client, Answer::Bundle(Err(failure.clone().into())));
-            }
-        }
+    let failure = match result {
+        Ok(tenants) => return state.runs.set_tenants(run, tenants),
+        Err(failure) => failure,
+    };
+    for client in state.runs.abandon(run) {
+        state.answer(client, Answer::Bundle(Err(failure.clone().into())));
     }
+    drop(state);
+    log::limited(ctx, || format!("no list of tenants to warm: {}", cause.unwrap_or_default()));
 }
 
 fn clear_step(ctx: &Context) -> bool {
