@@ -12,6 +12,7 @@ mod clear;
 mod counters;
 mod declarations;
 mod docs;
+mod endpoints;
 mod figures;
 mod get;
 mod harness_itself;

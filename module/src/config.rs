@@ -71,7 +71,7 @@ pub(crate) static HASH_TAG: AtomicBool = AtomicBool::new(false);
 /// The server runs in cluster mode.
 pub(crate) static CLUSTER: AtomicBool = AtomicBool::new(false);
 
-/// Where the sidecars listen, separated by spaces; the first that takes a connection is asked.
+/// Where the sidecars listen, separated by spaces, in the order in which they are asked.
 pub(crate) const DEFAULT_SIDECAR: &str = "unix:/run/redis-dashboard/sidecar.sock";
 
 /// The setting `sidecar`: a text that was understood.

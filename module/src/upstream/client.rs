@@ -3,11 +3,12 @@
 
 use super::connector::Connector;
 use super::endpoint::Endpoint;
+use super::suspects::Suspects;
 use super::{Failure, Fetched, Order, Problem, response};
 use crate::engine::FlightId;
 use crate::tenant::Tenant;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use hyper_util::client::legacy::{Client as Http, Error as HttpError};
@@ -16,12 +17,15 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The list of a million tenants fits.
 const MAX_TENANT_LIST_BYTES: usize = 64 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
 /// Longer than a pause between two questions, shorter than the sidecar's own idle limit.
 const IDLE: Duration = Duration::from_secs(20);
+
+const BATCH: &str = "/internal/v1/bundles";
 
 type Pool = Http<Connector, Full<Bytes>>;
 
@@ -33,10 +37,19 @@ pub(super) struct Call<'a> {
     pub(super) max_bundle_bytes: usize,
 }
 
-/// Connection pools, one for each endpoint in use.
+/// What is asked, of whichever endpoint.
+pub(super) struct Question<'a> {
+    pub(super) call: &'a Call<'a>,
+    method: Method,
+    path: String,
+    body: Bytes,
+}
+
+/// Connection pools, one for each endpoint in use, and what is known of the endpoints.
 #[derive(Clone, Default)]
 pub(super) struct Client {
     pools: Arc<Mutex<HashMap<Endpoint, Pool>>>,
+    pub(super) suspects: Arc<Suspects>,
 }
 
 #[derive(serde::Serialize)]
@@ -58,16 +71,13 @@ impl Client {
     /// One bundle.
     pub(super) async fn bundle(&self, call: &Call<'_>, order: &Order) -> Result<Fetched, Problem> {
         let path = format!("/internal/v1/bundle?tenant={}&include_test_data={}", order.tenant, order.include);
-        let within = async {
-            let response = self.send(call, Method::GET, &path, Bytes::new()).await?;
-            let body = read_all(response.into_body(), call.max_bundle_bytes).await?;
-            response::bundle(&body, order)
-        };
-        in_time(call.timeout, within).await
+        let read = |response: Response<Incoming>| read_all(response.into_body(), call.max_bundle_bytes);
+        let (body, _) = self.ask(&Question::get(call, path), read).await?;
+        response::bundle(&body, order)
     }
 
     /// Many bundles: `land` is called for each as its line arrives. The time-out is that of silence: a sidecar
-    /// that is still computing sends empty lines.
+    /// that is still computing sends empty lines. Once there is a byte of the answer no other endpoint is asked.
     pub(super) async fn batch(
         &self,
         call: &Call<'_>,
@@ -80,55 +90,47 @@ impl Client {
             .collect();
         let body = serde_json::to_vec(&BatchBody { bundles: items })
             .map_err(|e| Problem::new(Failure::Malformed, e))?;
-        let request = self.send(call, Method::POST, "/internal/v1/bundles", Bytes::from(body));
-        let mut body = in_time(call.timeout, request).await?.into_body();
+        let question = Question { call, method: Method::POST, path: BATCH.into(), body: body.into() };
+        let begun = |response: Response<Incoming>| async {
+            let mut body = response.into_body();
+            let first = next_frame(&mut body).await?;
+            Ok((first, body))
+        };
+        let ((mut next, mut body), endpoint) = self.ask(&question, begun).await?;
         let mut lines = response::Lines::new(call.max_bundle_bytes, orders);
-        loop {
-            let frame = async { body.frame().await.transpose().map_err(|e| broken(&e)) };
-            let Some(frame) = in_time(call.timeout, frame).await? else { break };
+        while let Some(frame) = next {
             if let Ok(data) = frame.into_data() {
                 lines.feed(&data, &land)?;
             }
+            next = in_time(call.timeout, next_frame(&mut body))
+                .await
+                .inspect_err(|_| self.suspects.failed(Instant::now(), endpoint))?;
         }
         lines.finish()
     }
 
     /// The tenants that warming covers.
     pub(super) async fn tenants(&self, call: &Call<'_>) -> Result<Vec<Tenant>, Problem> {
-        let within = async {
-            let response = self.send(call, Method::GET, "/internal/v1/tenants", Bytes::new()).await?;
-            let body = read_all(response.into_body(), MAX_TENANT_LIST_BYTES).await?;
-            response::tenants(&body)
-        };
-        in_time(call.timeout, within).await
+        let read = |response: Response<Incoming>| read_all(response.into_body(), MAX_TENANT_LIST_BYTES);
+        let (body, _) = self.ask(&Question::get(call, "/internal/v1/tenants".into()), read).await?;
+        response::tenants(&body)
     }
 
-    /// Sends to the first endpoint that takes a connection; only a 200 is returned as a response.
-    async fn send(
+    /// Sends to one endpoint; only a 200 is returned as a response.
+    pub(super) async fn exchange(
         &self,
-        call: &Call<'_>,
-        method: Method,
-        path: &str,
-        body: Bytes,
+        endpoint: &Endpoint,
+        request: hyper::Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Problem> {
-        let mut refusals = Vec::new();
-        for endpoint in call.endpoints {
-            let request = build(call, method.clone(), path, body.clone())?;
-            let pool = self.pool(endpoint);
-            match pool.request(request).await {
-                Ok(response) if response.status() == StatusCode::OK => return Ok(response),
-                Ok(response) => {
-                    let status = response.status();
-                    let body = read_all(response.into_body(), MAX_ERROR_BYTES).await.unwrap_or_default();
-                    return Err(response::error(status, &body, endpoint));
-                }
-                Err(error) if error.is_connect() => {
-                    refusals.push(format!("{endpoint}: {}", root_cause(&error)));
-                }
-                Err(error) => return Err(broken_at(&error, endpoint)),
-            }
+        let response = self.pool(endpoint).request(request).await.map_err(|e| no_answer(&e))?;
+        let status = response.status();
+        if status == StatusCode::OK {
+            return Ok(response);
         }
-        Err(Problem::new(Failure::SidecarDown, refusals.join("; ")))
+        match read_all(response.into_body(), MAX_ERROR_BYTES).await {
+            Err(problem) if problem.failure == Failure::Incomplete => Err(problem),
+            body => Err(response::error(status, &body.unwrap_or_default(), endpoint)),
+        }
     }
 
     fn pool(&self, endpoint: &Endpoint) -> Pool {
@@ -150,32 +152,39 @@ impl Client {
     }
 }
 
-fn build(
-    call: &Call<'_>,
-    method: Method,
-    path: &str,
-    body: Bytes,
-) -> Result<hyper::Request<Full<Bytes>>, Problem> {
-    let mut request = hyper::Request::builder().method(method).uri(format!("http://sidecar{path}"));
-    if !call.token.is_empty() {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", call.token))
-            .map_err(|_| Problem::new(Failure::Token, "dashboard.token cannot stand in an HTTP header"))?;
-        value.set_sensitive(true);
-        request = request.header(AUTHORIZATION, value);
+impl<'a> Question<'a> {
+    fn get(call: &'a Call<'a>, path: String) -> Self {
+        Self { call, method: Method::GET, path, body: Bytes::new() }
     }
-    if !body.is_empty() {
-        request = request.header(CONTENT_TYPE, "application/json");
+
+    pub(super) fn request(&self) -> Result<hyper::Request<Full<Bytes>>, Problem> {
+        let Self { call, method, path, body } = self;
+        let mut request = hyper::Request::builder().method(method).uri(format!("http://sidecar{path}"));
+        if !call.token.is_empty() {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", call.token)).map_err(|_| {
+                Problem::new(Failure::Token, "dashboard.token cannot stand in an HTTP header")
+            })?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        request.body(Full::new(body.clone())).map_err(|e| Problem::new(Failure::Malformed, e))
     }
-    request.body(Full::new(body)).map_err(|e| Problem::new(Failure::Malformed, e))
 }
 
 async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        Err(Problem::new(
-            Failure::Timeout,
-            format!("no answer from the sidecar within {} ms", limit.as_millis()),
-        ))
-    })
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(silence(limit)))
+}
+
+pub(super) fn silence(limit: Duration) -> Problem {
+    let cause = format!("no answer from the sidecar within {} ms", limit.as_millis());
+    Problem::new(Failure::Timeout, cause)
+}
+
+async fn next_frame(body: &mut Incoming) -> Result<Option<Frame<Bytes>>, Problem> {
+    body.frame().await.transpose().map_err(|e| broken(&e))
 }
 
 async fn read_all(body: Incoming, limit: usize) -> Result<Bytes, Problem> {
@@ -198,14 +207,14 @@ fn broken(error: &(dyn std::error::Error + 'static)) -> Problem {
     Problem::new(Failure::Incomplete, root_cause(error))
 }
 
-/// The connection was made, and then something that is no HTTP answer came, or nothing.
-fn broken_at(error: &HttpError, endpoint: &Endpoint) -> Problem {
+/// No connection could be made; or it was, and then something that is no HTTP answer came, or nothing.
+fn no_answer(error: &HttpError) -> Problem {
     let parse = std::iter::successors(std::error::Error::source(error), |e| e.source())
         .filter_map(|e| e.downcast_ref::<hyper::Error>())
         .any(|e| e.is_parse());
     // Hanging up before a single byte of an answer is no better than not being there.
     let failure = if parse { Failure::Malformed } else { Failure::SidecarDown };
-    Problem::new(failure, format!("{endpoint}: {}", root_cause(error)))
+    Problem::new(failure, root_cause(error))
 }
 
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {

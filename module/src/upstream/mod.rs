@@ -3,12 +3,15 @@
 //!
 //! - [`mod@self`]: the requests, the thread, and the promise that each flight lands exactly once.
 //! - [`connector`]: Unix and TCP connections. [`client`]: the HTTP calls. [`response`]: what is accepted.
+//! - [`failover`]: from one endpoint to the next. [`suspects`]: which of them to ask last.
 
 mod client;
 mod connector;
 pub(crate) mod endpoint;
+mod failover;
 mod failure;
 pub(crate) mod response;
+mod suspects;
 
 pub(crate) use failure::Failure;
 

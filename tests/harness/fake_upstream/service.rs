@@ -79,7 +79,12 @@ async fn one(request: &hyper::Request<Incoming>, shared: Arc<Shared>) -> Result<
         Answer::Close => Err("closed on request".into()),
         Answer::HalfBody => {
             let half = Bytes::from(bytes).slice(..20);
-            let stream = stream::iter([Ok(Frame::data(half)), Err("cut on request".into())]);
+            // In between, so that the half is sent and not thrown away with the connection.
+            let stream =
+                stream::iter([Ok(Frame::data(half)), Err("cut on request".into())]).then(|frame| async {
+                    tokio::task::yield_now().await;
+                    frame
+                });
             let response = hyper::Response::builder().header("content-length", 10_000);
             Ok(response
                 .header("content-type", "application/json")
