@@ -6,8 +6,10 @@
     reason = "in a test, what cannot be had is a failure"
 )]
 
+mod acl;
 mod bad_input;
 mod blocked;
+mod bounds;
 mod clear;
 mod counters;
 mod databases;
@@ -24,6 +26,7 @@ mod no_blocking;
 mod panics;
 mod persistence;
 mod real_data;
+mod recovery;
 mod settings;
 mod sidecar_api;
 mod single_flight;

@@ -104,3 +104,40 @@ fn more_telling(before: Option<Problem>, endpoint: &Endpoint, problem: Problem) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_failures_the_most_telling_is_told_and_all_causes_are_logged() {
+        use Failure::{Incomplete, PostgresDown, SidecarBusy, SidecarDown, Timeout};
+        let order = [SidecarDown, Timeout, Incomplete, PostgresDown, SidecarBusy];
+        let endpoint = Endpoint::Unix("/s".into());
+        for (at, worse) in order.iter().enumerate() {
+            for better in &order[at..] {
+                for pair in [[worse, better], [better, worse]] {
+                    let told = pair.iter().enumerate().fold(None, |before, (n, failure)| {
+                        let problem = Problem::new((*failure).clone(), format!("cause {n}"));
+                        Some(more_telling(before, &endpoint, problem))
+                    });
+                    let told = told.unwrap();
+                    assert_eq!(&told.failure, better, "{pair:?}");
+                    assert_eq!(told.cause, "unix:/s: cause 0; unix:/s: cause 1");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_suspect_leaves_time_to_those_after_it_and_one_that_is_trusted_takes_what_there_is() {
+        let endpoint = Endpoint::Unix("/s".into());
+        let turn = |suspect| Turn { endpoint: &endpoint, suspect };
+        let (limit, remaining) = (Duration::from_secs(8), Duration::from_secs(6));
+        let patience = |first, after: &[Turn<'_>]| patience(&turn(first), after, limit, remaining).as_secs();
+        assert_eq!(patience(false, &[turn(false), turn(true)]), 6);
+        assert_eq!(patience(true, &[]), 6, "nobody is left to be asked");
+        assert_eq!(patience(true, &[turn(false)]), 2);
+        assert_eq!(patience(true, &[turn(true), turn(true)]), 2);
+    }
+}
