@@ -45,6 +45,29 @@ fn one_that_hangs_costs_one_request_its_deadline_and_those_after_it_go_to_the_ot
 }
 
 #[test]
+fn one_that_hangs_is_found_out_also_where_no_client_waits_long() {
+    let (one, other) = (FakeUpstream::start(), FakeUpstream::start());
+    let redis = builder(&[one.url(), other.url()]).setting("timeout", 1000).start();
+    let mut observer = redis.client();
+    one.hold();
+    let mut number = 0;
+    assert_eventually!(
+        {
+            // It goes before anybody could have answered it in time.
+            let mut client = redis.client();
+            number += 1;
+            client.send(&["DASHBOARD.GET", &format!("t{number}")]);
+            assert_eventually!(one.total() + other.total() >= number, "it is asked for");
+            drop(client);
+            assert_eventually!(observer.figure("waiters") == 0, "it has gone");
+            other.total() > 0
+        },
+        "the other is asked"
+    );
+    assert_eq!(observer.figure("timeouts"), 0);
+}
+
+#[test]
 fn one_that_is_back_is_found_and_asked_first_again() {
     let (mut one, other, redis) = pair();
     let (mut client, mut number) = (redis.client(), 0);

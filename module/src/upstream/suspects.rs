@@ -33,14 +33,21 @@ struct Suspicion {
 
 /// The endpoints under suspicion.
 #[derive(Default)]
-pub(super) struct Suspects(Mutex<HashMap<Endpoint, Suspicion>>);
+pub(super) struct Suspects(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    suspicions: HashMap<Endpoint, Suspicion>,
+    /// When those were asked from whom nothing has come since.
+    unanswered: HashMap<Endpoint, Instant>,
+}
 
 impl Suspects {
     /// The order in which to ask: as configured, but the suspect behind the others. The first whose pause is
     /// over keeps its place, unless another request is trying it.
     pub(super) fn order<'a>(&self, now: Instant, endpoints: &'a [Endpoint]) -> Vec<Turn<'a>> {
-        let entries = self.0.lock();
-        let suspicion = |endpoint: &Endpoint| entries.get(endpoint);
+        let known = self.0.lock();
+        let suspicion = |endpoint: &Endpoint| known.suspicions.get(endpoint);
         let turns: Vec<Turn<'a>> = endpoints
             .iter()
             .map(|endpoint| Turn { endpoint, suspect: suspicion(endpoint).is_some() })
@@ -59,25 +66,31 @@ impl Suspects {
 
     /// A request is about to be sent there, and will wait so long for an answer.
     pub(super) fn begin<'a>(&'a self, endpoint: &'a Endpoint, patience: Duration) -> Trial<'a> {
-        let mut tries = false;
-        if let Some(suspicion) = self.0.lock().get_mut(endpoint) {
-            tries = !std::mem::replace(&mut suspicion.tried, true);
+        let mut known = self.0.lock();
+        if known.unanswered.len() >= CAPACITY {
+            known.unanswered.clear();
         }
-        Trial { suspects: self, endpoint, tries, silent_at: Instant::now() + patience / 2, ended: false }
+        known.unanswered.entry(endpoint.clone()).or_insert_with(Instant::now);
+        let suspicion = known.suspicions.get_mut(endpoint);
+        let tries = suspicion.is_some_and(|suspicion| !std::mem::replace(&mut suspicion.tried, true));
+        Trial { suspects: self, endpoint, tries, too_long: patience / 2, ended: false }
     }
 
     /// It has answered.
     fn answered(&self, endpoint: &Endpoint) {
-        self.0.lock().remove(endpoint);
+        let mut known = self.0.lock();
+        known.suspicions.remove(endpoint);
+        known.unanswered.remove(endpoint);
     }
 
     /// It has not. Many requests that fail together count as one: the pause grows only once it is over.
     pub(super) fn failed(&self, now: Instant, endpoint: &Endpoint) {
-        let mut entries = self.0.lock();
-        if entries.len() >= CAPACITY && !entries.contains_key(endpoint) {
-            entries.clear();
+        let mut known = self.0.lock();
+        known.unanswered.remove(endpoint);
+        if known.suspicions.len() >= CAPACITY && !known.suspicions.contains_key(endpoint) {
+            known.suspicions.clear();
         }
-        let entry = entries.entry(endpoint.clone()).or_insert(Suspicion {
+        let entry = known.suspicions.entry(endpoint.clone()).or_insert(Suspicion {
             until: now,
             pause: FIRST_PAUSE / 2,
             tried: false,
@@ -89,14 +102,15 @@ impl Suspects {
     }
 }
 
-/// One request to one endpoint. Dropped without an answer, it says that the endpoint was silent, if it has
-/// been so for long: who waited may also have gone.
+/// One request to one endpoint. Dropped without an answer, as happens when who waited for it has gone, it says
+/// that the endpoint was silent, if nothing has come from there for long: clients who go early must not hide
+/// that nobody is answered.
 pub(super) struct Trial<'a> {
     suspects: &'a Suspects,
     endpoint: &'a Endpoint,
     /// It is the one that finds out about a suspect.
     tries: bool,
-    silent_at: Instant,
+    too_long: Duration,
     ended: bool,
 }
 
@@ -114,13 +128,18 @@ impl Trial<'_> {
 
 impl Drop for Trial<'_> {
     fn drop(&mut self) {
-        if self.tries
-            && let Some(suspicion) = self.suspects.0.lock().get_mut(self.endpoint)
-        {
-            suspicion.tried = false;
-        }
         let now = Instant::now();
-        if !self.ended && now >= self.silent_at {
+        let silent = {
+            let mut known = self.suspects.0.lock();
+            if self.tries
+                && let Some(suspicion) = known.suspicions.get_mut(self.endpoint)
+            {
+                suspicion.tried = false;
+            }
+            let since = known.unanswered.get(self.endpoint);
+            since.is_some_and(|since| now.duration_since(*since) >= self.too_long)
+        };
+        if !self.ended && silent {
             self.suspects.failed(now, self.endpoint);
         }
     }
@@ -203,12 +222,33 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_are_given_up_early_do_not_hide_that_nobody_is_answered() {
+        let (suspects, all) = (Suspects::default(), endpoints(2));
+        let give_up = async || {
+            let trial = suspects.begin(&all[0], PATIENCE);
+            tokio::time::advance(PATIENCE / 8).await;
+            drop(trial);
+            order(&suspects, Instant::now(), &all)
+        };
+        for _ in 0..3 {
+            assert_eq!(give_up().await, "01");
+        }
+        suspects.begin(&all[0], PATIENCE).answered();
+        for expected in ["01", "01", "01", "10"] {
+            assert_eq!(give_up().await, expected);
+        }
+    }
+
     #[test]
     fn endpoints_of_past_settings_are_forgotten() {
         let (suspects, all, now) = (Suspects::default(), endpoints(1000), Instant::now());
         for endpoint in &all {
+            drop(suspects.begin(endpoint, PATIENCE));
             suspects.failed(now, endpoint);
+            drop(suspects.begin(endpoint, PATIENCE));
         }
-        assert!(suspects.0.lock().len() <= CAPACITY);
+        let known = suspects.0.lock();
+        assert!(known.suspicions.len() <= CAPACITY && known.unanswered.len() <= CAPACITY);
     }
 }
