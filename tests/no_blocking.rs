@@ -177,6 +177,7 @@ fn a_replica_answers_what_it_has_and_computes_what_it_has_not_without_storing_it
     assert_eq!(get(&mut client, CHANGED), "refreshed");
     upstream_of_replica.answer(harness::Answer::UNAVAILABLE);
     assert_eq!(get(&mut client, CHANGED), "stale");
+    assert_eq!((upstream_of_replica.count(STALE), client.figure("refreshes_behind")), (0, 0));
     assert_eq!((client.int(&["DBSIZE"]), client.figure("stored")), (3, 0));
     assert!(client.figure("uncached") >= 2);
 }
