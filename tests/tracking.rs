@@ -251,3 +251,46 @@ fn the_refresh_behind_a_stale_answer_tells_those_who_hold_the_old_one() {
     assert_eq!(all, ["acme"]);
     assert!(scene.redis.is_alive());
 }
+
+#[test]
+fn a_reader_of_a_replica_is_told_of_what_the_primary_does_and_not_of_its_fills() {
+    let upstream = FakeUpstream::start();
+    let primary = Redis::builder().upstream(&upstream).tcp().start();
+    let replica = Redis::builder().upstream(&upstream).start();
+    let (mut writer, mut tracking, mut other) = (primary.client(), replica.client_resp3(), replica.client());
+    let port = primary.tcp_url().rsplit(':').next().unwrap().to_owned();
+    other.ok(&["REPLICAOF", "127.0.0.1", &port]);
+    assert_eventually!(
+        other.info("replication", "master_link_status").as_deref() == Some("up"),
+        "the replica is in sync"
+    );
+    tracking.ok(&["CLIENT", "TRACKING", "ON"]);
+    for wrong in WRONG {
+        writer.json(&["DASHBOARD.GET", "acme"]);
+        assert_eq!(writer.int(&["WAIT", "1", "10000"]), 1);
+        tracking.json(&["DASHBOARD.GET", "acme"]);
+        writer.json(&["DASHBOARD.GET", "other"]);
+        writer.json(&["DASHBOARD.GET", "acme", "INCLUDE", "false"]);
+        assert_eq!(writer.int(&["WAIT", "1", "10000"]), 1);
+        assert_eq!(told(&mut tracking), NOTHING, "{wrong:?}");
+        writer.ok(wrong);
+        assert_eq!(writer.int(&["WAIT", "1", "10000"]), 1);
+        assert_eq!(told(&mut tracking), ["acme"], "{wrong:?}");
+        // What SOFT has computed at once, and the other tenant, are not for the next round.
+        writer.int(&["DASHBOARD.CLEAR"]);
+        assert_eq!(writer.int(&["WAIT", "1", "10000"]), 1);
+        told(&mut tracking);
+    }
+}
+
+#[test]
+fn a_reader_is_told_when_a_person_deletes_or_changes_the_key() {
+    let key = crate::states::key("acme");
+    for command in [&["DEL", &key][..], &["UNLINK", &key], &["PERSIST", &key], &["RENAME", &key, "elsewhere"]]
+    {
+        let mut scene = scene(&[]);
+        scene.tracking.json(&["DASHBOARD.GET", "acme"]);
+        scene.other.ok(command);
+        assert_eq!(told(&mut scene.tracking), ["acme"], "{command:?}");
+    }
+}
