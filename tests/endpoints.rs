@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use harness::{Answer, Client, FakeUpstream, Redis, RedisBuilder, assert_eventually};
+use harness::{Answer, Client, FakeUpstream, Postgres, Redis, RedisBuilder, Sidecar, assert_eventually};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -209,6 +209,48 @@ fn a_batch_whose_sidecar_hangs_is_over_at_the_deadline_and_the_next_goes_to_the_
     let report = client.map(&["DASHBOARD.WARM", "a"]);
     assert_eq!(report[1], ("warmed".to_owned(), redis::Value::Int(1)), "{report:?}");
     assert_eq!(other.total(), 2);
+}
+
+#[test]
+fn after_a_batch_whose_sidecar_has_no_postgres_the_next_goes_to_the_other() {
+    let (one, other, redis) = pair();
+    let mut client = redis.client();
+    one.answer(Answer::UNAVAILABLE);
+    let report = client.map(&["DASHBOARD.WARM", "a", "b"]);
+    assert_eq!(report[3], ("failed".to_owned(), redis::Value::Int(2)), "{report:?}");
+    let report = client.map(&["DASHBOARD.WARM", "a", "b"]);
+    assert_eq!(report[1], ("warmed".to_owned(), redis::Value::Int(2)), "{report:?}");
+    assert_eq!((one.total(), other.total()), (4, 4));
+}
+
+/// The real thing: a process that stands still takes connections, and says nothing.
+#[test]
+fn a_sidecar_that_is_stopped_in_its_tracks_or_killed_is_passed_over() {
+    let postgres = Postgres::start();
+    let (mut one, other) = (Sidecar::on(&postgres.url()), Sidecar::on(&postgres.url()));
+    let redis = builder(&[one.url().to_owned(), other.url().to_owned()]).start();
+    let mut client = redis.client();
+    let mut read = |options: &[&str]| {
+        let started = Instant::now();
+        let reply = client.call(&[&["DASHBOARD.GET", "SUPERADMIN_GLOBAL", "WITHMETA"], options].concat());
+        (crate::states::status(reply), started.elapsed())
+    };
+    assert_eq!(read(&[]).0, "miss");
+    one.process().freeze();
+    // There is something to fall back on, so that the first ones wait no longer than soft-timeout.
+    assert_eventually!(read(&["REFRESH"]).0 == "refreshed", "the other is asked");
+    assert_eventually!(
+        {
+            let (_, elapsed) = read(&["REFRESH"]);
+            assert!(elapsed < TIMEOUT, "{elapsed:?}");
+            read(&["REFRESH"]).0 == "refreshed"
+        },
+        "and again"
+    );
+    one.process().thaw();
+    assert_eventually!(read(&["REFRESH"]).0 == "refreshed", "both are there");
+    one.process().kill();
+    assert_eventually!(read(&["REFRESH"]).0 == "refreshed", "the other is asked at once");
 }
 
 fn pairs(report: redis::Value) -> Vec<(String, redis::Value)> {

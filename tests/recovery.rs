@@ -111,3 +111,18 @@ fn one_tenant_that_is_never_answered_does_not_open_the_breaker() {
     assert_eq!(breaker(&mut client), "closed");
     client.json(&["DASHBOARD.GET", "quick"]);
 }
+
+#[test]
+fn several_tenants_in_a_row_without_an_answer_open_it_until_there_is_one() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::builder().upstream(&upstream).setting("timeout", 50).start();
+    let mut client = redis.client();
+    upstream.answer(Answer::Hang);
+    for n in 0..5 {
+        client.error(&["DASHBOARD.GET", &format!("t{n}")]);
+    }
+    assert_eventually!(breaker(&mut client) != "closed", "nobody is answered");
+    upstream.answer(Answer::Bundle);
+    assert_eventually!(client.call(&["DASHBOARD.GET", "t0"]).is_ok(), "it is back");
+    assert_eq!(breaker(&mut client), "closed");
+}

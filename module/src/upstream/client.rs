@@ -97,6 +97,13 @@ impl Client {
             Ok((first, body))
         };
         let ((mut next, mut body), endpoint) = self.ask(&question, begun).await?;
+        let land = |flight, result: Result<Fetched, Problem>| {
+            // Too late for another endpoint to be asked for this one; not for those that come after.
+            if result.as_ref().is_err_and(|problem| problem.failure == Failure::PostgresDown) {
+                self.suspects.failed(Instant::now(), endpoint);
+            }
+            land(flight, result);
+        };
         let mut lines = response::Lines::new(call.max_bundle_bytes, orders);
         while let Some(frame) = next {
             if let Ok(data) = frame.into_data() {
