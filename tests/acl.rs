@@ -95,14 +95,21 @@ fn clearing_and_warming_need_write_permission_and_reading_none() {
 
 #[test]
 fn a_script_and_a_transaction_open_no_way_round() {
-    let redis = Redis::with(&FakeUpstream::start());
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    redis.client().json(&["DASHBOARD.GET", "acme"]);
     let mut app = user(&redis, "app", &["%R~acme", "+dashboard.get", "+eval", "+multi", "+exec"]);
-    let error = app.error(&["EVAL", "return redis.call('DASHBOARD.GET', 'other')", "0"]);
-    assert!(error.contains("can't access at least one of the keys"), "{error}");
-    let error = app.error(&["EVAL", "return redis.call('DASHBOARD.CLEAR', 'acme')", "0"]);
-    assert!(error.contains("can't run this command"), "{error}");
+    app.ok(&["EVAL", "return redis.call('DASHBOARD.GET', 'acme')", "0"]);
+    // The server's words for it differ between its versions.
+    app.error(&["EVAL", "return redis.call('DASHBOARD.GET', 'other')", "0"]);
+    app.error(&["EVAL", "return redis.call('DASHBOARD.CLEAR', 'acme')", "0"]);
     app.ok(&["MULTI"]);
     denied(&mut app, &["DASHBOARD.GET", "other"]);
     let error = app.error(&["EXEC"]);
     assert!(error.starts_with("EXECABORT "), "{error}");
+    assert_eq!(
+        (upstream.total(), redis.client().int(&["DBSIZE"])),
+        (1, 1),
+        "nothing was computed or removed"
+    );
 }
