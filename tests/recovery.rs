@@ -126,3 +126,15 @@ fn several_tenants_in_a_row_without_an_answer_open_it_until_there_is_one() {
     assert_eventually!(client.call(&["DASHBOARD.GET", "t0"]).is_ok(), "it is back");
     assert_eq!(breaker(&mut client), "closed");
 }
+
+#[test]
+fn while_postgres_is_down_every_error_names_it() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    upstream.answer(Answer::UNAVAILABLE);
+    for n in 0..20 {
+        let error = client.error(&["DASHBOARD.GET", &format!("t{n}")]);
+        assert!(error.contains("Postgres"), "{n}: {error}");
+    }
+}

@@ -294,3 +294,100 @@ fn a_reader_is_told_when_a_person_deletes_or_changes_the_key() {
         assert_eq!(told(&mut scene.tracking), ["acme"], "{command:?}");
     }
 }
+
+#[test]
+fn who_waited_for_the_new_bundle_after_a_soft_clear_is_told_of_the_next_one() {
+    let mut scene = scene(&[]);
+    scene.other.json(&["DASHBOARD.GET", "acme"]);
+    scene.upstream.hold();
+    scene.other.int(&["DASHBOARD.CLEAR", "acme", "SOFT"]);
+    scene.tracking.send(&["DASHBOARD.GET", "acme"]);
+    scene.upstream.wait_for(2);
+    scene.upstream.release();
+    let reply = scene.tracking.receive().unwrap();
+    assert!(matches!(reply, Value::BulkString(_)), "the mark has told everybody already: {reply:?}");
+    assert_eq!(told(&mut scene.tracking), NOTHING);
+    scene.other.int(&["DASHBOARD.CLEAR", "acme"]);
+    assert_eq!(told(&mut scene.tracking), ["acme"]);
+}
+
+#[test]
+fn who_was_given_the_old_bundle_after_a_soft_clear_is_told_when_the_new_one_is_there() {
+    let mut scene = scene(&[]);
+    scene.other.ok(&["CONFIG", "SET", "dashboard.soft-timeout", "0"]);
+    scene.other.json(&["DASHBOARD.GET", "acme"]);
+    scene.upstream.hold();
+    scene.other.int(&["DASHBOARD.CLEAR", "acme", "SOFT"]);
+    assert_eq!(scene.tracking.json(&["DASHBOARD.GET", "acme"])["stats"]["totalContacts"], 1);
+    assert_eq!(told(&mut scene.tracking), NOTHING);
+    scene.upstream.release();
+    let other = &mut scene.other;
+    assert_eventually!(other.figure("stored") == 2, "the new one is there");
+    assert_eq!(told(&mut scene.tracking), ["acme"]);
+}
+
+/// Told before it, the client would not be told of what makes its answer wrong.
+#[test]
+fn who_refreshes_is_told_of_other_content_only_after_its_answer() {
+    let mut scene = scene(&[]);
+    let mut holder = scene.redis.client_resp3();
+    holder.ok(&["CLIENT", "TRACKING", "ON"]);
+    holder.json(&["DASHBOARD.GET", "acme"]);
+    scene.tracking.send(&["DASHBOARD.GET", "acme", "REFRESH"]);
+    let reply = scene.tracking.receive().unwrap();
+    assert!(matches!(reply, Value::BulkString(_)), "{reply:?}");
+    assert_eq!(told(&mut scene.tracking), ["acme"]);
+    assert_eq!(told(&mut holder), ["acme"]);
+}
+
+#[test]
+fn other_content_is_told_also_where_who_asked_for_it_has_gone() {
+    let mut scene = scene(&[]);
+    scene.tracking.json(&["DASHBOARD.GET", "acme"]);
+    scene.upstream.hold();
+    let mut gone = scene.redis.client();
+    // In a transaction nobody waits, and the bundle is computed behind it; then somebody joins, and goes.
+    let id = gone.id().to_string();
+    scene.other.int(&["DASHBOARD.CLEAR", "acme", "SOFT"]);
+    assert_eq!(told(&mut scene.tracking), ["acme"]);
+    scene.other.ok(&["CONFIG", "SET", "dashboard.soft-timeout", "0"]);
+    scene.tracking.json(&["DASHBOARD.GET", "acme"]);
+    scene.other.ok(&["CONFIG", "SET", "dashboard.soft-timeout", "5000"]);
+    gone.send(&["DASHBOARD.GET", "acme"]);
+    let other = &mut scene.other;
+    assert_eventually!(other.figure("waiters") == 1, "somebody waits");
+    other.ok(&["CLIENT", "KILL", "ID", &id]);
+    scene.upstream.release();
+    assert_eventually!(other.figure("stored") == 2, "the new one is there");
+    let tracking = &mut scene.tracking;
+    assert_eventually!(told(tracking) == ["acme"], "it is told");
+}
+
+#[test]
+fn who_holds_what_could_not_be_stored_is_told_when_another_is() {
+    let mut scene = scene(&[]);
+    scene.other.ok(&["CONFIG", "SET", "maxmemory", "1"]);
+    scene.tracking.json(&["DASHBOARD.GET", "acme"]);
+    assert_eq!(scene.other.figure("uncached"), 1);
+    scene.other.ok(&["CONFIG", "SET", "maxmemory", "0"]);
+    scene.other.json(&["DASHBOARD.GET", "acme"]);
+    assert_eq!(told(&mut scene.tracking), ["acme"]);
+}
+
+#[test]
+fn a_reader_is_told_when_its_bundle_expires() {
+    let mut scene = scene(&[]);
+    scene.tracking.json(&["DASHBOARD.GET", "acme"]);
+    scene.other.int(&["PEXPIRE", "dashboard:bundle:acme:include=true", "1"]);
+    assert_eq!(told(&mut scene.tracking), ["acme"], "another expiry is a mark");
+    scene.tracking.json(&["DASHBOARD.GET", "acme"]);
+    for (name, value) in [("ttl", "1"), ("stale-ttl", "0"), ("jitter", "0")] {
+        scene.other.ok(&["CONFIG", "SET", &format!("dashboard.{name}"), value]);
+    }
+    scene.tracking.json(&["DASHBOARD.GET", "acme", "REFRESH"]);
+    told(&mut scene.tracking);
+    scene.tracking.json(&["DASHBOARD.GET", "acme"]);
+    let (tracking, other) = (&mut scene.tracking, &mut scene.other);
+    assert_eventually!(other.int(&["EXISTS", "dashboard:bundle:acme:include=true"]) == 0, "it expires");
+    assert_eventually!(told(tracking) == ["acme"], "it is told");
+}

@@ -92,8 +92,12 @@ impl Error {
         Self(Kind::TooManyJobs)
     }
 
-    pub(crate) fn breaker_open() -> Self {
-        Self(Kind::BreakerOpen)
+    /// The sidecar is not asked because it failed in this way before.
+    pub(crate) fn breaker_open(cause: Option<&Failure>) -> Self {
+        match cause {
+            Some(failure @ (Failure::SidecarDown | Failure::PostgresDown)) => failure.clone().into(),
+            _ => Self(Kind::BreakerOpen),
+        }
     }
 
     /// `command` has to wait for its end, where clients may not be blocked.

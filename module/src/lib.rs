@@ -74,7 +74,7 @@ mod surface {
         deinit: unload,
         commands: [
             ["dashboard.get",   commands::get::run,   "readonly fast",      1,  1, 1, "", "read fast"],
-            ["dashboard.clear", commands::clear::run, "write getkeys-api",  1, -1, 1, "", "write"],
+            ["dashboard.clear", commands::clear::run, "write getkeys-api",  1, -1, 1, "", "write slow"],
             ["dashboard.warm",  commands::warm::run,  "write getkeys-api",  1, -1, 1, "", "write slow"],
             ["dashboard.help",  commands::help::run,  "allow-loading allow-stale fast", 0, 0, 0, "", "fast"],
         ],

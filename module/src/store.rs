@@ -40,22 +40,25 @@ pub(crate) fn may_write(ctx: &Context) -> bool {
         && !ffi::writes_paused()
 }
 
-/// Stores a bundle. A client that holds the old one is told only if the new one differs: filling an
-/// absent bundle, or computing the same again, is no change.
+/// Stores a bundle. Also says whether clients are to be told that their copies are no longer right
+/// ([`tracking::invalidate`]): filling an absent bundle, or computing the same again, is no change, and of
+/// one that was marked as changed they have been told then.
 ///
 /// `asked`: a client waits for it. Otherwise the key stays as long unread as it was; a new one counts as never read.
-pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -> Written {
+pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -> (Written, bool) {
     if !may_write(ctx) || !ffi::select_db(ctx, id.db) {
-        return Written::NotHere;
+        return (Written::NotHere, false);
     }
     let key = id.key(config::tagged());
     // In a timer the server knows only whether its last client found room, and evicts nothing.
     if ffi::memory_ratio() > if ctx.get_flags().contains(ContextFlags::EVICTED) { EVICTING } else { 1.0 } {
         return refused(ctx, &key, "out of memory (maxmemory)");
     }
-    let old_differs = ffi::read_string(ctx, key.as_bytes(), false, |value, _| {
-        Stamp::read(value, id.tenant.as_str(), id.include)
-            .is_some_and(|old| old.etag != bundle.etag.as_bytes())
+    let old_differs = ffi::read_string(ctx, key.as_bytes(), false, |value, expires_at| {
+        Stamp::read(value, id.tenant.as_str(), id.include).is_some_and(|old| {
+            let marked = verdict(&old.life, ffi::now(), expires_at) == Stored::Changed;
+            !marked && old.etag != bundle.etag.as_bytes()
+        })
     });
     // What nobody has read yet is not hot.
     let unread = || config::hot_window() + Duration::from_secs(1);
@@ -72,15 +75,13 @@ pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -
         ffi::set_idle(ctx, key.as_bytes(), idle);
     }
     let cleared = sweep::stored(id, matches!(old_differs, Held::String(_)));
-    if cleared || matches!(old_differs, Held::String(true)) {
-        tracking::invalidate(ctx, id.tenant.as_str());
-    }
-    Written::Yes
+    let differs = matches!(old_differs, Held::String(true));
+    (Written::Yes, cleared || differs || tracking::holds_other(id, bundle.etag.as_bytes()))
 }
 
-fn refused(ctx: &Context, key: &KeyName, cause: &str) -> Written {
+fn refused(ctx: &Context, key: &KeyName, cause: &str) -> (Written, bool) {
     log::limited(ctx, || format!("could not store {key}: {cause}"));
-    Written::Refused
+    (Written::Refused, false)
 }
 
 /// Removes the bundle of a tenant that Postgres no longer knows, in every form that its key may have.

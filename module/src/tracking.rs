@@ -6,15 +6,49 @@
 //! or, on a replica, by what the primary sends.
 
 use crate::info::{Count, count};
+use crate::tenant::{BundleId, Tenant};
 use crate::{ffi, tenant};
 use redis_module::Context;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 thread_local! {
     /// The server is carrying out a write of ours.
     static OURS: Cell<bool> = const { Cell::new(false) };
     /// What the last events were about.
     static LAST: RefCell<Last> = const { RefCell::new(Last::Other) };
+    /// What was given to clients since their tenant was last invalidated and is not what is stored.
+    static HELD: RefCell<BTreeMap<BundleId, Etag>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// `None`: there are several.
+type Etag = Option<Vec<u8>>;
+
+/// So many are remembered; one more, and the holders of one are told early.
+const MOST_HELD: usize = 4096;
+
+/// A client has been given a bundle that is not stored, or is marked as changed: when another is stored, its
+/// copy stops being right.
+pub(crate) fn given(ctx: &Context, id: &BundleId, etag: &[u8]) {
+    let too_many = HELD.with_borrow_mut(|held| {
+        held.entry(id.clone())
+            .and_modify(|known| *known = known.take().filter(|known| known == etag))
+            .or_insert_with(|| Some(etag.to_vec()));
+        let other = || held.keys().find(|other| *other != id).cloned();
+        if held.len() > MOST_HELD { other() } else { None }
+    });
+    if let Some(other) = too_many {
+        let here = ffi::selected_db(ctx);
+        if ffi::select_db(ctx, other.db) {
+            invalidate(ctx, other.tenant.as_str());
+        }
+        ffi::select_db(ctx, here);
+    }
+}
+
+/// Whether a client may hold something else than what has this etag, of those to whom [`given`] applies.
+pub(crate) fn holds_other(id: &BundleId, etag: &[u8]) -> bool {
+    HELD.with_borrow(|held| held.get(id).is_some_and(|known| known.as_deref() != Some(etag)))
 }
 
 /// One `SET … PXAT` is up to three events: the key is new, it is set, it has an expiry.
@@ -37,14 +71,21 @@ pub(crate) fn quietly<T>(write: impl FnOnce() -> T) -> T {
     write()
 }
 
+fn holds_any(ctx: &Context, tenant: &str, include: bool) -> bool {
+    let db = ffi::selected_db(ctx);
+    let id = || Some(BundleId { db, tenant: Tenant::new(tenant.as_bytes())?, include });
+    HELD.with_borrow(|held| !held.is_empty() && id().is_some_and(|id| held.contains_key(&id)))
+}
+
 /// Something has happened to a key, in the context's database.
 pub(crate) fn key_event(ctx: &Context, event: &[u8], key: &[u8]) {
-    let Some((tenant, _)) = tenant::of_key(key) else { return };
+    let Some((tenant, include)) = tenant::of_key(key) else { return };
     let removed = matches!(event, b"expired" | b"evicted");
     if OURS.get() && !removed {
         return;
     }
-    if LAST.with_borrow_mut(|last| last.makes_wrong(event, key)) {
+    let filled = event == b"set" && holds_any(ctx, tenant, include);
+    if LAST.with_borrow_mut(|last| last.makes_wrong(event, key)) || filled {
         invalidate(ctx, tenant);
     }
 }
@@ -52,6 +93,11 @@ pub(crate) fn key_event(ctx: &Context, event: &[u8], key: &[u8]) {
 /// Tells those who hold a copy of a tenant's bundle that it is no longer right.
 pub(crate) fn invalidate(ctx: &Context, tenant: &str) {
     count(Count::Invalidations);
+    HELD.with_borrow_mut(|held| {
+        if let Some(tenant) = Tenant::new(tenant.as_bytes()).filter(|_| !held.is_empty()) {
+            BundleId::both(ffi::selected_db(ctx), &tenant).iter().for_each(|id| drop(held.remove(id)));
+        }
+    });
     ffi::signal_modified(ctx, tenant);
 }
 

@@ -13,7 +13,7 @@ use crate::info::{Count, count};
 use crate::state::{self, Outcome};
 use crate::tenant::{BundleId, KeyName, Tenant};
 use crate::upstream::Fetched;
-use crate::{commands, config, fault, reply, store, sweep};
+use crate::{commands, config, fault, reply, store, sweep, tracking};
 use redis_module::{Context, ContextFlags, RedisResult, RedisString};
 
 pub(crate) const DECLARATION: Declaration = Declaration {
@@ -171,9 +171,10 @@ fn serve_stored(ctx: &Context, id: &BundleId, options: &Options<'_>) -> bool {
     let now = ffi::now();
     let key = id.key(config::tagged());
     let held = ffi::read_string(ctx, key.as_bytes(), true, |value, expires_at| {
-        let Some(stamp) = Stamp::read(value, id.tenant.as_str(), id.include) else { return false };
-        let status = match sweep::regard(store::verdict(&stamp.life, now, expires_at), || Some(id.clone())) {
-            Stored::Absent => return false,
+        let stamp = Stamp::read(value, id.tenant.as_str(), id.include)?;
+        let stored = sweep::regard(store::verdict(&stamp.life, now, expires_at), || Some(id.clone()));
+        let status = match stored {
+            Stored::Absent => return None,
             Stored::Fresh { age } if new_enough(options.max_age, age) => {
                 count(Count::Hits);
                 Status::Hit
@@ -185,9 +186,13 @@ fn serve_stored(ctx: &Context, id: &BundleId, options: &Options<'_>) -> bool {
             }
         };
         reply_bundle(ctx, options, status, stamp.etag, &stamp.life, now, value);
-        true
+        Some((stored == Stored::Changed).then(|| stamp.etag.to_vec()))
     });
-    matches!(held, Held::String(true))
+    let Held::String(Some(changed)) = held else { return false };
+    if let Some(etag) = changed {
+        tracking::given(ctx, id, &etag);
+    }
+    true
 }
 
 /// A client that waits: what it asked, for the reply that comes later.

@@ -7,6 +7,7 @@
 use super::backoff::jittered;
 use super::{FlightId, Millis};
 use crate::tenant::BundleId;
+use crate::upstream::Failure;
 
 /// So many failures in a row open the breaker.
 const THRESHOLD: u32 = 5;
@@ -44,11 +45,12 @@ pub(crate) struct Breaker {
     probe: Option<FlightId>,
     /// The bundle that was silent last.
     silent: Option<BundleId>,
+    cause: Option<Failure>,
 }
 
 impl Breaker {
     pub(crate) fn new() -> Self {
-        Self { failures: 0, pause: FIRST_PAUSE, open_until: None, probe: None, silent: None }
+        Self { failures: 0, pause: FIRST_PAUSE, open_until: None, probe: None, silent: None, cause: None }
     }
 
     pub(crate) fn admits(&self, now: Millis) -> bool {
@@ -66,13 +68,22 @@ impl Breaker {
         self.probe.take_if(|probe| *probe == flight);
     }
 
+    /// What the last failure that counted was, for those who are not let through.
+    pub(crate) fn cause(&self) -> Option<&Failure> {
+        self.cause.as_ref()
+    }
+
     pub(crate) fn landed(
         &mut self,
         now: Millis,
         flight: FlightId,
         bundle: &BundleId,
-        sign: Sign,
+        outcome: Result<(), &Failure>,
     ) -> Option<Recovery> {
+        let sign = outcome.map_or_else(Failure::sign, |()| Sign::Alive);
+        if matches!(sign, Sign::Dead | Sign::Silent) {
+            self.cause = outcome.err().cloned();
+        }
         let probed = self.probe == Some(flight);
         match sign {
             Sign::Alive => {
@@ -117,6 +128,11 @@ mod tests {
     use super::*;
     use crate::tenant::Tenant;
 
+    const ALIVE: Result<(), &Failure> = Ok(());
+    const DEAD: Result<(), &Failure> = Err(&Failure::SidecarDown);
+    const SILENT: Result<(), &Failure> = Err(&Failure::Timeout);
+    const UNCLEAR: Result<(), &Failure> = Err(&Failure::SidecarError);
+
     fn bundle(n: u64) -> BundleId {
         BundleId { db: 0, tenant: Tenant::new(format!("t{n}").as_bytes()).unwrap(), include: true }
     }
@@ -126,7 +142,7 @@ mod tests {
         for flight in 1..=u64::from(THRESHOLD) {
             assert!(breaker.admits(0));
             breaker.launched(0, flight);
-            breaker.landed(0, flight, &bundle(0), Sign::Dead);
+            breaker.landed(0, flight, &bundle(0), DEAD);
         }
         breaker
     }
@@ -138,7 +154,7 @@ mod tests {
         assert!(breaker.admits(FIRST_PAUSE));
         breaker.launched(FIRST_PAUSE, 100);
         assert!(!breaker.admits(FIRST_PAUSE), "one probe at a time");
-        breaker.landed(FIRST_PAUSE, 100, &bundle(0), Sign::Dead);
+        breaker.landed(FIRST_PAUSE, 100, &bundle(0), DEAD);
         assert!(!breaker.admits(FIRST_PAUSE + 1), "a failed probe pauses again");
         assert!(breaker.admits(FIRST_PAUSE + LONGEST_PAUSE));
     }
@@ -147,7 +163,7 @@ mod tests {
     fn one_success_closes_the_breaker() {
         let mut breaker = opened();
         breaker.launched(FIRST_PAUSE, 100);
-        breaker.landed(FIRST_PAUSE, 100, &bundle(0), Sign::Alive);
+        breaker.landed(FIRST_PAUSE, 100, &bundle(0), ALIVE);
         assert!(breaker.admits(FIRST_PAUSE));
         assert_eq!(breaker.state(FIRST_PAUSE), "closed");
     }
@@ -156,8 +172,8 @@ mod tests {
     fn a_success_between_failures_starts_the_count_anew() {
         let mut breaker = Breaker::new();
         for flight in 1..100 {
-            let sign = if flight % u64::from(THRESHOLD) == 0 { Sign::Alive } else { Sign::Dead };
-            breaker.landed(0, flight, &bundle(0), sign);
+            let outcome = if flight % u64::from(THRESHOLD) == 0 { ALIVE } else { DEAD };
+            breaker.landed(0, flight, &bundle(0), outcome);
             assert!(breaker.admits(0));
         }
     }
@@ -166,12 +182,12 @@ mod tests {
     fn one_slow_tenant_never_opens_the_breaker_and_many_in_a_row_do() {
         let mut breaker = Breaker::new();
         for flight in 1..100 {
-            breaker.landed(0, flight, &bundle(0), Sign::Silent);
-            breaker.landed(0, flight, &bundle(0), Sign::Unclear);
+            breaker.landed(0, flight, &bundle(0), SILENT);
+            breaker.landed(0, flight, &bundle(0), UNCLEAR);
         }
         assert!(breaker.admits(0));
         for flight in 1..u64::from(THRESHOLD) {
-            breaker.landed(0, flight, &bundle(flight), Sign::Silent);
+            breaker.landed(0, flight, &bundle(flight), SILENT);
         }
         assert!(!breaker.admits(0));
     }

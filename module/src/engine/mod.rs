@@ -403,7 +403,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         outcome: Result<(), &Failure>,
     ) {
         let sign = outcome.map_or_else(Failure::sign, |()| Sign::Alive);
-        if let Some(recovery) = self.breaker.landed(now, flight, bundle, sign) {
+        if let Some(recovery) = self.breaker.landed(now, flight, bundle, outcome) {
             self.backoffs.recovered(recovery);
         }
         match outcome {
@@ -502,6 +502,11 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     /// Tenants remembered as unknown.
     pub(crate) fn unknown(&self) -> usize {
         self.unknown.len()
+    }
+
+    /// Why the sidecar is not asked while the breaker is open.
+    pub(crate) fn breaker_cause(&self) -> Option<&Failure> {
+        self.breaker.cause()
     }
 
     /// `closed`, `open` or `half-open`.

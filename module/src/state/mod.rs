@@ -2,6 +2,7 @@
 //! one mutex. It is never held while the server is called in a way that could call us back.
 //!
 //! Here is what commands ask for and what the server tells; [`pump`] moves things on.
+mod news;
 pub(crate) mod pump;
 
 use crate::commands::get::Waiting;
@@ -15,6 +16,7 @@ use crate::upstream::{Event, Fetched, Order, Upstream, What};
 use crate::warming::{Report, Runs, Seat};
 use crate::{clearing, commands, config, reply};
 use crossbeam_channel::Receiver;
+use news::News;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use redis_module::Context;
@@ -54,7 +56,7 @@ impl Question {
 
 /// What it gets.
 enum Answer {
-    Bundle(Result<Arc<Fetched>, Error>),
+    Bundle(Result<Arc<Fetched>, Error>, Option<Arc<News>>),
     Warmed(Report),
     Cleared(u64),
 }
@@ -65,6 +67,7 @@ struct Gift {
     result: Result<Arc<Fetched>, Error>,
     /// What came is now stored, which is what warming is for.
     stored: bool,
+    news: Option<Arc<News>>,
 }
 
 struct Client {
@@ -177,6 +180,7 @@ pub(crate) fn read(
     let plan = state.engine.read(monotonic(), &limits, id, stored, ask, &mut launches);
     let outcome = match plan {
         Plan::Serve => Ok(Outcome::Serve),
+        Plan::Refuse(Refusal::BreakerOpen) => Err(Error::breaker_open(state.engine.breaker_cause())),
         Plan::Refuse(refusal) => Err(refused(refusal)),
         Plan::Wait(seat) => match BlockedClient::block(ctx) {
             Some(blocked) => {
@@ -198,7 +202,7 @@ fn refused(refusal: Refusal) -> Error {
         Refusal::NoTenant => Error::no_tenant(),
         Refusal::TooManyFlights => Error::too_many_flights(),
         Refusal::TooManyWaiters => Error::too_many_waiters(),
-        Refusal::BreakerOpen => Error::breaker_open(),
+        Refusal::BreakerOpen => Error::breaker_open(None),
     }
 }
 
@@ -298,11 +302,14 @@ pub(crate) fn gone(handle: Handle) {
 
 fn deliver(ctx: &Context, question: &Question, answer: Answer) {
     match (question, answer) {
-        (Question::Get(waiting), Answer::Bundle(result)) => waiting.reply(ctx, &result),
-        (_, Answer::Bundle(Err(error))) => reply::error(ctx, &error),
+        (Question::Get(waiting), Answer::Bundle(result, news)) => {
+            waiting.reply(ctx, &result);
+            news.into_iter().for_each(|news| news.answered(ctx));
+        }
+        (_, Answer::Bundle(Err(error), _)) => reply::error(ctx, &error),
         (_, Answer::Warmed(report)) => commands::warm::reply_report(ctx, &report),
         (_, Answer::Cleared(count)) => reply::integer(ctx, count),
-        (_, Answer::Bundle(Ok(_))) => reply::error(ctx, &Error::internal()),
+        (_, Answer::Bundle(Ok(_), _)) => reply::error(ctx, &Error::internal()),
     }
 }
 
@@ -324,7 +331,7 @@ pub(crate) fn server_event(_: &Context, event: ServerEvent) {
             let mut state = STATE.lock();
             let ended: Vec<ClientId> = state.runs.abort().into_iter().chain(clearing::abort()).collect();
             for client in ended {
-                state.answer(client, Answer::Bundle(Err(Error::role_changed())));
+                state.answer(client, Answer::Bundle(Err(Error::role_changed()), None));
             }
             drop(state);
             fence([Scope::Everything]);
@@ -403,13 +410,15 @@ impl State {
     fn disappoint(&mut self, waiters: BTreeSet<Waiter>) {
         if !waiters.is_empty() {
             let result = Err(refused(Refusal::TooManyFlights));
-            self.gifts.push_back(Gift { waiters, result, stored: false });
+            self.gifts.push_back(Gift { waiters, result, stored: false, news: None });
         }
     }
 
     fn give(&mut self, waiter: Waiter, gift: &Gift) {
         match waiter {
-            Waiter::Client(client) => self.answer(client, Answer::Bundle(gift.result.clone())),
+            Waiter::Client(client) => {
+                self.answer(client, Answer::Bundle(gift.result.clone(), gift.news.clone()));
+            }
             Waiter::Warm(seat) => {
                 if self.runs.landed(seat, gift.stored) {
                     self.counters.warm_failures += 1;

@@ -4,6 +4,7 @@
 //!
 //! Clients are released nowhere else: see [`crate::ffi::BlockedClient`] for why.
 
+use super::news::{self, News};
 use super::{Answer, Gift, STATE, Waiter, monotonic};
 use crate::clearing::{self, Step};
 use crate::engine::{Cancelled, Expiry, FlightId, Landing, Stored};
@@ -12,7 +13,7 @@ use crate::store::{self, Written};
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::{Event, Failure, Fetched};
 use crate::warming::Report;
-use crate::{config, fault, ffi, log};
+use crate::{config, fault, ffi, log, tracking};
 use redis_module::Context;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ pub(crate) fn turn(ctx: &Context) {
     let mut released = 0;
     STATE.lock().timer = None;
     let _next = NextTurn;
+    news::tell_all(ctx);
     loop {
         let mut busy = hand_out();
         busy |= land_next(ctx);
@@ -104,7 +106,7 @@ fn expire(ctx: &Context) -> bool {
     state.send_all(launches);
     if let Expiry::Out { cancel } = expiry {
         state.cancel(cancel);
-        state.answer(client, Answer::Bundle(Err(Error::timeout())));
+        state.answer(client, Answer::Bundle(Err(Error::timeout()), None));
     }
     true
 }
@@ -144,7 +146,7 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
         state.send_all(relaunch);
         state.disappoint(unlucky);
         // Beforehand, so that everyone has an answer even if something panics in between.
-        state.gifts.push_back(Gift { waiters, result: Err(Error::internal()), stored: false });
+        state.gifts.push_back(Gift { waiters, result: Err(Error::internal()), stored: false, news: None });
     }
     // That a tenant is unknown is news only to who warms it: a client is told.
     let silent =
@@ -154,14 +156,22 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
         log::limited(ctx, || format!("no bundle for tenant {}: {cause}", bundle.tenant));
     }
     fault::point("landing", bundle.tenant.as_str());
-    let written = match result {
+    let (written, tell) = match result {
         Ok(fetched) if current => store::put(ctx, &bundle, fetched, asked),
         Err(Failure::NoTenant) if current => {
             store::remove_unknown(ctx, &bundle);
-            Written::NotHere
+            (Written::NotHere, false)
         }
-        _ => Written::NotHere,
+        _ => (Written::NotHere, false),
     };
+    if tell && !asked {
+        tracking::invalidate(ctx, bundle.tenant.as_str());
+    }
+    if let (Ok(fetched), true, true) = (result, asked, written != Written::Yes) {
+        tracking::given(ctx, &bundle, fetched.etag.as_bytes());
+    }
+    // Whoever is told before its answer would not be told of what makes that one wrong.
+    let news = (tell && asked).then(|| Arc::new(News::of(&bundle)));
     let mut state = STATE.lock();
     match cancelled {
         None => state.counters.landed(result, current, written),
@@ -171,6 +181,7 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     if let Some(gift) = state.gifts.back_mut() {
         gift.result = result.clone().map_err(Error::from);
         gift.stored = written == Written::Yes;
+        gift.news = news;
     }
 }
 
@@ -181,7 +192,7 @@ fn listed(ctx: &Context, run: u64, result: Result<Vec<Tenant>, Failure>, cause: 
         Err(failure) => failure,
     };
     for client in state.runs.abandon(run) {
-        state.answer(client, Answer::Bundle(Err(failure.clone().into())));
+        state.answer(client, Answer::Bundle(Err(failure.clone().into()), None));
     }
     drop(state);
     log::limited(ctx, || format!("no list of tenants to warm: {}", cause.unwrap_or_default()));
@@ -199,7 +210,7 @@ fn clear_step(ctx: &Context) -> bool {
             true
         }
         Step::Broken(client) => {
-            STATE.lock().answer(client, Answer::Bundle(Err(Error::internal())));
+            STATE.lock().answer(client, Answer::Bundle(Err(Error::internal()), None));
             true
         }
     }
