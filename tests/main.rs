@@ -21,6 +21,7 @@ mod figures;
 mod get;
 mod harness_itself;
 mod interruptions;
+mod history;
 mod isolation;
 mod no_blocking;
 mod panics;

@@ -13,12 +13,45 @@ pub struct Client {
     connection: redis::Connection,
 }
 
+/// Why there is no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The connection has ended; why.
+    Closed(String),
+    /// Nothing came for as long as the client waits.
+    Silence,
+}
+
 impl Client {
     pub(crate) fn open(url: &str) -> redis::RedisResult<Self> {
-        let connection = redis::Client::open(url)?.get_connection()?;
         // A reply that never comes must fail the test, not hang the run.
-        connection.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Self::patient(url, Duration::from_secs(30))
+    }
+
+    fn patient(url: &str, patience: Duration) -> redis::RedisResult<Self> {
+        let connection = redis::Client::open(url)?.get_connection()?;
+        connection.set_read_timeout(Some(patience))?;
         Ok(Self { connection })
+    }
+
+    /// A connection to a server that may not be there, and which waits for a reply no longer than `patience`.
+    pub fn connect(url: &str, patience: Duration) -> Result<Self, String> {
+        Self::patient(url, patience).map_err(|e| e.to_string())
+    }
+
+    /// Sends a command over a connection that may have ended.
+    pub fn offer<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Result<(), Lost> {
+        self.try_send(args).map_err(|e| lost(&e))
+    }
+
+    /// The reply to the oldest command sent, over a connection that may have ended.
+    pub fn await_reply(&mut self) -> Result<Reply, Lost> {
+        match self.connection.recv_response() {
+            Ok(Value::ServerError(e)) => Ok(Err(format!("{} {}", e.code(), e.details().unwrap_or_default()))),
+            Ok(value) => Ok(Ok(value)),
+            Err(e) if e.is_io_error() => Err(lost(&e)),
+            Err(e) => Ok(Err(error_line(&e))),
+        }
     }
 
     /// Sends a command without waiting for its reply.
@@ -124,6 +157,10 @@ impl Client {
     }
 }
 
+fn lost(error: &RedisError) -> Lost {
+    if error.is_timeout() { Lost::Silence } else { Lost::Closed(error.to_string()) }
+}
+
 fn error_line(error: &RedisError) -> String {
     match error.code() {
         Some(code) => format!("{code} {}", error.detail().unwrap_or_default()),
@@ -144,6 +181,11 @@ fn pairs(value: Value) -> Result<Vec<(String, Value)>, Value> {
         }
         other => Err(other),
     }
+}
+
+/// A reply of fields and values as pairs: a map (RESP3) or a flat array (RESP2).
+pub fn fields(value: Value) -> Option<Vec<(String, Value)>> {
+    pairs(value).ok()
 }
 
 /// A string-like or numeric reply as text.

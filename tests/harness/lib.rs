@@ -6,6 +6,7 @@
 //! - [`Redis`]: a `redis-server` with the module, on a Unix socket of its own
 //! - [`Sidecar`]: the real `dashboard-sidecar`
 //! - [`Postgres`]: a database of its own on the one Postgres server of this run
+//! - [`PostgresServer`]: a Postgres server of the test's own, which may be restarted
 //! - [`FakeUpstream`]: a sidecar that misbehaves on request
 //! - [`assert_eventually!`]: the only place that waits by polling
 #![allow(
@@ -20,17 +21,19 @@ mod client;
 mod fake_upstream;
 mod http;
 mod postgres;
+mod postgres_server;
 mod process;
 mod redis;
 mod sidecar;
 mod wait;
 
 pub use artefacts::Artefacts;
-pub use client::{Client, Reply, text};
+pub use client::{Client, Lost, Reply, fields, text};
 pub use fake_upstream::{Answer, FakeUpstream, Request};
 pub use http::{Endpoint, Response, http};
 pub use postgres::Postgres;
-pub use process::{Process, free_port, repository_root, run, run_ok};
+pub use postgres_server::PostgresServer;
+pub use process::{Process, free_port, freeze_pid, repository_root, run, run_ok, thaw_pid};
 pub use redis::{Redis, RedisBuilder};
 pub use sidecar::{Sidecar, SidecarBuilder};
 pub use wait::{DEADLINE, poll_until};

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use postgres::NoTls;
+use tempfile::TempDir;
 
 use crate::artefacts::Artefacts;
 use crate::process::{run_ok, try_run};
@@ -18,6 +19,10 @@ use crate::sidecar::Sidecar;
 use crate::wait::{DEADLINE, poll_until};
 
 const TEMPLATE: &str = "crm_template";
+
+/// Nothing here has to survive a crash of the machine; what was committed survives the server's own.
+pub(crate) const SETTINGS: [&str; 4] =
+    ["listen_addresses=", "max_connections=300", "fsync=off", "full_page_writes=off"];
 
 /// Ends the server and removes its files once the test process is gone, however it went: its end of the
 /// pipe closes even on SIGKILL. A static has no Drop, and a death signal would follow the thread of
@@ -76,8 +81,7 @@ impl Postgres {
 
     /// How the sidecar and other clients reach the database.
     pub fn url(&self) -> String {
-        let host = self.directory.display().to_string().replace('/', "%2F");
-        format!("postgresql://postgres@{host}/{}", self.database)
+        url(&self.directory, &self.database)
     }
 
     /// A new connection.
@@ -128,25 +132,14 @@ fn next_name() -> String {
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let directory = tempfile::Builder::new()
-            .prefix("dashboard-postgres-")
-            .permissions(fs::Permissions::from_mode(0o755))
-            .tempdir()
-            .expect("a temporary directory")
-            .keep();
-        let binaries = newest_binaries();
-        let as_user = owner(&directory);
+        let Cluster { directory, binaries, as_user } = Cluster::create();
+        let directory = directory.keep();
         let data = directory.join("data");
-
-        let mut initdb = command(&as_user);
-        initdb.arg(binaries.join("initdb")).arg("-D").arg(&data);
-        run_ok(initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]));
 
         let mut supervisor = Command::new("sh");
         supervisor.args(["-c", SUPERVISOR, "supervisor"]).arg(&directory).args(&as_user);
         supervisor.arg(binaries.join("postgres")).arg("-D").arg(&data).arg("-k").arg(&directory);
-        // Nothing here has to survive a crash.
-        for setting in ["listen_addresses=", "max_connections=300", "fsync=off", "full_page_writes=off"] {
+        for setting in SETTINGS {
             supervisor.args(["-c", setting]);
         }
         // Ctrl-C goes to the whole foreground group; the supervisor must live on to clean up.
@@ -159,13 +152,43 @@ fn server() -> &'static Server {
             .spawn()
             .expect("sh starts");
 
-        let url =
-            format!("postgresql://postgres@{}/postgres", directory.display().to_string().replace('/', "%2F"));
+        let url = url(&directory, "postgres");
         let ready = poll_until(DEADLINE, || postgres::Client::connect(&url, NoTls).is_ok());
         let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
         assert!(ready, "postgres is not ready within {DEADLINE:?}:\n{log}");
         Server { directory, _supervisor: Mutex::new(supervisor) }
     })
+}
+
+/// A data directory, and how to run programs on it.
+pub(crate) struct Cluster {
+    pub(crate) directory: TempDir,
+    pub(crate) binaries: PathBuf,
+    /// The first words of each command, see [`owner`].
+    pub(crate) as_user: Vec<String>,
+}
+
+impl Cluster {
+    /// Makes an empty one, in `data`.
+    pub(crate) fn create() -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("dashboard-postgres-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .expect("a temporary directory");
+        let binaries = newest_binaries();
+        let as_user = owner(directory.path());
+        let mut initdb = command(&as_user);
+        initdb.arg(binaries.join("initdb")).arg("-D").arg(directory.path().join("data"));
+        run_ok(initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]));
+        Self { directory, binaries, as_user }
+    }
+}
+
+/// How a server whose socket lies in `directory` is reached.
+pub(crate) fn url(directory: &Path, database: &str) -> String {
+    let host = directory.display().to_string().replace('/', "%2F");
+    format!("postgresql://postgres@{host}/{database}")
 }
 
 fn server_log() -> String {

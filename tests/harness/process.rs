@@ -53,6 +53,23 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// Stops a process that some server of the test has started (SIGSTOP); an ended one is left alone.
+pub fn freeze_pid(pid: i32) {
+    signal(pid, Signal::STOP);
+}
+
+/// Undoes [`freeze_pid`].
+pub fn thaw_pid(pid: i32) {
+    signal(pid, Signal::CONT);
+}
+
+fn signal(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        // An error means that it has ended meanwhile.
+        let _ = kill_process(pid, signal);
+    }
+}
+
 /// A running server with a log file. Dropped: killed, and its log printed if the test failed.
 #[derive(Debug)]
 pub struct Process {
@@ -103,6 +120,16 @@ impl Process {
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGINT.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    /// Sends SIGQUIT.
+    pub fn quit(&self) {
+        self.signal(Signal::QUIT);
     }
 
     /// Stops the server in its tracks, as an overloaded machine would (SIGSTOP), and returns once it stands.

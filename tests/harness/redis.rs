@@ -160,6 +160,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Its loopback port, or 0 if it was started without [`RedisBuilder::tcp`].
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The socket file.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("redis.sock")
@@ -206,6 +211,19 @@ impl Redis {
         let Self { process, directory, builder, .. } = self;
         drop(process);
         builder.start_in(directory)
+    }
+
+    /// Ends the server in good order and starts it again on the same files, where it was.
+    pub fn restart_in_place(&mut self) {
+        self.shutdown();
+        self.start_again();
+    }
+
+    /// Starts a server that has ended or been killed again, where it was, on the same files. What was set at
+    /// run time is forgotten.
+    pub fn start_again(&mut self) {
+        self.process = spawn(self.directory.path());
+        self.wait_ready();
     }
 
     /// Like [`Redis::restart`], but as a server without the module.

@@ -1,0 +1,90 @@
+//! A Postgres server of the test's own, for a test that restarts it: the one that all others share must stay up.
+
+use std::path::Path;
+
+use postgres::NoTls;
+
+use crate::artefacts::Artefacts;
+use crate::postgres::{Cluster, SETTINGS, url};
+use crate::process::{Process, run_ok};
+use crate::sidecar::Sidecar;
+
+/// A running server with one migrated, empty CRM database; ended when dropped.
+pub struct PostgresServer {
+    process: Process,
+    cluster: Cluster,
+}
+
+impl PostgresServer {
+    /// Starts it, and has the sidecar migrate its database.
+    pub fn start() -> Self {
+        Artefacts::get();
+        let cluster = Cluster::create();
+        let mut server = Self { process: spawn(&cluster), cluster };
+        server.wait_ready();
+        run_ok(&mut Sidecar::command(&["migrate"], &server.url()));
+        server
+    }
+
+    /// How the sidecar and other clients reach the database.
+    pub fn url(&self) -> String {
+        url(self.cluster.directory.path(), "postgres")
+    }
+
+    /// A new connection.
+    pub fn client(&self) -> postgres::Client {
+        postgres::Client::connect(&self.url(), NoTls).unwrap_or_else(|e| panic!("{e}\n{}", self.process.log()))
+    }
+
+    /// Ends all sessions, in good order (`fast`), and waits until the server is gone.
+    pub fn stop_fast(&mut self) {
+        self.process.interrupt();
+        self.process.wait_exit();
+    }
+
+    /// Ends the server as a crash would (`immediate`): it recovers when it starts again.
+    pub fn stop_immediately(&mut self) {
+        self.process.quit();
+        self.process.wait_exit();
+    }
+
+    /// Starts a server that was stopped.
+    pub fn start_again(&mut self) {
+        self.process = spawn(&self.cluster);
+        self.wait_ready();
+    }
+
+    fn wait_ready(&mut self) {
+        let url = self.url();
+        self.process.wait_ready(|| postgres::Client::connect(&url, NoTls).is_ok());
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        // Killed outright, it would leave its shared memory behind.
+        if self.process.exited().is_none() {
+            self.process.quit();
+            self.process.wait_exit();
+        }
+    }
+}
+
+fn spawn(cluster: &Cluster) -> Process {
+    let directory = cluster.directory.path();
+    let postgres = cluster.binaries.join("postgres");
+    // The death signal is asked for by the last program before the server: a change of user forgets it.
+    let (program, first_words) = match cluster.as_user.split_first() {
+        Some((program, rest)) => (Path::new(program), rest),
+        None => (postgres.as_path(), &[][..]),
+    };
+    Process::start("postgres", program, &directory.join("log"), |command| {
+        if !cluster.as_user.is_empty() {
+            command.args(first_words).args(["setpriv", "--pdeathsig", "KILL", "--"]).arg(&postgres);
+        }
+        command.arg("-D").arg(directory.join("data")).arg("-k").arg(directory).current_dir("/");
+        for setting in SETTINGS {
+            command.args(["-c", setting]);
+        }
+    })
+}

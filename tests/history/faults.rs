@@ -1,0 +1,273 @@
+//! What is done to the servers while the workload goes on, in an order that the seed decides.
+//!
+//! Each fault ends with everything in its place again; when a client gets its next good answer is for the checker
+//! to judge.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use fastrand::Rng;
+use harness::{Client, freeze_pid, poll_until, thaw_pid};
+
+use super::record::{Clear, Fault, History};
+use super::servers::{SETTINGS, Servers};
+use super::workload::Scene;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    SidecarKilled,
+    SidecarFrozen,
+    PostgresRestarted,
+    PostgresCrashed,
+    BackendsFrozen,
+    RedisRestarted,
+    RedisKilled,
+    RedisReloaded,
+    Demoted,
+    FailedOver,
+    PrimaryLost,
+    SettingsChanged,
+    ClientsKilled,
+    ClientsUnblocked,
+    WritesPaused,
+    Flushed,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 16] = [
+        Self::SidecarKilled,
+        Self::SidecarFrozen,
+        Self::PostgresRestarted,
+        Self::PostgresCrashed,
+        Self::BackendsFrozen,
+        Self::RedisRestarted,
+        Self::RedisKilled,
+        Self::RedisReloaded,
+        Self::Demoted,
+        Self::FailedOver,
+        Self::PrimaryLost,
+        Self::SettingsChanged,
+        Self::ClientsKilled,
+        Self::ClientsUnblocked,
+        Self::WritesPaused,
+        Self::Flushed,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::SidecarKilled => "sidecar killed",
+            Self::SidecarFrozen => "sidecar frozen",
+            Self::PostgresRestarted => "postgres restarted (fast)",
+            Self::PostgresCrashed => "postgres restarted (immediate)",
+            Self::BackendsFrozen => "postgres backends frozen",
+            Self::RedisRestarted => "redis restarted",
+            Self::RedisKilled => "redis killed",
+            Self::RedisReloaded => "redis reloaded",
+            Self::Demoted => "primary demoted and promoted",
+            Self::FailedOver => "failed over in good order",
+            Self::PrimaryLost => "primary killed, replica promoted",
+            Self::SettingsChanged => "settings changed",
+            Self::ClientsKilled => "clients killed",
+            Self::ClientsUnblocked => "clients unblocked",
+            Self::WritesPaused => "writes paused",
+            Self::Flushed => "flushed",
+        }
+    }
+
+    /// Whether connections to Redis may end.
+    fn closes(self) -> bool {
+        matches!(
+            self,
+            Self::RedisRestarted
+                | Self::RedisKilled
+                | Self::RedisReloaded
+                | Self::Demoted
+                | Self::FailedOver
+                | Self::PrimaryLost
+                | Self::ClientsKilled
+        )
+    }
+}
+
+/// Who does it.
+pub(super) struct Schedule<'a> {
+    pub(super) servers: &'a mut Servers,
+    pub(super) scene: &'a Scene,
+    pub(super) rng: Rng,
+    pub(super) history: History,
+}
+
+impl Schedule<'_> {
+    /// Lets every fault strike once, in an order of the seed's, after a time without any.
+    pub(super) fn run(&mut self) {
+        self.go_on(1000, Duration::from_secs(2));
+        let mut kinds = Kind::ALL;
+        self.rng.shuffle(&mut kinds);
+        for kind in kinds {
+            let began = self.scene.clock.now();
+            self.strike(kind);
+            let ended = self.scene.clock.now();
+            self.history.faults.push(Fault { name: kind.name(), began, ended, closes: kind.closes() });
+            self.go_on(100, Duration::from_millis(300));
+        }
+    }
+
+    /// Lets the workload go on for so many GETs.
+    pub(super) fn calm(&mut self, gets: u64) {
+        self.go_on(gets, Duration::from_secs(10));
+    }
+
+    fn strike(&mut self, kind: Kind) {
+        let primary = self.scene.topology.roles().primary;
+        match kind {
+            Kind::SidecarKilled => {
+                self.servers.sidecar.as_mut().expect("it runs").process().kill();
+                self.hold();
+                self.servers.sidecar = None;
+                self.servers.start_sidecar();
+            }
+            Kind::SidecarFrozen => {
+                let process = self.servers.sidecar.as_mut().expect("it runs").process();
+                process.freeze();
+                self.hold();
+                self.servers.sidecar.as_mut().expect("it runs").process().thaw();
+            }
+            Kind::PostgresRestarted => {
+                self.servers.postgres.stop_fast();
+                self.hold();
+                self.servers.postgres.start_again();
+            }
+            Kind::PostgresCrashed => {
+                self.servers.postgres.stop_immediately();
+                self.hold();
+                self.servers.postgres.start_again();
+            }
+            Kind::BackendsFrozen => self.freeze_backends(),
+            Kind::RedisRestarted => self.servers.nodes[primary].restart_in_place(),
+            Kind::RedisKilled => {
+                self.servers.nodes[primary].process().kill();
+                self.servers.nodes[primary].start_again();
+            }
+            Kind::RedisReloaded => drop(self.admin(primary).ok(&["DEBUG", "RELOAD"])),
+            Kind::Demoted => self.demote(primary),
+            Kind::FailedOver => self.fail_over(primary),
+            Kind::PrimaryLost => self.lose(primary),
+            Kind::SettingsChanged => self.change_settings(),
+            Kind::ClientsKilled => {
+                for _ in 0..3 {
+                    self.admin(primary).int(&["CLIENT", "KILL", "TYPE", "normal"]);
+                    self.go_on(20, Duration::from_millis(100));
+                }
+            }
+            Kind::ClientsUnblocked => self.unblock(primary),
+            Kind::WritesPaused => {
+                self.admin(primary).ok(&["CLIENT", "PAUSE", "400", "WRITE"]);
+                self.hold();
+                self.admin(primary).ok(&["CLIENT", "UNPAUSE"]);
+            }
+            Kind::Flushed => self.flush(primary),
+        }
+    }
+
+    /// How long a fault lasts.
+    fn hold(&mut self) {
+        let gets = self.rng.u64(50..400);
+        self.go_on(gets, Duration::from_millis(700));
+    }
+
+    /// Lets readers get so many answers, if they get them within `longest`.
+    fn go_on(&self, gets: u64, longest: Duration) {
+        let answered = || self.scene.answered.load(Ordering::Relaxed);
+        let enough = answered() + gets;
+        poll_until(longest, || answered() >= enough);
+    }
+
+    fn admin(&self, node: usize) -> Client {
+        self.servers.nodes[node].client()
+    }
+
+    /// Sockets that stay open and say nothing.
+    fn freeze_backends(&mut self) {
+        let sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'dashboard-sidecar compute'";
+        let backends = self.servers.postgres.client().query(sql, &[]).expect("pg_stat_activity");
+        let backends: Vec<i32> = backends.iter().map(|row| row.get(0)).collect();
+        backends.iter().copied().for_each(freeze_pid);
+        self.hold();
+        backends.into_iter().for_each(thaw_pid);
+    }
+
+    /// The primary becomes a replica of nobody, and a primary again. It loses nothing.
+    fn demote(&mut self, primary: usize) {
+        self.admin(primary).ok(&["REPLICAOF", "127.0.0.1", "1"]);
+        self.hold();
+        self.admin(primary).ok(&["REPLICAOF", "NO", "ONE"]);
+        self.servers.wait_for_link(1 - primary);
+    }
+
+    /// Primary and replica change places. No clear is under way, and the replica has every one that was
+    /// answered: that is what an operator must see to, as replication is asynchronous.
+    fn fail_over(&mut self, primary: usize) {
+        self.servers.wait_for_link(1 - primary);
+        let mut roles = self.scene.topology.change_roles();
+        let mut admin = self.servers.nodes[primary].client();
+        // WAIT waits for what its own connection has seen.
+        admin.ok(&["PING"]);
+        assert_eq!(admin.int(&["WAIT", "1", "10000"]), 1, "the replica has everything");
+        self.servers.nodes[1 - primary].client().ok(&["REPLICAOF", "NO", "ONE"]);
+        roles.primary = 1 - primary;
+        roles.replica = None;
+        drop(roles);
+        self.servers.follow(primary, 1 - primary);
+        self.scene.topology.change_roles().replica = Some(primary);
+    }
+
+    /// The primary is killed, and the replica takes over with what it has.
+    fn lose(&mut self, primary: usize) {
+        self.servers.nodes[primary].process().kill();
+        {
+            let mut roles = self.scene.topology.change_roles();
+            self.history.losses.push(self.scene.clock.now());
+            self.servers.nodes[1 - primary].client().ok(&["REPLICAOF", "NO", "ONE"]);
+            roles.primary = 1 - primary;
+            roles.replica = None;
+        }
+        self.hold();
+        self.servers.nodes[primary].start_again();
+        self.servers.follow(primary, 1 - primary);
+        self.scene.topology.change_roles().replica = Some(primary);
+    }
+
+    fn change_settings(&mut self) {
+        for _ in 0..4 {
+            let (name, usual, others) = SETTINGS[self.rng.usize(0..SETTINGS.len())];
+            let other = others[self.rng.usize(0..others.len())];
+            for value in [other, usual] {
+                for node in 0..2 {
+                    self.admin(node).ok(&["CONFIG", "SET", &format!("dashboard.{name}"), value]);
+                }
+                self.go_on(50, Duration::from_millis(150));
+            }
+        }
+    }
+
+    fn unblock(&mut self, primary: usize) {
+        let mut admin = self.admin(primary);
+        for _ in 0..30 {
+            let list = String::from_utf8(admin.bytes(&["CLIENT", "LIST"])).expect("a list is text");
+            let ids = list.lines().filter(|line| line.contains(" cmd=dashboard.get "));
+            for id in ids.filter_map(|line| line.strip_prefix("id=")?.split(' ').next()) {
+                let how = if self.rng.bool() { "TIMEOUT" } else { "ERROR" };
+                admin.int(&["CLIENT", "UNBLOCK", id, how]);
+            }
+            self.go_on(3, Duration::from_millis(20));
+        }
+    }
+
+    /// FLUSHALL promises what a clear of everything promises.
+    fn flush(&mut self, primary: usize) {
+        let invoked = self.scene.clock.now();
+        self.admin(primary).ok(&["FLUSHALL"]);
+        let answered = self.scene.clock.now();
+        self.history.clears.push(Clear { tenant: None, soft: false, invoked, answered, replicated: None });
+    }
+}
