@@ -98,10 +98,10 @@ pub(super) struct Schedule<'a> {
 }
 
 impl Schedule<'_> {
-    /// Lets every fault strike once, in an order of the seed's, after a time without any.
+    /// Lets every fault strike twice, in an order of the seed's, after a time without any.
     pub(super) fn run(&mut self) {
         self.go_on(1000, Duration::from_secs(2));
-        let mut kinds = Kind::ALL;
+        let mut kinds = [Kind::ALL, Kind::ALL].concat();
         self.rng.shuffle(&mut kinds);
         for kind in kinds {
             let began = self.scene.clock.now();

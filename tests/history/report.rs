@@ -35,7 +35,7 @@ fn surroundings(history: &History, violation: &Violation) -> Vec<(Time, String)>
     let within = |began: Time, ended: Time| began <= to && from <= ended;
     let mut events = Vec::new();
     for commit in history.commits.iter().filter(|commit| Some(commit.tenant) == violation.tenant) {
-        if within(commit.invoked, commit.answered.unwrap_or(Time::MAX)) {
+        if within(commit.invoked, commit.answered.unwrap_or(commit.invoked)) {
             events.push((commit.invoked, format!("{commit:?}")));
         }
     }
@@ -46,7 +46,7 @@ fn surroundings(history: &History, violation: &Violation) -> Vec<(Time, String)>
     }
     for get in history.gets.iter().filter(|get| Some(get.tenant) == violation.tenant) {
         if within(get.began, get.ended) {
-            events.push((get.began, format!("{get:?}")));
+            events.push((get.began, format!("reader {}: {get:?}", get.reader)));
         }
     }
     for other in history.others.iter().filter(|other| other.name == "WARM") {
@@ -56,7 +56,7 @@ fn surroundings(history: &History, violation: &Violation) -> Vec<(Time, String)>
     }
     for fault in &history.faults {
         if within(fault.began, fault.ended) {
-            events.push((fault.began, format!("{fault:?}")));
+            events.push((fault.began, format!("{}: {fault:?}", fault.name)));
         }
     }
     events.sort();

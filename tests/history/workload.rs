@@ -114,13 +114,13 @@ pub(super) fn write(scene: &Scene, tenants: &[usize], mut rng: Rng) -> History {
         writer.commit(tenant, version);
         let one = [Some(tenant)];
         let several: Vec<_> = (0..TENANTS).map(Some).collect();
+        // Half of the tenants are mostly cleared softly, so that there is something old to fall back on.
+        let soft = rng.u8(0..100) < if tenant % 2 == 0 { 95 } else { 20 };
         let (scope, soft) = match rng.u8(0..100) {
             0..30 => continue,
-            30..66 => (&one[..], false),
-            66..90 => (&one[..], true),
-            90..94 => (&[None][..], false),
-            94..97 => (&[None][..], true),
-            _ => (&several[..], rng.bool()),
+            30..96 => (&one[..], soft),
+            96..98 => (&[None][..], soft),
+            _ => (&several[..], soft),
         };
         writer.clear(scope, soft, rng.bool());
     }
