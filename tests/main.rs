@@ -24,6 +24,7 @@ mod interruptions;
 mod history;
 mod isolation;
 mod no_blocking;
+mod leaks;
 mod panics;
 mod persistence;
 mod real_data;

@@ -222,7 +222,7 @@ impl Redis {
     /// Starts a server that has ended or been killed again, where it was, on the same files. What was set at
     /// run time is forgotten.
     pub fn start_again(&mut self) {
-        self.process = spawn(self.directory.path());
+        self.process = self.builder.spawn(self.directory.path());
         self.wait_ready();
     }
 

@@ -30,6 +30,8 @@ pub struct Request {
 #[derive(Default)]
 struct State {
     requests: Vec<Request>,
+    /// How often each was asked for.
+    versions: HashMap<Request, usize>,
     /// How many HTTP requests these came in.
     exchanges: usize,
     /// Requests whose connection was closed by the other side before they were answered.

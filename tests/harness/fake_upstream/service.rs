@@ -137,7 +137,9 @@ async fn answer_to(wanted: &Request, shared: &Arc<Shared>) -> (Answer, usize) {
     let (gate, version) = {
         let mut state = shared.lock();
         state.requests.push(wanted.clone());
-        let version = state.requests.iter().filter(|request| *request == wanted).count();
+        let version = state.versions.entry(wanted.clone()).or_default();
+        *version += 1;
+        let version = *version;
         (state.gate.clone(), version)
     };
     if let Ok(permit) = gate.0.acquire_owned().await {
