@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build run stop test lint fuzz bench clean
+.PHONY: help setup build run stop test soak lint fuzz bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -24,6 +24,9 @@ stop: ## End what make run has started; the data stays
 
 test: setup ## Run every test, on real servers of their own
 	cargo test --workspace
+
+soak: setup ## Hold what clients see against what is promised, while faults strike, for SOAK=10m; SEED=n repeats an order
+	SOAK=$${SOAK:-10m} cargo test --package e2e --test e2e -- --nocapture no_history_with_faults_breaks_a_promise
 
 lint: ## Check format, lints, documentation and scripts; warnings are errors
 	@scripts/setup.sh shellcheck

@@ -15,9 +15,9 @@ const OPERATIONS: usize = 50_000;
 const CONNECTIONS: usize = 64;
 /// Commands sent over a connection before the first reply is taken, at most.
 const PIPELINE: usize = 20;
-/// Most that the server's memory may differ by: a leak of a single smallest allocation (16 bytes) in one of 25
-/// operations shows.
-const TOLERANCE: i64 = 32 * 1024;
+/// Most that the server's memory may differ by: the buffers of the one client that is left. A leak of 16 bytes,
+/// the smallest allocation, in one of ten operations is more.
+const TOLERANCE: i64 = 64 * 1024;
 
 /// How many tenants there are of each sort.
 const EACH: usize = 40;
@@ -225,7 +225,10 @@ impl Crowd {
         let observer = &mut self.observer;
         observer.int(&["DASHBOARD.CLEAR"]);
         observer.ok(&["FLUSHALL"]);
-        assert_eventually!(observer.call(&["DASHBOARD.GET", "small-0"]).is_ok(), "the sidecar is found again");
+        assert_eventually!(
+            observer.call(&["DASHBOARD.GET", "small-0"]).is_ok(),
+            "the sidecar is found again"
+        );
         observer.ok(&["FLUSHALL"]);
         observer.ok(&["SCRIPT", "FLUSH"]);
         observer.ok(&["CONFIG", "RESETSTAT"]);

@@ -33,7 +33,8 @@ impl PostgresServer {
 
     /// A new connection.
     pub fn client(&self) -> postgres::Client {
-        postgres::Client::connect(&self.url(), NoTls).unwrap_or_else(|e| panic!("{e}\n{}", self.process.log()))
+        postgres::Client::connect(&self.url(), NoTls)
+            .unwrap_or_else(|e| panic!("{e}\n{}", self.process.log()))
     }
 
     /// Ends all sessions, in good order (`fast`), and waits until the server is gone.

@@ -123,21 +123,25 @@ fn check_bundle(index: &Index<'_>, get: &Get, seen: &Seen) -> Vec<Violation> {
     for clear in index.clears[get.tenant].iter().filter(|clear| binds(clear, get, &index.history.losses)) {
         let floor = index.committed_before(get.tenant, clear.invoked);
         if seen.version < floor && !(clear.soft && stale) {
-            let what = format!("version {} was seen, {floor} was committed before {clear:?}: {get:?}", seen.version);
+            let what =
+                format!("version {} was seen, {floor} was committed before {clear:?}: {get:?}", seen.version);
             found.push(violation("fence", what, get, clear.invoked));
             break;
         }
     }
     let floor = index.committed_before(get.tenant, get.began);
     if get.ask.refresh && !stale && seen.version < floor {
-        let what = format!("version {} was seen, {floor} was committed before it began: {get:?}", seen.version);
+        let what =
+            format!("version {} was seen, {floor} was committed before it began: {get:?}", seen.version);
         found.push(violation("refresh", what, get, get.began.saturating_sub(100_000)));
     }
     let read_at = get.began.saturating_sub(seen.age_ms * 1000 + ROUNDING);
     let floor = index.committed_before(get.tenant, read_at);
     if seen.version < floor {
-        let what =
-            format!("version {} is older than its age says: {floor} was committed by then: {get:?}", seen.version);
+        let what = format!(
+            "version {} is older than its age says: {floor} was committed by then: {get:?}",
+            seen.version
+        );
         found.push(violation("age", what, get, read_at));
     }
     // The age is told as of the reply: waiting may add to it.
@@ -175,7 +179,8 @@ struct Index<'a> {
 impl<'a> Index<'a> {
     fn of(history: &'a History) -> Self {
         let commits = history.commits.iter().map(|commit| commit.tenant);
-        let tenants = commits.chain(history.gets.iter().map(|get| get.tenant)).max().map_or(0, |most| most + 1);
+        let tenants =
+            commits.chain(history.gets.iter().map(|get| get.tenant)).max().map_or(0, |most| most + 1);
         let (mut answered, mut begun) = (vec![Vec::new(); tenants], vec![Vec::new(); tenants]);
         for commit in &history.commits {
             begun[commit.tenant].push((commit.invoked, commit.version));

@@ -38,7 +38,11 @@ pub(super) fn create(postgres: &PostgresServer) {
 }
 
 /// Writes a version, in one transaction.
-pub(super) fn commit(client: &mut postgres::Client, tenant: usize, version: u64) -> Result<(), postgres::Error> {
+pub(super) fn commit(
+    client: &mut postgres::Client,
+    tenant: usize,
+    version: u64,
+) -> Result<(), postgres::Error> {
     let (tenant, version) = (name(tenant), version.to_string());
     let mut transaction = client.transaction()?;
     transaction.execute(

@@ -45,7 +45,8 @@ const TERMS: Terms = Terms { recovery: 4_000_000, patience: 4_000_000 };
 fn no_history_with_faults_breaks_a_promise() {
     assert_eq!(TERMS.patience, micros(PATIENCE));
     let soak = std::env::var("SOAK").ok();
-    let soak = soak.map_or(Duration::ZERO, |text| humantime::parse_duration(&text).expect("SOAK is like 10m"));
+    let soak =
+        soak.map_or(Duration::ZERO, |text| humantime::parse_duration(&text).expect("SOAK is like 10m"));
     let given = std::env::var("SEED").ok().map(|text| text.parse::<u64>().expect("SEED is a number"));
     let began = Instant::now();
     let mut seed = given.unwrap_or_else(|| fastrand::u64(..));
@@ -66,7 +67,11 @@ fn a_clear_that_is_noted_but_not_sent_is_found() {
     let history = live(&mut servers, &scene, 1, |schedule| schedule.calm(400));
     let found = checker::check(&history, TERMS);
     assert!(found.iter().any(|violation| violation.rule == "fence"), "{found:?}");
-    assert!(found.iter().all(|violation| violation.rule == "fence"), "{}", report::describe(&history, &found));
+    assert!(
+        found.iter().all(|violation| violation.rule == "fence"),
+        "{}",
+        report::describe(&history, &found)
+    );
 }
 
 fn scene(servers: &Servers, forget_clears: bool) -> Scene {
@@ -94,12 +99,7 @@ fn run_with_faults(seed: u64) {
 }
 
 /// Has the workload go on while `strike` does, and returns what everybody noted.
-fn live(
-    servers: &mut Servers,
-    scene: &Scene,
-    seed: u64,
-    strike: impl FnOnce(&mut Schedule<'_>),
-) -> History {
+fn live(servers: &mut Servers, scene: &Scene, seed: u64, strike: impl FnOnce(&mut Schedule<'_>)) -> History {
     /// Also if a fault cannot be done: threads that never end would hide why.
     struct StopOnDrop<'a>(&'a Stop);
     impl Drop for StopOnDrop<'_> {

@@ -72,10 +72,14 @@ pub(super) fn read(scene: &Scene, reader: usize, place: Place, mut rng: Rng) -> 
             let server = if place == Place::Primary { Some(roles.primary) } else { roles.replica };
             (server, scene.clock.now())
         };
-        let Some(reply) = server.and_then(|server| lines[server].ask(&command(tenant, ask))) else { continue };
+        let Some(reply) = server.and_then(|server| lines[server].ask(&command(tenant, ask))) else {
+            continue;
+        };
         let ended = scene.clock.now();
         let outcome = match reply {
-            Ok(Ok(value)) => crm::read(value, tenant, ask.include).map_or_else(Outcome::OutOfStep, Outcome::Bundle),
+            Ok(Ok(value)) => {
+                crm::read(value, tenant, ask.include).map_or_else(Outcome::OutOfStep, Outcome::Bundle)
+            }
             Ok(Err(line)) => Outcome::Error(line),
             Err(outcome) => outcome,
         };
@@ -171,7 +175,8 @@ impl Writer<'_> {
             // The ECHO behind the clear has moved the offset that WAIT waits for past everything the clear wrote.
             let found = if wait { line.ask(&["WAIT", "1", "300"]) } else { None };
             let replicated = matches!(found, Some(Ok(Ok(redis::Value::Int(1..))))).then(|| scene.clock.now());
-            let clears = scope.iter().map(|tenant| Clear { tenant: *tenant, soft, invoked, answered, replicated });
+            let clears =
+                scope.iter().map(|tenant| Clear { tenant: *tenant, soft, invoked, answered, replicated });
             self.history.clears.extend(clears);
         }
         self.history.others.push(Other { name: "CLEAR", began: invoked, ended: answered, outcome });
