@@ -88,7 +88,7 @@ fn judge(bundle: &Json, tenant: usize, include: bool, etag: &str) -> Result<u64,
     let value = stats["wonValue"].as_u64().ok_or("no won value")?;
     let version = value.checked_sub(test_value).filter(|version| *version < TEST_VALUE);
     let version = version.ok_or_else(|| format!("the won value of the other include flag than {include}"))?;
-    if bundle["lists"]["recentLeads"][0]["first_name"] != version.to_string() {
+    if bundle["lists"]["recentLeads"][0]["first_name"].as_str() != Some(&version.to_string()) {
         return Err(format!("two snapshots: another version than {version} in the list of leads"));
     }
     Ok(version)

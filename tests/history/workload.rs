@@ -119,7 +119,7 @@ pub(super) fn write(scene: &Scene, tenants: &[usize], mut rng: Rng) -> History {
         let one = [Some(tenant)];
         let several: Vec<_> = (0..TENANTS).map(Some).collect();
         // Half of the tenants are mostly cleared softly, so that there is something old to fall back on.
-        let soft = rng.u8(0..100) < if tenant % 2 == 0 { 95 } else { 20 };
+        let soft = rng.u8(0..100) < if tenant.is_multiple_of(2) { 95 } else { 20 };
         let (scope, soft) = match rng.u8(0..100) {
             0..30 => continue,
             30..96 => (&one[..], soft),
