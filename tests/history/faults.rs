@@ -87,6 +87,20 @@ impl Kind {
                 | Self::ClientsKilled
         )
     }
+
+    /// Done to Redis alone, and in no time: so that what was under way before is still to come after it.
+    fn is_of_redis(self) -> bool {
+        matches!(
+            self,
+            Self::RedisReloaded
+                | Self::Demoted
+                | Self::FailedOver
+                | Self::SettingsChanged
+                | Self::ClientsUnblocked
+                | Self::WritesPaused
+                | Self::Flushed
+        )
+    }
 }
 
 /// Who does it.
@@ -105,7 +119,15 @@ impl Schedule<'_> {
         self.rng.shuffle(&mut kinds);
         for kind in kinds {
             let began = self.scene.clock.now();
-            self.strike(kind);
+            if kind.is_of_redis() && self.rng.bool() {
+                // What is under way then, and was read before, arrives after it.
+                let backends = self.freeze_backends();
+                self.go_on(200, Duration::from_millis(150));
+                self.strike(kind);
+                backends.into_iter().for_each(thaw_pid);
+            } else {
+                self.strike(kind);
+            }
             let ended = self.scene.clock.now();
             self.history.faults.push(Fault { name: kind.name(), began, ended, closes: kind.closes() });
             self.go_on(100, Duration::from_millis(300));
@@ -142,7 +164,11 @@ impl Schedule<'_> {
                 self.hold();
                 self.servers.postgres.start_again();
             }
-            Kind::BackendsFrozen => self.freeze_backends(),
+            Kind::BackendsFrozen => {
+                let backends = self.freeze_backends();
+                self.hold();
+                backends.into_iter().for_each(thaw_pid);
+            }
             Kind::RedisRestarted => self.servers.nodes[primary].restart_in_place(),
             Kind::RedisKilled => {
                 self.servers.nodes[primary].process().kill();
@@ -186,14 +212,13 @@ impl Schedule<'_> {
         self.servers.nodes[node].client()
     }
 
-    /// Sockets that stay open and say nothing.
-    fn freeze_backends(&mut self) {
+    /// Sockets that stay open and say nothing; to be thawed.
+    fn freeze_backends(&self) -> Vec<i32> {
         let sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'dashboard-sidecar compute'";
         let backends = self.servers.postgres.client().query(sql, &[]).expect("pg_stat_activity");
         let backends: Vec<i32> = backends.iter().map(|row| row.get(0)).collect();
         backends.iter().copied().for_each(freeze_pid);
-        self.hold();
-        backends.into_iter().for_each(thaw_pid);
+        backends
     }
 
     /// The primary becomes a replica of nobody, and a primary again. It loses nothing.

@@ -122,8 +122,8 @@ pub(super) fn write(scene: &Scene, tenants: &[usize], mut rng: Rng) -> History {
         let soft = rng.u8(0..100) < if tenant.is_multiple_of(2) { 95 } else { 20 };
         let (scope, soft) = match rng.u8(0..100) {
             0..30 => continue,
-            30..96 => (&one[..], soft),
-            96..98 => (&[None][..], soft),
+            30..90 => (&one[..], soft),
+            90..97 => (&[None][..], soft),
             _ => (&several[..], soft),
         };
         writer.clear(scope, soft, rng.bool());
