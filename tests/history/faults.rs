@@ -119,7 +119,8 @@ impl Schedule<'_> {
         self.rng.shuffle(&mut kinds);
         for kind in kinds {
             let began = self.scene.clock.now();
-            if kind.is_of_redis() && self.rng.bool() {
+            self.scene.hush.store(kind == Kind::Flushed, Ordering::Relaxed);
+            if kind == Kind::Flushed || (kind.is_of_redis() && self.rng.bool()) {
                 // What is under way then, and was read before, arrives after it.
                 let backends = self.freeze_backends();
                 self.go_on(200, Duration::from_millis(150));
@@ -131,6 +132,7 @@ impl Schedule<'_> {
             let ended = self.scene.clock.now();
             self.history.faults.push(Fault { name: kind.name(), began, ended, closes: kind.closes() });
             self.go_on(100, Duration::from_millis(300));
+            self.scene.hush.store(false, Ordering::Relaxed);
         }
     }
 
@@ -290,6 +292,7 @@ impl Schedule<'_> {
 
     /// FLUSHALL promises what a clear of everything promises.
     fn flush(&mut self, primary: usize) {
+        self.go_on(20, Duration::from_millis(100));
         let invoked = self.scene.clock.now();
         self.admin(primary).ok(&["FLUSHALL"]);
         let answered = self.scene.clock.now();

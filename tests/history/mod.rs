@@ -21,7 +21,7 @@ mod servers;
 mod workload;
 
 use std::io::Write as _;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,7 @@ fn scene(servers: &Servers, forget_clears: bool) -> Scene {
         database: servers.postgres.url(),
         stop: Stop::default(),
         answered: AtomicU64::new(0),
+        hush: AtomicBool::new(false),
         forget_clears,
     }
 }

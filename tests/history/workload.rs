@@ -1,7 +1,7 @@
 //! What clients do all the while: writers commit and clear, readers read, a warmer warms. Each notes what it
 //! did in a history of its own.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(super) struct Scene {
     pub(super) stop: Stop,
     /// GETs answered so far, by which the faults measure their length.
     pub(super) answered: AtomicU64,
+    /// For a while, nothing is cleared: what a flush promises shows only where no clear says the same.
+    pub(super) hush: AtomicBool,
     /// A lie, to see it found: clears are noted and not sent.
     pub(super) forget_clears: bool,
 }
@@ -116,6 +118,9 @@ pub(super) fn write(scene: &Scene, tenants: &[usize], mut rng: Rng) -> History {
         let tenant = tenants[rng.usize(0..tenants.len())];
         version += 1;
         writer.commit(tenant, version);
+        if scene.hush.load(Ordering::Relaxed) {
+            continue;
+        }
         let one = [Some(tenant)];
         let several: Vec<_> = (0..TENANTS).map(Some).collect();
         // Half of the tenants are mostly cleared softly, so that there is something old to fall back on.
