@@ -197,7 +197,7 @@ impl Source {
             Self::Database(cursor, sweep) => {
                 let found = RefCell::new(Vec::new());
                 let more = cursor.scan(ctx, &|_: &Context, key: &RedisString, _: Option<&RedisKey>| {
-                    // redis-module 2.0 holds on to each name and forgets that it does: it is let go here.
+                    // redis-module 2.0.8 holds on to each name and forgets that it does: it is let go here.
                     let _held = RedisString::from_redis_module_string(ctx.ctx, key.inner);
                     if let Some((name, include)) = tenant::of_key(key.as_slice())
                         && let Some(tenant) = Tenant::new(name.as_bytes())
