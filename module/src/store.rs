@@ -54,16 +54,15 @@ pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -
     if ffi::memory_ratio() > if ctx.get_flags().contains(ContextFlags::EVICTED) { EVICTING } else { 1.0 } {
         return refused(ctx, &key, "out of memory (maxmemory)");
     }
-    let old_differs = ffi::read_string(ctx, key.as_bytes(), false, |value, expires_at| {
-        Stamp::read(value, id.tenant.as_str(), id.include).is_some_and(|old| {
-            let marked = verdict(&old.life, ffi::now(), expires_at) == Stored::Changed;
-            !marked && old.etag != bundle.etag.as_bytes()
-        })
+    let old = ffi::read_string(ctx, key.as_bytes(), false, |value, expires_at| {
+        let old = Stamp::read(value, id.tenant.as_str(), id.include)?;
+        let marked = verdict(&old.life, ffi::now(), expires_at) == Stored::Changed;
+        Some((marked, old.etag != bundle.etag.as_bytes()))
     });
     // What nobody has read yet is not hot.
     let unread = || config::hot_window() + Duration::from_secs(1);
     let idle = (!asked).then(|| ffi::idle(ctx, key.as_bytes()).unwrap_or_else(unread));
-    if let Held::WrongType = old_differs {
+    if let Held::WrongType = old {
         return refused(ctx, &key, "it holds another type; delete it");
     }
     let expires_at = bundle.life.expires_at.to_string();
@@ -74,9 +73,9 @@ pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -
     if let Some(idle) = idle {
         ffi::set_idle(ctx, key.as_bytes(), idle);
     }
-    let cleared = sweep::stored(id, matches!(old_differs, Held::String(_)));
-    let differs = matches!(old_differs, Held::String(true));
-    (Written::Yes, cleared || differs || tracking::holds_other(id, bundle.etag.as_bytes()))
+    let old = if let Held::String(old) = old { old } else { None };
+    let cleared = sweep::stored(id, old.map(|(marked, _)| marked));
+    (Written::Yes, cleared || old == Some((false, true)) || tracking::holds_other(id, bundle.etag.as_bytes()))
 }
 
 fn refused(ctx: &Context, key: &KeyName, cause: &str) -> (Written, bool) {

@@ -85,20 +85,22 @@ fn regard_open(stored: Stored, id: Option<BundleId>) -> Stored {
     })
 }
 
-/// A bundle has been stored, in the place of another if `replaced`. True where that one was to be cleared:
-/// the clients that hold it are still to be told.
-pub(crate) fn stored(id: &BundleId, replaced: bool) -> bool {
+/// A bundle has been stored, in the place of another where there is an `old` one: whether that was marked as
+/// changed. True where that one was still to be cleared: the clients that hold it are to be told.
+pub(crate) fn stored(id: &BundleId, old: Option<bool>) -> bool {
     if none() {
         return false;
     }
     OPEN.with_borrow_mut(|open| {
-        let mut covered = false;
+        let mut early = false;
         for sweep in open.values_mut().filter(|sweep| sweep.covers(id)) {
             sweep.since.insert((id.tenant.clone(), id.include));
+            // A soft one leaves its mark on what it has found.
+            let replaced = old.is_some_and(|marked| !(sweep.soft && marked));
             sweep.replaced += u64::from(replaced);
-            covered = true;
+            early |= replaced;
         }
-        covered
+        early
     })
 }
 
@@ -138,9 +140,10 @@ mod tests {
         let sweep = Sweep::begin(0, false);
         assert_eq!(regarded(&a), Stored::Absent);
         assert_eq!(regarded(&bundle(1, "a")), FRESH, "another database");
-        assert!(stored(&a, true), "it took the place of one that was to be cleared");
-        assert!(!stored(&a, true), "and the second does not");
+        assert!(stored(&a, Some(false)), "it took the place of one that was to be cleared");
+        assert!(!stored(&a, Some(false)), "and the second does not");
         assert_eq!((regarded(&a), regarded(&b)), (FRESH, Stored::Absent));
+        assert!(!stored(&bundle(0, "c"), None), "it was not there, or has been removed");
         assert_eq!(sweep.replaced(), 1);
         assert!(!sweep.covers(&a) && sweep.covers(&b));
         drop(sweep);
@@ -150,9 +153,12 @@ mod tests {
     #[test]
     fn a_soft_one_leaves_a_fallback_and_a_hard_one_beside_it_does_not() {
         let a = bundle(0, "a");
-        let _soft = Sweep::begin(0, true);
+        let soft = Sweep::begin(0, true);
         assert_eq!(regarded(&a), Stored::Changed);
         assert_eq!(regard(Stored::Absent, || Some(a.clone())), Stored::Absent);
+        assert!(!stored(&bundle(0, "found"), Some(true)), "what has its mark has been counted");
+        assert!(stored(&bundle(0, "not-yet"), Some(false)));
+        assert_eq!(soft.replaced(), 1);
         let _hard = Sweep::begin(0, false);
         assert_eq!(regarded(&a), Stored::Absent);
     }
