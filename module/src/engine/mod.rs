@@ -16,15 +16,17 @@
 
 mod backoff;
 pub(crate) mod breaker;
+mod fence;
 #[cfg(test)]
 mod model;
 mod negative;
 mod seats;
 mod terms;
+mod waiting;
 
 pub(crate) use terms::{
-    Ask, Cancelled, Carrier, Counters, Expiry, Fenced, Landing, Launch, Limits, Plan, Refusal, Scope, Seat,
-    Stored, new_enough,
+    Ask, Cancelled, Carrier, Counters, Expiry, Landing, Launch, Limits, Plan, Refusal, Scope, Seat, Stored,
+    new_enough,
 };
 
 use crate::tenant::BundleId;
@@ -33,7 +35,7 @@ use backoff::Backoffs;
 use breaker::{Breaker, Sign};
 use negative::NegativeCache;
 use seats::{Patience, Seats};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 /// Milliseconds of a clock that never goes back.
 pub(crate) type Millis = u64;
@@ -259,103 +261,6 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         }
     }
 
-    /// Takes out one who has gone, or is answered otherwise. `Some`: a flight that nobody waits for any more.
-    /// Cancel it; it lands all the same.
-    #[must_use]
-    pub(crate) fn leave(&mut self, waiter: W) -> Option<FlightId> {
-        self.take_out(waiter, Cancelled::Unwanted)
-    }
-
-    fn take_out(&mut self, waiter: W, why: Cancelled) -> Option<FlightId> {
-        let number = self.seats.remove(waiter)?.flight;
-        let flight = self.flights.get_mut(&number)?;
-        flight.waiters.remove(&waiter);
-        flight.next.remove(&waiter);
-        self.cancel_unwanted(number, why)
-    }
-
-    /// Gives up a flight that is of no use: nobody waits for it, and what it brings is not to be stored.
-    fn cancel_unwanted(&mut self, number: FlightId, why: Cancelled) -> Option<FlightId> {
-        let flight = self.flights.get_mut(&number)?;
-        let current = self.current.get(&flight.bundle) == Some(&number);
-        let wanted = (flight.kept && current) || !flight.waiters.is_empty() || !flight.next.is_empty();
-        if wanted || flight.cancelled.is_some() || flight.carrier == Carrier::Batch {
-            return None;
-        }
-        flight.cancelled = Some(why);
-        self.counters.cancelled += u64::from(why == Cancelled::Unwanted);
-        if current {
-            self.current.remove(&flight.bundle);
-        }
-        Some(number)
-    }
-
-    /// One whose time is up: ask [`Engine::expire`] what to do.
-    pub(crate) fn due(&self, now: Millis) -> Option<W> {
-        self.seats.first_due().filter(|(at, _)| *at <= now).map(|(_, waiter)| waiter)
-    }
-
-    /// Decides for one who is due. `fallback`: there is something else to answer with.
-    pub(crate) fn expire(
-        &mut self,
-        now: Millis,
-        limits: &Limits,
-        waiter: W,
-        fallback: bool,
-        launches: &mut Vec<Launch>,
-    ) -> Expiry {
-        let Some(&place) = self.seats.get(waiter) else { return Expiry::Out { cancel: None } };
-        if !fallback && place.hard.is_some_and(|hard| now < hard) {
-            self.seats.prolong(waiter);
-            self.supersede(now, limits, place.flight, launches);
-            return Expiry::Stays;
-        }
-        let why = if fallback { Cancelled::Unwanted } else { Cancelled::Late };
-        if fallback {
-            // Those who fell back will be asking again, and the next one is to find the new one there.
-            if let Some(flight) = self.flights.get_mut(&place.flight) {
-                flight.kept = true;
-            }
-        }
-        Expiry::Out { cancel: self.take_out(waiter, why) }
-    }
-
-    /// Gives those who wait in a flight of a batch one of their own, where there is room for that.
-    fn supersede(&mut self, now: Millis, limits: &Limits, number: FlightId, launches: &mut Vec<Launch>) {
-        let Some(flight) = self.flights.get(&number) else { return };
-        if flight.carrier != Carrier::Batch {
-            return;
-        }
-        let bundle = flight.bundle.clone();
-        let newer = match self.current.get(&bundle).copied() {
-            // It is an orphan, and the flight after it is under way already.
-            Some(newer) if newer != number => newer,
-            _ if self.room(now, limits).is_err() => return,
-            _ => self.launch(now, bundle, Carrier::Single, false, launches),
-        };
-        self.counters.superseded += 1;
-        let Some(old) = self.flights.get_mut(&number) else { return };
-        let mut moving = std::mem::take(&mut old.waiters);
-        moving.append(&mut old.next);
-        let has_runs = old.has_runs;
-        self.seat_all(newer, moving, has_runs);
-    }
-
-    fn seat_all(&mut self, flight: FlightId, mut waiters: BTreeSet<W>, has_runs: bool) {
-        for waiter in &waiters {
-            self.seats.move_to(*waiter, flight);
-        }
-        if let Some(flight) = self.flights.get_mut(&flight) {
-            flight.waiters.append(&mut waiters);
-            flight.has_runs |= has_runs;
-        }
-    }
-
-    /// When [`Engine::due`] has somebody next.
-    pub(crate) fn next_due(&self) -> Option<Millis> {
-        self.seats.first_due().map(|(at, _)| at)
-    }
-
     /// Ends a flight. Its waiters are handed back: take each out with [`Engine::release`] and answer it.
     pub(crate) fn land(
         &mut self,
@@ -388,11 +293,6 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         Some(Landing { bundle, current, cancelled, waiters, relaunch, refused })
     }
 
-    /// Takes out one who was handed back; false where it has gone meanwhile.
-    pub(crate) fn release(&mut self, waiter: W) -> bool {
-        self.seats.remove(waiter).is_some()
-    }
-
     fn note_outcome(
         &mut self,
         now: Millis,
@@ -418,54 +318,6 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             Err(Failure::NoTenant) => {}
             Err(_) => self.backoffs.failed(now, bundle, sign),
         }
-    }
-
-    /// The fence: no flight that is under way now will be stored or joined by a later caller. Those who
-    /// wait for the flight after it get theirs at once.
-    pub(crate) fn invalidate(&mut self, now: Millis, limits: &Limits, scope: Scope<'_>) -> Fenced<W> {
-        // In order, so that a run can be repeated.
-        let orphans: BTreeMap<BundleId, FlightId> = match scope {
-            Scope::Tenant(db, tenant) => BundleId::both(db, tenant)
-                .into_iter()
-                .filter_map(|id| self.current.remove_entry(&id))
-                .collect(),
-            _ => self.current.extract_if(|id, _| scope.covers(id)).collect(),
-        };
-        match scope {
-            Scope::Tenant(db, tenant) => {
-                self.unknown.remove(tenant, db);
-                for id in BundleId::both(db, tenant) {
-                    self.backoffs.succeeded(&id);
-                }
-            }
-            _ => {
-                self.unknown = NegativeCache::new();
-                self.backoffs = Backoffs::new();
-            }
-        }
-        self.counters.orphaned += orphans.len() as u64;
-        let mut fenced = Fenced { launches: Vec::new(), cancel: Vec::new(), refused: BTreeSet::new() };
-        for (bundle, flight) in orphans {
-            let (next, has_runs) = self.who_wait_on(flight);
-            fenced.cancel.extend(self.cancel_unwanted(flight, Cancelled::Unwanted));
-            if !next.is_empty() {
-                let mut refused = self.follow(now, limits, bundle, next, has_runs, &mut fenced.launches);
-                fenced.refused.append(&mut refused);
-            }
-        }
-        fenced
-    }
-
-    /// Takes out of an orphaned flight those whom its result does not help: who asked for something newer,
-    /// and warming runs, which want the bundle stored.
-    fn who_wait_on(&mut self, orphan: FlightId) -> (BTreeSet<W>, bool) {
-        let Some(flight) = self.flights.get_mut(&orphan) else { return (BTreeSet::new(), false) };
-        let mut next = std::mem::take(&mut flight.next);
-        if flight.has_runs {
-            let seats = &self.seats;
-            next.extend(flight.waiters.extract_if(.., |waiter| seats.is_patient(*waiter)));
-        }
-        (next, flight.has_runs)
     }
 
     /// Begins the flight that the `next` of an ended or orphaned one wait for, or hands them back where

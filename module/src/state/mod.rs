@@ -1,9 +1,13 @@
 //! Where everything meets: the engine, the clients that wait, the runs and the way to the sidecar, behind
 //! one mutex. It is never held while the server is called in a way that could call us back.
 //!
-//! Here is what commands ask for and what the server tells; [`pump`] moves things on.
+//! Here is what commands ask for and what the server tells; [`clients`] are those who wait, [`pump`] moves
+//! things on, [`news`] tells those who keep copies.
+mod clients;
 mod news;
 pub(crate) mod pump;
+
+pub(crate) use clients::{ClientId, Waiter};
 
 use crate::commands::get::Waiting;
 use crate::engine::{Ask, Engine, FlightId, Launch, Millis, Plan, Refusal, Scope, Stored};
@@ -12,70 +16,17 @@ use crate::ffi::{self, BlockedClient, Handle, ServerEvent, Timer};
 use crate::info::{self, Count, Counters};
 use crate::store;
 use crate::tenant::{BundleId, Tenant};
-use crate::upstream::{Event, Fetched, Order, Upstream, What};
-use crate::warming::{Report, Runs, Seat};
+use crate::upstream::{Event, Order, Upstream, What};
+use crate::warming::{Runs, Seat};
 use crate::{clearing, commands, config, reply};
+use clients::{Answer, Client, Gift, Question};
 use crossbeam_channel::Receiver;
-use news::News;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use redis_module::Context;
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-/// The identity of a blocked client, never used twice. (A [`Handle`] is an address of the server's, and is
-/// used again as soon as its client has gone.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct ClientId(u64);
-
-/// Who waits in a flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Waiter {
-    Client(ClientId),
-    Warm(Seat),
-}
-
-/// What a blocked client waits for.
-enum Question {
-    Get(Waiting),
-    Warm,
-    Clear,
-}
-
-impl Question {
-    /// The bundle that is waited for, where it is one.
-    fn bundle(&self) -> Option<&BundleId> {
-        match self {
-            Self::Get(waiting) => Some(waiting.bundle()),
-            Self::Warm | Self::Clear => None,
-        }
-    }
-}
-
-/// What it gets.
-enum Answer {
-    Bundle(Result<Arc<Fetched>, Error>, Option<Arc<News>>),
-    Warmed(Report),
-    Cleared(u64),
-}
-
-/// Who waited in a flight, and what they get.
-struct Gift {
-    waiters: BTreeSet<Waiter>,
-    result: Result<Arc<Fetched>, Error>,
-    /// What came is now stored, which is what warming is for.
-    stored: bool,
-    news: Option<Arc<News>>,
-}
-
-struct Client {
-    /// `None` once it is released; its reply is asked for after that.
-    blocked: Option<BlockedClient>,
-    question: Question,
-    answer: Option<Answer>,
-}
 
 /// What became of a read.
 pub(crate) enum Outcome {
@@ -362,68 +313,6 @@ impl State {
             upstream: None,
             events: None,
             timer: None,
-        }
-    }
-
-    /// Blocks a client that waits for a run or a clear.
-    fn block(&mut self, ctx: &Context, question: Question) -> Result<ClientId, Error> {
-        if self.clients.len() >= config::limits().max_waiters {
-            return Err(Error::too_many_waiters());
-        }
-        let blocked = BlockedClient::block(ctx).ok_or_else(Error::internal)?;
-        Ok(self.admit(blocked, question))
-    }
-
-    fn admit(&mut self, blocked: BlockedClient, question: Question) -> ClientId {
-        self.last_client += 1;
-        let client = ClientId(self.last_client);
-        self.handles.insert(blocked.handle(), client);
-        self.clients.insert(client, Client { blocked: Some(blocked), question, answer: None });
-        client
-    }
-
-    /// Clients that are blocked or about to get their reply.
-    pub(crate) fn blocked_clients(&self) -> usize {
-        self.clients.len()
-    }
-
-    /// Takes a client out of everything it waits in.
-    fn forget(&mut self, handle: Handle) -> Option<Client> {
-        let client = self.handles.remove(&handle)?;
-        let unwanted = self.engine.leave(Waiter::Client(client));
-        self.cancel(unwanted);
-        let state = self.clients.remove(&client)?;
-        if matches!(state.question, Question::Warm) {
-            self.runs.leave(client);
-        }
-        Some(state)
-    }
-
-    fn answer(&mut self, client: ClientId, answer: Answer) {
-        if let Some(state) = self.clients.get_mut(&client) {
-            state.answer = Some(answer);
-            self.answered.push_back(client);
-        }
-    }
-
-    /// For those who find no flight.
-    fn disappoint(&mut self, waiters: BTreeSet<Waiter>) {
-        if !waiters.is_empty() {
-            let result = Err(refused(Refusal::TooManyFlights));
-            self.gifts.push_back(Gift { waiters, result, stored: false, news: None });
-        }
-    }
-
-    fn give(&mut self, waiter: Waiter, gift: &Gift) {
-        match waiter {
-            Waiter::Client(client) => {
-                self.answer(client, Answer::Bundle(gift.result.clone(), gift.news.clone()));
-            }
-            Waiter::Warm(seat) => {
-                if self.runs.landed(seat, gift.stored) {
-                    self.counters.warm_failures += 1;
-                }
-            }
         }
     }
 

@@ -1,0 +1,57 @@
+//! The fence: what a clear does to the flights under way.
+
+use super::negative::NegativeCache;
+use super::terms::{Cancelled, Fenced, Limits, Scope};
+use super::{Backoffs, Engine, FlightId, Millis};
+use crate::tenant::BundleId;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
+    /// The fence: no flight that is under way now will be stored or joined by a later caller. Those who
+    /// wait for the flight after it get theirs at once.
+    pub(crate) fn invalidate(&mut self, now: Millis, limits: &Limits, scope: Scope<'_>) -> Fenced<W> {
+        // In order, so that a run can be repeated.
+        let orphans: BTreeMap<BundleId, FlightId> = match scope {
+            Scope::Tenant(db, tenant) => BundleId::both(db, tenant)
+                .into_iter()
+                .filter_map(|id| self.current.remove_entry(&id))
+                .collect(),
+            _ => self.current.extract_if(|id, _| scope.covers(id)).collect(),
+        };
+        match scope {
+            Scope::Tenant(db, tenant) => {
+                self.unknown.remove(tenant, db);
+                for id in BundleId::both(db, tenant) {
+                    self.backoffs.succeeded(&id);
+                }
+            }
+            _ => {
+                self.unknown = NegativeCache::new();
+                self.backoffs = Backoffs::new();
+            }
+        }
+        self.counters.orphaned += orphans.len() as u64;
+        let mut fenced = Fenced { launches: Vec::new(), cancel: Vec::new(), refused: BTreeSet::new() };
+        for (bundle, flight) in orphans {
+            let (next, has_runs) = self.who_wait_on(flight);
+            fenced.cancel.extend(self.cancel_unwanted(flight, Cancelled::Unwanted));
+            if !next.is_empty() {
+                let mut refused = self.follow(now, limits, bundle, next, has_runs, &mut fenced.launches);
+                fenced.refused.append(&mut refused);
+            }
+        }
+        fenced
+    }
+
+    /// Takes out of an orphaned flight those whom its result does not help: who asked for something newer,
+    /// and warming runs, which want the bundle stored.
+    fn who_wait_on(&mut self, orphan: FlightId) -> (BTreeSet<W>, bool) {
+        let Some(flight) = self.flights.get_mut(&orphan) else { return (BTreeSet::new(), false) };
+        let mut next = std::mem::take(&mut flight.next);
+        if flight.has_runs {
+            let seats = &self.seats;
+            next.extend(flight.waiters.extract_if(.., |waiter| seats.is_patient(*waiter)));
+        }
+        (next, flight.has_runs)
+    }
+}

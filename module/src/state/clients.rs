@@ -1,0 +1,131 @@
+//! The clients that wait: what each asked, what it gets, and that each gets it once.
+
+use super::news::News;
+use super::{State, refused};
+use crate::commands::get::Waiting;
+use crate::config;
+use crate::engine::Refusal;
+use crate::errors::Error;
+use crate::ffi::{BlockedClient, Handle};
+use crate::tenant::BundleId;
+use crate::upstream::Fetched;
+use crate::warming::{Report, Seat};
+use redis_module::Context;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The identity of a blocked client, never used twice. (A [`Handle`] is an address of the server's, and is
+/// used again as soon as its client has gone.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ClientId(u64);
+
+/// Who waits in a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Waiter {
+    Client(ClientId),
+    Warm(Seat),
+}
+
+/// What a blocked client waits for.
+pub(super) enum Question {
+    Get(Waiting),
+    Warm,
+    Clear,
+}
+
+impl Question {
+    /// The bundle that is waited for, where it is one.
+    pub(super) fn bundle(&self) -> Option<&BundleId> {
+        match self {
+            Self::Get(waiting) => Some(waiting.bundle()),
+            Self::Warm | Self::Clear => None,
+        }
+    }
+}
+
+/// What it gets.
+pub(super) enum Answer {
+    Bundle(Result<Arc<Fetched>, Error>, Option<Arc<News>>),
+    Warmed(Report),
+    Cleared(u64),
+}
+
+/// Who waited in a flight, and what they get.
+pub(super) struct Gift {
+    pub(super) waiters: BTreeSet<Waiter>,
+    pub(super) result: Result<Arc<Fetched>, Error>,
+    /// What came is now stored, which is what warming is for.
+    pub(super) stored: bool,
+    pub(super) news: Option<Arc<News>>,
+}
+
+pub(super) struct Client {
+    /// `None` once it is released; its reply is asked for after that.
+    pub(super) blocked: Option<BlockedClient>,
+    pub(super) question: Question,
+    pub(super) answer: Option<Answer>,
+}
+
+impl State {
+    /// Blocks a client that waits for a run or a clear.
+    pub(super) fn block(&mut self, ctx: &Context, question: Question) -> Result<ClientId, Error> {
+        if self.clients.len() >= config::limits().max_waiters {
+            return Err(Error::too_many_waiters());
+        }
+        let blocked = BlockedClient::block(ctx).ok_or_else(Error::internal)?;
+        Ok(self.admit(blocked, question))
+    }
+
+    pub(super) fn admit(&mut self, blocked: BlockedClient, question: Question) -> ClientId {
+        self.last_client += 1;
+        let client = ClientId(self.last_client);
+        self.handles.insert(blocked.handle(), client);
+        self.clients.insert(client, Client { blocked: Some(blocked), question, answer: None });
+        client
+    }
+
+    /// Clients that are blocked or about to get their reply.
+    pub(crate) fn blocked_clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Takes a client out of everything it waits in.
+    pub(super) fn forget(&mut self, handle: Handle) -> Option<Client> {
+        let client = self.handles.remove(&handle)?;
+        let unwanted = self.engine.leave(Waiter::Client(client));
+        self.cancel(unwanted);
+        let state = self.clients.remove(&client)?;
+        if matches!(state.question, Question::Warm) {
+            self.runs.leave(client);
+        }
+        Some(state)
+    }
+
+    pub(super) fn answer(&mut self, client: ClientId, answer: Answer) {
+        if let Some(state) = self.clients.get_mut(&client) {
+            state.answer = Some(answer);
+            self.answered.push_back(client);
+        }
+    }
+
+    /// For those who find no flight.
+    pub(super) fn disappoint(&mut self, waiters: BTreeSet<Waiter>) {
+        if !waiters.is_empty() {
+            let result = Err(refused(Refusal::TooManyFlights));
+            self.gifts.push_back(Gift { waiters, result, stored: false, news: None });
+        }
+    }
+
+    pub(super) fn give(&mut self, waiter: Waiter, gift: &Gift) {
+        match waiter {
+            Waiter::Client(client) => {
+                self.answer(client, Answer::Bundle(gift.result.clone(), gift.news.clone()));
+            }
+            Waiter::Warm(seat) => {
+                if self.runs.landed(seat, gift.stored) {
+                    self.counters.warm_failures += 1;
+                }
+            }
+        }
+    }
+}
