@@ -391,3 +391,21 @@ fn a_reader_is_told_when_its_bundle_expires() {
     assert_eventually!(other.int(&["EXISTS", "dashboard:bundle:acme:include=true"]) == 0, "it expires");
     assert_eventually!(told(tracking) == ["acme"], "it is told");
 }
+
+#[test]
+fn other_content_is_told_also_where_all_who_asked_for_it_go_before_their_answer() {
+    const CLIENTS: usize = 600;
+    let mut scene = scene(&[]);
+    scene.other.json(&["DASHBOARD.GET", "acme"]);
+    scene.tracking.json(&["DASHBOARD.GET", "acme"]);
+    scene.other.ok(&["CONFIG", "SET", "dashboard.soft-timeout", "60000"]);
+    scene.upstream.hold();
+    let mut asking: Vec<Client> = (0..CLIENTS).map(|_| scene.redis.client()).collect();
+    asking.iter_mut().for_each(|client| client.send(&["DASHBOARD.GET", "acme", "MAXAGE", "1"]));
+    let (tracking, other) = (&mut scene.tracking, &mut scene.other);
+    assert_eventually!(other.figure("waiters") as usize == CLIENTS, "all of them wait");
+    scene.upstream.release();
+    assert_eventually!(other.figure("waiters") == 0, "they are being answered");
+    drop(asking);
+    assert_eventually!(told(tracking) == ["acme"], "it is told");
+}
