@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 const FIRST_BACKOFF: Millis = 200;
 const LONGEST_BACKOFF: Millis = 30_000;
+/// Where what is stored is known to be wrong.
+const LONGEST_FOR_WRONG: Millis = 2_000;
 const BACKOFF_CAPACITY: usize = 4096;
 
 /// Bundles whose last refresh failed, and when each may be tried again.
@@ -16,6 +18,7 @@ pub(crate) struct Backoffs {
 
 struct Backoff {
     delay: Millis,
+    failed: Millis,
     until: Millis,
     /// Of its last failure.
     sign: Sign,
@@ -26,8 +29,13 @@ impl Backoffs {
         Self { entries: HashMap::new() }
     }
 
-    pub(crate) fn may_try(&self, now: Millis, id: &BundleId) -> bool {
-        self.entries.get(id).is_none_or(|backoff| backoff.until <= now)
+    /// Whether `id` may be asked for again. What is stored may be `known_wrong`: then its readers want to know
+    /// soon whether it can be had again.
+    pub(crate) fn may_try(&self, now: Millis, id: &BundleId, known_wrong: bool) -> bool {
+        self.entries.get(id).is_none_or(|backoff| {
+            let soon = backoff.failed + LONGEST_FOR_WRONG;
+            now >= if known_wrong { backoff.until.min(soon) } else { backoff.until }
+        })
     }
 
     pub(crate) fn succeeded(&mut self, id: &BundleId) {
@@ -43,9 +51,9 @@ impl Backoffs {
         if self.entries.len() >= BACKOFF_CAPACITY && !self.entries.contains_key(id) {
             return; // So much is failing that the breaker is the one to act.
         }
-        let first = Backoff { delay: FIRST_BACKOFF / 2, until: 0, sign };
+        let first = Backoff { delay: FIRST_BACKOFF / 2, failed: now, until: 0, sign };
         let entry = self.entries.entry(id.clone()).or_insert(first);
-        entry.sign = sign;
+        (entry.sign, entry.failed) = (sign, now);
         entry.delay = (entry.delay * 2).min(LONGEST_BACKOFF);
         entry.until = now + jittered(entry.delay);
     }
@@ -80,14 +88,14 @@ mod tests {
         let mut backoffs = Backoffs::new();
         let mut now = 0;
         for _ in 0..20 {
-            assert!(backoffs.may_try(now, &id));
+            assert!(backoffs.may_try(now, &id, false));
             backoffs.failed(now, &id, Sign::Unclear);
-            assert!(!backoffs.may_try(now + FIRST_BACKOFF / 2, &id));
+            assert!(!backoffs.may_try(now + FIRST_BACKOFF / 2, &id, false));
             now += LONGEST_BACKOFF;
         }
         backoffs.failed(now, &id, Sign::Unclear);
         backoffs.succeeded(&id);
-        assert!(backoffs.may_try(now, &id));
+        assert!(backoffs.may_try(now, &id, false));
     }
 
     #[test]
@@ -98,10 +106,20 @@ mod tests {
         backoffs.failed(0, &silent, Sign::Silent);
         backoffs.failed(0, &broken, Sign::Unclear);
         backoffs.recovered(Recovery::Answered);
-        assert!(backoffs.may_try(0, &dead));
-        assert!(!backoffs.may_try(0, &silent), "it may be slow by itself");
+        assert!(backoffs.may_try(0, &dead, false));
+        assert!(!backoffs.may_try(0, &silent, false), "it may be slow by itself");
         backoffs.recovered(Recovery::BreakerClosed);
-        assert!(backoffs.may_try(0, &silent));
-        assert!(!backoffs.may_try(0, &broken));
+        assert!(backoffs.may_try(0, &silent, false));
+        assert!(!backoffs.may_try(0, &broken, false));
+    }
+
+    #[test]
+    fn what_is_known_to_be_wrong_is_tried_every_other_second_at_least() {
+        let id = bundle(0);
+        let mut backoffs = Backoffs::new();
+        (0..20).for_each(|_| backoffs.failed(1_000, &id, Sign::Unclear));
+        assert!(!backoffs.may_try(1_000 + LONGEST_FOR_WRONG, &id, false));
+        assert!(!backoffs.may_try(999 + LONGEST_FOR_WRONG, &id, true));
+        assert!(backoffs.may_try(1_000 + LONGEST_FOR_WRONG, &id, true));
     }
 }

@@ -42,7 +42,8 @@ pub(crate) struct Breaker {
     pause: Millis,
     /// Open until then, if at all; afterwards one flight may try.
     open_until: Option<Millis>,
-    probe: Option<FlightId>,
+    /// The flight that tries, and when it began.
+    probe: Option<(FlightId, Millis)>,
     /// The bundle that was silent last.
     silent: Option<BundleId>,
     cause: Option<Failure>,
@@ -53,19 +54,25 @@ impl Breaker {
         Self { failures: 0, pause: FIRST_PAUSE, open_until: None, probe: None, silent: None, cause: None }
     }
 
+    /// While flights are asked for, one tries at a time. What nobody has tried for a while is not known any
+    /// more: then all are let through, and the first failure stops them.
     pub(crate) fn admits(&self, now: Millis) -> bool {
-        self.open_until.is_none_or(|until| until <= now && self.probe.is_none())
+        self.open_until.is_none_or(|until| until <= now && (self.probe.is_none() || self.began_late(until)))
+    }
+
+    fn began_late(&self, until: Millis) -> bool {
+        self.probe.is_some_and(|(_, began)| began >= until + LONGEST_PAUSE)
     }
 
     pub(crate) fn launched(&mut self, now: Millis, flight: FlightId) {
         if self.open_until.is_some_and(|until| until <= now) && self.probe.is_none() {
-            self.probe = Some(flight);
+            self.probe = Some((flight, now));
         }
     }
 
     /// A flight was broken off: if it was the one that tries, another may.
     pub(crate) fn released(&mut self, flight: FlightId) {
-        self.probe.take_if(|probe| *probe == flight);
+        self.probe.take_if(|probe| probe.0 == flight);
     }
 
     /// What the last failure that counted was, for those who are not let through.
@@ -84,7 +91,7 @@ impl Breaker {
         if matches!(sign, Sign::Dead | Sign::Silent) {
             self.cause = outcome.err().cloned();
         }
-        let probed = self.probe == Some(flight);
+        let probed = self.probe.is_some_and(|probe| probe.0 == flight);
         match sign {
             Sign::Alive => {
                 let before = std::mem::replace(self, Self::new());
@@ -200,5 +207,17 @@ mod tests {
         assert!(!breaker.admits(FIRST_PAUSE));
         breaker.released(100);
         assert!(breaker.admits(FIRST_PAUSE));
+    }
+
+    #[test]
+    fn after_a_while_that_nobody_asked_all_are_let_through_and_the_first_failure_stops_them() {
+        let mut breaker = opened();
+        let late = FIRST_PAUSE + LONGEST_PAUSE;
+        assert!(breaker.admits(late));
+        breaker.launched(late, 100);
+        assert!(breaker.admits(late), "what was known is old");
+        breaker.launched(late, 101);
+        breaker.landed(late, 100, &bundle(0), DEAD);
+        assert!(!breaker.admits(late));
     }
 }

@@ -31,13 +31,12 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             }
         }
         self.counters.orphaned += orphans.len() as u64;
-        let mut fenced = Fenced { launches: Vec::new(), cancel: Vec::new(), refused: BTreeSet::new() };
+        let mut fenced = Fenced { launches: Vec::new(), cancel: Vec::new(), refused: Vec::new() };
         for (bundle, flight) in orphans {
             let (next, has_runs) = self.who_wait_on(flight);
             fenced.cancel.extend(self.cancel_unwanted(flight, Cancelled::Unwanted));
             if !next.is_empty() {
-                let mut refused = self.follow(now, limits, bundle, next, has_runs, &mut fenced.launches);
-                fenced.refused.append(&mut refused);
+                fenced.refused.extend(self.follow(now, limits, bundle, next, has_runs, &mut fenced.launches));
             }
         }
         fenced

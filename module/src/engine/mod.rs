@@ -25,8 +25,8 @@ mod terms;
 mod waiting;
 
 pub(crate) use terms::{
-    Ask, Cancelled, Carrier, Counters, Expiry, Landing, Launch, Limits, Plan, Refusal, Scope, Seat, Stored,
-    new_enough,
+    Ask, Cancelled, Carrier, Counters, Expiry, Landing, Launch, Limits, Plan, Refusal, Refused, Scope, Seat,
+    Stored, new_enough,
 };
 
 use crate::tenant::BundleId;
@@ -110,8 +110,13 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             _ => {}
         }
         let fallback = stored != Stored::Absent;
-        // Someone who asks for a new answer gets one, so a person can end a remembered "no" early.
-        if !fallback && ask.max_age.is_none() && self.unknown.contains(now, &id.tenant, id.db) {
+        // Someone who asks for a new answer gets one, so a person can end a remembered "no" early. A clear ends
+        // it too, but on the primary only.
+        if !fallback
+            && ask.may_store
+            && ask.max_age.is_none()
+            && self.unknown.contains(now, &id.tenant, id.db)
+        {
             self.counters.negative_hits += 1;
             return Plan::Refuse(Refusal::NoTenant);
         }
@@ -123,7 +128,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         }
         // Without its own request for a new answer, a bundle whose last refresh failed is not asked for
         // again before its back-off has passed.
-        if fallback && ask.max_age.is_none() && !self.backoffs.may_try(now, id) {
+        if fallback && ask.max_age.is_none() && !self.backoffs.may_try(now, id, stored == Stored::Changed) {
             return Plan::Serve;
         }
         match self.seat(now, limits, id, ask, launches) {
@@ -164,10 +169,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             self.counters.joined += 1;
             return Ok((number, next, batch));
         }
-        self.room(now, limits).inspect_err(|refusal| match refusal {
-            Refusal::BreakerOpen => self.counters.refused_breaker += 1,
-            _ => self.counters.refused_flights += 1,
-        })?;
+        self.room(now, limits).inspect_err(|why| self.count_refused(*why, 1))?;
         let flight = self.launch(now, id.clone(), Carrier::Single, false, launches);
         Ok((flight, false, false))
     }
@@ -187,7 +189,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         launches: &mut Vec<Launch>,
     ) {
         let unknown = self.unknown.contains(now, &id.tenant, id.db);
-        if self.current.contains_key(id) || unknown || !self.backoffs.may_try(now, id) {
+        if self.current.contains_key(id) || unknown || !self.backoffs.may_try(now, id, false) {
             return;
         }
         // Half of the flights are kept for those who wait.
@@ -233,7 +235,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         self.last_flight += 1;
         let flight = self.last_flight;
         self.counters.flights += 1;
-        self.batched += usize::from(carrier == Carrier::Batch);
+        self.batched += usize::from(carrier != Carrier::Single);
         self.current.insert(bundle.clone(), flight);
         let state = Flight {
             bundle: bundle.clone(),
@@ -247,7 +249,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         };
         self.flights.insert(flight, state);
         self.breaker.launched(now, flight);
-        launches.push(Launch { flight, bundle });
+        launches.push(Launch { flight, carrier, bundle });
         flight
     }
 
@@ -271,7 +273,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     ) -> Option<Landing<W>> {
         let landed = self.flights.remove(&flight)?;
         let Flight { bundle, carrier, cancelled, waiters, next, has_runs, .. } = landed;
-        self.batched -= usize::from(carrier == Carrier::Batch);
+        self.batched -= usize::from(carrier != Carrier::Single);
         let current = self.current.get(&bundle) == Some(&flight);
         if current {
             self.current.remove(&bundle);
@@ -283,10 +285,13 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
                 self.note_outcome(now, limits, flight, &bundle, current, Err(&Failure::Timeout));
             }
             // It says nothing about anything.
-            Some(Cancelled::Unwanted) => self.breaker.released(flight),
+            Some(Cancelled::Unwanted) => {
+                self.counters.cancelled += 1;
+                self.breaker.released(flight);
+            }
             None => self.note_outcome(now, limits, flight, &bundle, current, outcome),
         }
-        let (mut relaunch, mut refused) = (Vec::new(), BTreeSet::new());
+        let (mut relaunch, mut refused) = (Vec::new(), None);
         if !next.is_empty() {
             refused = self.follow(now, limits, bundle.clone(), next, has_runs, &mut relaunch);
         }
@@ -330,14 +335,25 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         next: BTreeSet<W>,
         has_runs: bool,
         launches: &mut Vec<Launch>,
-    ) -> BTreeSet<W> {
-        if self.room(now, limits).is_err() {
-            self.counters.refused_flights += 1;
-            return next;
+    ) -> Option<Refused<W>> {
+        let has_runs = has_runs && next.iter().any(|waiter| self.seats.is_patient(*waiter));
+        // Runs have their own bound, which they keep.
+        let carrier = if has_runs { Carrier::Again } else { Carrier::Single };
+        if let (false, Err(why)) = (has_runs, self.room(now, limits)) {
+            self.count_refused(why, next.len());
+            return Some(Refused { waiters: next, why });
         }
-        let flight = self.launch(now, bundle, Carrier::Single, false, launches);
+        let flight = self.launch(now, bundle, carrier, false, launches);
         self.seat_all(flight, next, has_runs);
-        BTreeSet::new()
+        None
+    }
+
+    fn count_refused(&mut self, why: Refusal, waiters: usize) {
+        let counter = match why {
+            Refusal::BreakerOpen => &mut self.counters.refused_breaker,
+            _ => &mut self.counters.refused_flights,
+        };
+        *counter += waiters as u64;
     }
 
     /// Requests under way, batches included.

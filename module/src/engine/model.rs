@@ -176,8 +176,8 @@ impl World {
         }
     }
 
-    fn took_off(&mut self, launches: Vec<Launch>, carrier: Carrier, kept: bool) {
-        for Launch { flight, bundle } in launches {
+    fn took_off(&mut self, launches: Vec<Launch>, kept: bool) {
+        for Launch { flight, carrier, bundle } in launches {
             let version = self.versions[number(&bundle)];
             let (orphan, cancelled) = (false, false);
             self.in_air.push(InAir { flight, bundle, version, orphan, carrier, cancelled, kept });
@@ -243,9 +243,10 @@ impl World {
         let scope = named.as_ref().map_or(Scope::Database(0), |tenant| Scope::Tenant(0, tenant));
         let fenced = self.engine.invalidate(self.now, &LIMITS, scope);
         fenced.cancel.into_iter().for_each(|flight| self.cancelled(Some(flight)));
-        self.took_off(fenced.launches, Carrier::Single, false);
-        for waiter in fenced.refused {
-            self.release(waiter);
+        self.took_off(fenced.launches, false);
+        for waiter in fenced.refused.into_iter().flat_map(|refused| refused.waiters) {
+            let waits = self.release(waiter);
+            assert!(waits.hard.is_some(), "a run gets its flight");
         }
     }
 
@@ -258,7 +259,7 @@ impl World {
     fn cancelled(&mut self, flight: Option<FlightId>) {
         let Some(flight) = flight else { return };
         let found = self.in_air.iter_mut().find(|f| f.flight == flight).expect("only what is under way");
-        assert_eq!(found.carrier, Carrier::Single, "a batch is not broken off for one of its bundles");
+        assert_ne!(found.carrier, Carrier::Batch, "a batch is not broken off for one of its bundles");
         assert!(!found.cancelled, "once");
         assert!(!found.kept || found.orphan, "what is to be stored goes on");
         found.cancelled = true;
@@ -271,7 +272,7 @@ impl World {
         let mut launches = Vec::new();
         let plan = self.engine.read(self.now, &LIMITS, id, stored, ask, &mut launches);
         let (flights, waiters) = (self.singles(), self.engine.waiters());
-        self.took_off(launches, Carrier::Single, !matches!(plan, Plan::Wait(_)));
+        self.took_off(launches, !matches!(plan, Plan::Wait(_)));
         let too_old = |age| max_age.is_some_and(|max| max == 0 || age > max);
         // 3. Serve order.
         match stored {
@@ -320,7 +321,7 @@ impl World {
         }
         let mut launches = Vec::new();
         let seat = self.engine.warm(self.now, id, force, &mut launches);
-        self.took_off(launches, Carrier::Batch, true);
+        self.took_off(launches, true);
         self.last_waiter += 1;
         self.engine.join(seat, self.last_waiter);
         let n = number(id);
@@ -364,7 +365,7 @@ impl World {
             How::Abandoned if cancelled == Some(Cancelled::Late) => self.dead += 1,
             How::Abandoned => {}
         }
-        self.took_off(relaunch, Carrier::Single, false);
+        self.took_off(relaunch, false);
         for waiter in waiters {
             let waits = self.release(waiter);
             assert_eq!(waits.bundle, bundle);
@@ -375,8 +376,9 @@ impl World {
                 "an answer older than its question allows"
             );
         }
-        for waiter in refused {
-            self.release(waiter);
+        for waiter in refused.into_iter().flat_map(|refused| refused.waiters) {
+            let waits = self.release(waiter);
+            assert!(waits.hard.is_some(), "a run gets its flight");
         }
     }
 
@@ -396,7 +398,7 @@ impl World {
                     old.orphan = true;
                 }
             }
-            self.took_off(launches, Carrier::Single, false);
+            self.took_off(launches, false);
             match expiry {
                 Expiry::Stays => {
                     assert!(!fallback && self.now < hard, "a waiter waits past its time");

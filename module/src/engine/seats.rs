@@ -57,13 +57,14 @@ impl<W: Copy + Ord + Hash> Seats<W> {
         }
     }
 
-    /// Lets `waiter` wait until it has to give up.
-    pub(super) fn prolong(&mut self, waiter: W) {
+    /// Lets `waiter` wait until then, or until it has to give up.
+    pub(super) fn prolong(&mut self, waiter: W, until: Millis) {
         let Some(place) = self.places.get_mut(&waiter) else { return };
         if let (Some(next), Some(hard)) = (place.next, place.hard) {
+            let until = until.min(hard);
             self.due.remove(&(next, waiter));
-            self.due.insert((hard, waiter));
-            place.next = Some(hard);
+            self.due.insert((until, waiter));
+            place.next = Some(until);
         }
     }
 

@@ -87,6 +87,7 @@ pub(crate) enum Expiry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Launch {
     pub(crate) flight: FlightId,
+    pub(crate) carrier: Carrier,
     pub(crate) bundle: BundleId,
 }
 
@@ -96,6 +97,9 @@ pub(crate) struct Launch {
 pub(crate) enum Carrier {
     Single,
     Batch,
+    /// A request of its own that a warming run waits for, because a clear has fenced the run's first one. It
+    /// counts as the batch's did.
+    Again,
 }
 
 /// Why a flight is broken off.
@@ -119,7 +123,7 @@ pub(crate) struct Landing<W> {
     /// For those who asked for something newer than this flight.
     pub(crate) relaunch: Vec<Launch>,
     /// Those of them for whom there is no flight left.
-    pub(crate) refused: BTreeSet<W>,
+    pub(crate) refused: Option<Refused<W>>,
 }
 
 /// What to do after a fence.
@@ -129,8 +133,16 @@ pub(crate) struct Fenced<W> {
     pub(crate) launches: Vec<Launch>,
     /// Flights that are of no use to anybody now: break them off.
     pub(crate) cancel: Vec<FlightId>,
-    /// Those for whom there is no flight left: take each out with [`super::Engine::release`] and answer it.
-    pub(crate) refused: BTreeSet<W>,
+    /// Those for whom there is no flight left.
+    pub(crate) refused: Vec<Refused<W>>,
+}
+
+/// Those who waited for a flight that could not begin: take each out with [`super::Engine::release`] and answer
+/// it.
+#[derive(Debug)]
+pub(crate) struct Refused<W> {
+    pub(crate) waiters: BTreeSet<W>,
+    pub(crate) why: Refusal,
 }
 
 /// What to invalidate.

@@ -2,7 +2,7 @@
 //! nobody waits for.
 
 use super::terms::{Cancelled, Carrier, Expiry, Launch, Limits};
-use super::{Engine, FlightId, Millis};
+use super::{BATCH_PATIENCE, Engine, FlightId, Millis};
 use std::collections::BTreeSet;
 
 impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
@@ -30,7 +30,6 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             return None;
         }
         flight.cancelled = Some(why);
-        self.counters.cancelled += u64::from(why == Cancelled::Unwanted);
         if current {
             self.current.remove(&flight.bundle);
         }
@@ -53,8 +52,8 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     ) -> Expiry {
         let Some(&place) = self.seats.get(waiter) else { return Expiry::Out { cancel: None } };
         if !fallback && place.hard.is_some_and(|hard| now < hard) {
-            self.seats.prolong(waiter);
-            self.supersede(now, limits, place.flight, launches);
+            let settled = self.supersede(now, limits, place.flight, launches);
+            self.seats.prolong(waiter, if settled { Millis::MAX } else { now + BATCH_PATIENCE });
             return Expiry::Stays;
         }
         let why = if fallback { Cancelled::Unwanted } else { Cancelled::Late };
@@ -67,25 +66,31 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         Expiry::Out { cancel: self.take_out(waiter, why) }
     }
 
-    /// Gives those who wait in a flight of a batch one of their own, where there is room for that.
-    fn supersede(&mut self, now: Millis, limits: &Limits, number: FlightId, launches: &mut Vec<Launch>) {
-        let Some(flight) = self.flights.get(&number) else { return };
-        if flight.carrier != Carrier::Batch {
-            return;
-        }
+    /// Gives those who wait in a flight of a batch one of their own; false where there is no room for that.
+    fn supersede(
+        &mut self,
+        now: Millis,
+        limits: &Limits,
+        number: FlightId,
+        launches: &mut Vec<Launch>,
+    ) -> bool {
+        let Some(flight) = self.flights.get(&number).filter(|flight| flight.carrier == Carrier::Batch) else {
+            return true;
+        };
         let bundle = flight.bundle.clone();
         let newer = match self.current.get(&bundle).copied() {
             // It is an orphan, and the flight after it is under way already.
             Some(newer) if newer != number => newer,
-            _ if self.room(now, limits).is_err() => return,
+            _ if self.room(now, limits).is_err() => return false,
             _ => self.launch(now, bundle, Carrier::Single, false, launches),
         };
         self.counters.superseded += 1;
-        let Some(old) = self.flights.get_mut(&number) else { return };
+        let Some(old) = self.flights.get_mut(&number) else { return true };
         let mut moving = std::mem::take(&mut old.waiters);
         moving.append(&mut old.next);
         let has_runs = old.has_runs;
         self.seat_all(newer, moving, has_runs);
+        true
     }
 
     pub(super) fn seat_all(&mut self, flight: FlightId, mut waiters: BTreeSet<W>, has_runs: bool) {

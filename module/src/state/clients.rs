@@ -4,7 +4,7 @@ use super::news::News;
 use super::{State, refused};
 use crate::commands::get::Waiting;
 use crate::config;
-use crate::engine::Refusal;
+use crate::engine::Refused;
 use crate::errors::Error;
 use crate::ffi::{BlockedClient, Handle};
 use crate::tenant::BundleId;
@@ -109,9 +109,9 @@ impl State {
     }
 
     /// For those who find no flight.
-    pub(super) fn disappoint(&mut self, waiters: BTreeSet<Waiter>) {
-        if !waiters.is_empty() {
-            let result = Err(refused(Refusal::TooManyFlights));
+    pub(super) fn disappoint(&mut self, groups: impl IntoIterator<Item = Refused<Waiter>>) {
+        for Refused { waiters, why } in groups {
+            let result = Err(refused(&self.engine, why));
             self.gifts.push_back(Gift { waiters, result, stored: false, news: None });
         }
     }

@@ -131,8 +131,7 @@ pub(crate) fn read(
     let plan = state.engine.read(monotonic(), &limits, id, stored, ask, &mut launches);
     let outcome = match plan {
         Plan::Serve => Ok(Outcome::Serve),
-        Plan::Refuse(Refusal::BreakerOpen) => Err(Error::breaker_open(state.engine.breaker_cause())),
-        Plan::Refuse(refusal) => Err(refused(refusal)),
+        Plan::Refuse(why) => Err(refused(&state.engine, why)),
         Plan::Wait(seat) => match BlockedClient::block(ctx) {
             Some(blocked) => {
                 let client = state.admit(blocked, Question::Get(waiting()));
@@ -147,13 +146,13 @@ pub(crate) fn read(
     outcome
 }
 
-fn refused(refusal: Refusal) -> Error {
-    match refusal {
+fn refused(engine: &Engine<Waiter>, why: Refusal) -> Error {
+    match why {
         Refusal::Miss => Error::miss(),
         Refusal::NoTenant => Error::no_tenant(),
         Refusal::TooManyFlights => Error::too_many_flights(),
         Refusal::TooManyWaiters => Error::too_many_waiters(),
-        Refusal::BreakerOpen => Error::breaker_open(None),
+        Refusal::BreakerOpen => Error::breaker_open(engine.breaker_cause()),
     }
 }
 
@@ -393,7 +392,7 @@ impl State {
 }
 
 fn order(launch: Launch) -> Order {
-    let Launch { flight, bundle } = launch;
+    let Launch { flight, bundle, .. } = launch;
     let life = config::lifetime(ffi::now());
     Order { flight, tenant: bundle.tenant, include: bundle.include, life }
 }
