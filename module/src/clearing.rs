@@ -58,8 +58,8 @@ fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8]) -> bool {
     });
     let Held::String(Some(mark)) = held else { return false };
     let hot = ffi::read_within(ctx, key, config::hot_window());
+    count(Count::MarkedChanged);
     if let Some(mark) = mark {
-        count(Count::MarkedChanged);
         let idle = ffi::idle(ctx, key);
         store::expire_at(ctx, key, mark);
         // For the server a new expiry is a use of the key; for us it is not.
@@ -207,9 +207,8 @@ impl Source {
                 });
                 let mut cleared = 0;
                 for (key, id) in found.into_inner() {
-                    // One that was stored since lies at the key as it is spelt now.
-                    let since = !sweep.covers(&id) && key == id.key(config::tagged()).as_bytes();
-                    if !since && at_key(ctx, &id, &key, soft) {
+                    let tagged = key == id.key(true).as_bytes();
+                    if sweep.covers(&id, tagged) && at_key(ctx, &id, &key, soft) {
                         cleared += 1;
                         tracking::invalidate(ctx, id.tenant.as_str());
                     }

@@ -4,7 +4,9 @@
 //! for them has come round, each bundle that was not stored since it began counts as cleared. This file knows
 //! what was stored since; `clearing` does the search.
 
+use crate::config;
 use crate::engine::Stored;
+use crate::info::{Count, count};
 use crate::tenant::{BundleId, Tenant};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
@@ -13,15 +15,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 struct Open {
     db: i32,
     soft: bool,
-    /// Stored since it began: with test data or without.
-    since: HashSet<(Tenant, bool)>,
+    /// Stored since it began: with test data or without, and at the key with braces or the one without.
+    since: HashSet<(Tenant, bool, bool)>,
     /// So many of those took the place of one that was to be cleared.
     replaced: u64,
 }
 
 impl Open {
-    fn covers(&self, id: &BundleId) -> bool {
-        self.db == id.db && !self.since.contains(&(id.tenant.clone(), id.include))
+    fn covers(&self, id: &BundleId, tagged: bool) -> bool {
+        self.db == id.db && !self.since.contains(&(id.tenant.clone(), id.include, tagged))
     }
 }
 
@@ -51,9 +53,9 @@ impl Sweep {
         })
     }
 
-    /// The bundle is to be cleared: it was not stored since.
-    pub(crate) fn covers(&self, id: &BundleId) -> bool {
-        OPEN.with_borrow(|open| open.get(&self.0).is_some_and(|open| open.covers(id)))
+    /// The bundle at the key of this form is to be cleared: it was not stored since.
+    pub(crate) fn covers(&self, id: &BundleId, tagged: bool) -> bool {
+        OPEN.with_borrow(|open| open.get(&self.0).is_some_and(|open| open.covers(id, tagged)))
     }
 
     /// How many of its bundles had another stored in their place before they were found.
@@ -78,8 +80,9 @@ pub(crate) fn regard(stored: Stored, id: impl FnOnce() -> Option<BundleId>) -> S
 #[cold]
 fn regard_open(stored: Stored, id: Option<BundleId>) -> Stored {
     let Some(id) = id else { return stored };
+    let tagged = config::tagged();
     OPEN.with_borrow(|open| {
-        open.values().filter(|sweep| sweep.covers(&id)).fold(stored, |stored, sweep| {
+        open.values().filter(|sweep| sweep.covers(&id, tagged)).fold(stored, |stored, sweep| {
             if sweep.soft && stored != Stored::Absent { Stored::Changed } else { Stored::Absent }
         })
     })
@@ -93,11 +96,15 @@ pub(crate) fn stored(id: &BundleId, old: Option<bool>) -> bool {
     }
     OPEN.with_borrow_mut(|open| {
         let mut early = false;
-        for sweep in open.values_mut().filter(|sweep| sweep.covers(id)) {
-            sweep.since.insert((id.tenant.clone(), id.include));
+        let tagged = config::tagged();
+        for sweep in open.values_mut().filter(|sweep| sweep.covers(id, tagged)) {
+            sweep.since.insert((id.tenant.clone(), id.include, tagged));
             // A soft one leaves its mark on what it has found.
             let replaced = old.is_some_and(|marked| !(sweep.soft && marked));
-            sweep.replaced += u64::from(replaced);
+            if replaced {
+                sweep.replaced += 1;
+                count(if sweep.soft { Count::MarkedChanged } else { Count::Cleared });
+            }
             early |= replaced;
         }
         early
@@ -145,7 +152,8 @@ mod tests {
         assert_eq!((regarded(&a), regarded(&b)), (FRESH, Stored::Absent));
         assert!(!stored(&bundle(0, "c"), None), "it was not there, or has been removed");
         assert_eq!(sweep.replaced(), 1);
-        assert!(!sweep.covers(&a) && sweep.covers(&b));
+        assert!(!sweep.covers(&a, false) && sweep.covers(&b, false));
+        assert!(sweep.covers(&a, true), "its old bundle, at the other form of the key");
         drop(sweep);
         assert_eq!(regarded(&b), FRESH);
     }

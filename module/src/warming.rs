@@ -198,6 +198,11 @@ impl Runs {
         }
     }
 
+    /// Clients that wait for a run.
+    pub(crate) fn clients(&self) -> usize {
+        self.runs.values().map(|run| run.clients.len()).sum()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.runs.len()
     }

@@ -3,7 +3,6 @@
 use super::news::News;
 use super::{State, refused};
 use crate::commands::get::Waiting;
-use crate::config;
 use crate::engine::Refused;
 use crate::errors::Error;
 use crate::ffi::{BlockedClient, Handle};
@@ -67,11 +66,8 @@ pub(super) struct Client {
 }
 
 impl State {
-    /// Blocks a client that waits for a run or a clear.
+    /// Blocks a client that waits for a run or a clear; both are bounded where they begin.
     pub(super) fn block(&mut self, ctx: &Context, question: Question) -> Result<ClientId, Error> {
-        if self.clients.len() >= config::limits().max_waiters {
-            return Err(Error::too_many_waiters());
-        }
         let blocked = BlockedClient::block(ctx).ok_or_else(Error::internal)?;
         Ok(self.admit(blocked, question))
     }

@@ -187,14 +187,14 @@ pub(crate) fn begin_clear(ctx: &Context, db: i32, tenants: Vec<Tenant>, soft: bo
     if !clearing::may_begin() {
         return Err(Error::too_many_jobs());
     }
+    // First, so that a client that cannot be blocked has cleared nothing.
+    let client = STATE.lock().block(ctx, Question::Clear)?;
     if tenants.is_empty() {
         fence([Scope::Database(db)]);
     }
     fence(tenants.iter().map(|tenant| Scope::Tenant(db, tenant)));
-    let mut state = STATE.lock();
-    let client = state.block(ctx, Question::Clear)?;
     clearing::begin(db, tenants, soft, client);
-    state.rearm();
+    STATE.lock().rearm();
     Ok(())
 }
 
@@ -209,6 +209,9 @@ pub(crate) fn begin_warm(
     let mut state = STATE.lock();
     if !state.runs.may_begin(db, tenants.is_empty(), force) {
         return Err(Error::too_many_jobs());
+    }
+    if wait && state.runs.clients() >= config::limits().max_waiters {
+        return Err(Error::too_many_waiters());
     }
     let client = if wait { Some(state.block(ctx, Question::Warm)?) } else { None };
     if let Some(run) = state.runs.begin(monotonic(), db, tenants, force, client) {

@@ -1,7 +1,7 @@
 //! The HTTP calls to the sidecar's internal API. Each ends within its time-out, a batch once it has been
 //! silent for so long; dropping one closes its connection, which tells the sidecar to cancel the query.
 
-use super::connector::Connector;
+use super::connector::{Connector, Used};
 use super::endpoint::Endpoint;
 use super::suspects::Suspects;
 use super::{Failure, Fetched, Order, Problem, response};
@@ -24,6 +24,9 @@ const MAX_TENANT_LIST_BYTES: usize = 64 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
 /// Longer than a pause between two questions, shorter than the sidecar's own idle limit.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// A batch may have to wait for others in the sidecar; not for ever.
+const MOST_TIMEOUTS_WITHOUT_A_BUNDLE: u32 = 12;
 
 const BATCH: &str = "/internal/v1/bundles";
 
@@ -97,7 +100,9 @@ impl Client {
             Ok((first, body))
         };
         let ((mut next, mut body), endpoint) = self.ask(&question, begun).await?;
+        let landed_at = Mutex::new(Instant::now());
         let land = |flight, result: Result<Fetched, Problem>| {
+            *landed_at.lock() = Instant::now();
             // Too late for another endpoint to be asked for this one; not for those that come after.
             if result.as_ref().is_err_and(|problem| problem.failure == Failure::PostgresDown) {
                 self.suspects.failed(Instant::now(), endpoint);
@@ -108,6 +113,10 @@ impl Client {
         while let Some(frame) = next {
             if let Ok(data) = frame.into_data() {
                 lines.feed(&data, &land)?;
+            }
+            // It says that it is at work, and brings nothing.
+            if landed_at.lock().elapsed() > call.timeout * MOST_TIMEOUTS_WITHOUT_A_BUNDLE {
+                return Err(silence(call.timeout * MOST_TIMEOUTS_WITHOUT_A_BUNDLE));
             }
             next = in_time(call.timeout, next_frame(&mut body))
                 .await
@@ -129,7 +138,14 @@ impl Client {
         endpoint: &Endpoint,
         request: hyper::Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Problem> {
-        let response = self.pool(endpoint).request(request).await.map_err(|e| no_answer(&e))?;
+        let response = match self.pool(endpoint).request(request.clone()).await {
+            Err(error) if hung_up_on_a_used_connection(&error) => self.pool(endpoint).request(request).await,
+            other => other,
+        };
+        let response = response.map_err(|e| no_answer(&e))?;
+        if let Some(used) = response.extensions().get::<Used>() {
+            used.note();
+        }
         let status = response.status();
         if status == StatusCode::OK {
             return Ok(response);
@@ -222,6 +238,14 @@ fn no_answer(error: &HttpError) -> Problem {
     // Hanging up before a single byte of an answer is no better than not being there.
     let failure = if parse { Failure::Malformed } else { Failure::SidecarDown };
     Problem::new(failure, root_cause(error))
+}
+
+/// The sidecar may have closed the connection just when the question was sent.
+fn hung_up_on_a_used_connection(error: &HttpError) -> bool {
+    let mut extras = http::Extensions::new();
+    error.connect_info().into_iter().for_each(|connected| connected.get_extras(&mut extras));
+    let used = extras.get::<Used>().is_some_and(Used::is);
+    used && no_answer(error).failure == Failure::SidecarDown
 }
 
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {

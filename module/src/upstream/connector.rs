@@ -7,7 +7,10 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
@@ -34,7 +37,7 @@ impl tower_service::Service<Uri> for Connector {
             match endpoint {
                 Endpoint::Unix(path) => Ok(Stream::Unix(TokioIo::new(UnixStream::connect(path).await?))),
                 Endpoint::Tcp { host, port } => {
-                    let stream = TcpStream::connect((host.as_str(), port)).await?;
+                    let stream = TcpStream::connect(&*addresses(host, port).await?).await?;
                     stream.set_nodelay(true)?;
                     Ok(Stream::Tcp(TokioIo::new(stream)))
                 }
@@ -47,6 +50,48 @@ impl tower_service::Service<Uri> for Connector {
     }
 }
 
+/// Lookups of names under way. Each has a thread of its own, which cannot be told to end.
+static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+
+/// A name is being looked up: the thread that does it may not be unloaded.
+pub(super) fn is_looking_up() -> bool {
+    LOOKUPS.load(Ordering::Acquire) > 0
+}
+
+async fn addresses(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![(ip, port).into()]);
+    }
+    struct Lookup;
+    impl Drop for Lookup {
+        fn drop(&mut self) {
+            LOOKUPS.fetch_sub(1, Ordering::Release);
+        }
+    }
+    LOOKUPS.fetch_add(1, Ordering::Acquire);
+    let lookup = Lookup;
+    let found = tokio::task::spawn_blocking(move || {
+        let _lookup = lookup;
+        Ok((host.as_str(), port).to_socket_addrs()?.collect())
+    });
+    found.await.map_err(io::Error::other)?
+}
+
+/// Whether a connection has brought an answer before. If it ends without one, it may have been closed just when
+/// the next question was sent.
+#[derive(Clone, Default)]
+pub(super) struct Used(Arc<AtomicBool>);
+
+impl Used {
+    pub(super) fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A connection of either kind.
 pub(super) enum Stream {
     Unix(TokioIo<UnixStream>),
@@ -55,7 +100,7 @@ pub(super) enum Stream {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().extra(Used::default())
     }
 }
 

@@ -103,7 +103,9 @@ impl Upstream {
         // Neither channel has a bound of its own: the engine's bounds on flights are theirs.
         let (messages, inbox) = mpsc::unbounded_channel();
         let (events, received) = crossbeam_channel::unbounded();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // Looking up names is all that blocks; more of it at a time would not make a name server faster.
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
         let thread = std::thread::Builder::new()
             .name("dashboard-io".into())
             .spawn(move || runtime.block_on(serve(inbox)))?;
@@ -113,7 +115,7 @@ impl Upstream {
 
     /// Nothing is under way: no event and no wake-up will come.
     pub(crate) fn owes_nothing(&self) -> bool {
-        self.outbox.owed.load(Ordering::Acquire) == 0
+        self.outbox.owed.load(Ordering::Acquire) == 0 && !connector::is_looking_up()
     }
 
     /// Sends `request`. Each of its flights lands exactly once, whatever happens: also where the thread

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -149,13 +150,17 @@ pub(crate) fn tenants(body: &[u8]) -> Result<Vec<Tenant>, Problem> {
     }
     let malformed = |why: String| Problem::new(Failure::Malformed, why);
     let list: List = object(body).map_err(|e| malformed(format!("list of tenants: {e}")))?;
-    list.tenants
-        .iter()
-        .map(|name| {
-            Tenant::new(name.as_bytes())
-                .ok_or_else(|| malformed(format!("list of tenants: {name:?} cannot be a tenant's name")))
-        })
-        .collect()
+    let mut seen = HashSet::new();
+    let mut tenants = Vec::with_capacity(list.tenants.len());
+    for name in &list.tenants {
+        let tenant = Tenant::new(name.as_bytes())
+            .ok_or_else(|| malformed(format!("list of tenants: {name:?} cannot be a tenant's name")))?;
+        // A tenant is warmed once, and counted once.
+        if seen.insert(name) {
+            tenants.push(tenant);
+        }
+    }
+    Ok(tenants)
 }
 
 /// Of a line that is too large, so much is kept: its `meta` stands first and tells whose it is.
