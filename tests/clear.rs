@@ -246,10 +246,43 @@ fn what_is_stored_during_a_clear_of_everything_stays_and_each_bundle_is_counted_
     }
     assert_eq!(client.figure("blocked_clients"), 1, "the clear is still under way");
     assert_eq!(text(&clearing.receive().unwrap()), "100");
+    assert_eq!(client.figure("cleared"), 100);
     for tenant in &tenants {
         assert_eq!(version(&mut client, tenant), 2, "not computed a second time");
     }
     assert_eq!(upstream.total(), 200);
+}
+
+#[test]
+fn another_form_of_the_keys_during_a_clear_of_everything_brings_nothing_back() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::builder().upstream(&upstream).setting("hash-tag", "yes").start();
+    let (mut clearing, tenants) = a_long_clear(&redis, false);
+    let mut client = redis.client();
+    client.ok(&["CONFIG", "SET", "dashboard.hash-tag", "no"]);
+    for tenant in &tenants {
+        assert_eq!(version(&mut client, tenant), 2);
+    }
+    client.ok(&["CONFIG", "SET", "dashboard.hash-tag", "yes"]);
+    assert_eq!(client.figure("blocked_clients"), 1, "the clear is still under way");
+    clearing.receive().unwrap();
+    for tenant in &tenants {
+        assert_eq!(version(&mut client, tenant), 3, "the old one is gone");
+    }
+}
+
+#[test]
+fn readers_that_fill_max_waiters_keep_nobody_from_clearing() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::builder().upstream(&upstream).setting("max-waiters", 1).start();
+    let (mut reading, mut client) = (redis.client(), redis.client());
+    client.ok(&["DASHBOARD.GET", "a"]);
+    upstream.hold();
+    reading.send(&["DASHBOARD.GET", "slow"]);
+    assert_eventually!(client.figure("waiters") == 1, "it waits");
+    assert_eq!(client.int(&["DASHBOARD.CLEAR"]), 1);
+    upstream.release();
+    reading.receive().unwrap();
 }
 
 #[test]

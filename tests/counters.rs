@@ -26,6 +26,39 @@ fn quiet(client: &mut Client) {
     assert_eventually!(client.figure("flights") == 0, "no flight is left");
 }
 
+/// At rest, each flight was computed, has failed, or was broken off.
+fn every_flight_has_one_end(client: &mut Client) {
+    let ends: i64 = counters(client)
+        .iter()
+        .filter(|(name, _)| name == "computed" || name == "cancelled" || name.starts_with("failed_"))
+        .map(|(_, value)| value.parse::<i64>().unwrap())
+        .sum();
+    assert_eq!(client.figure("flights_total"), ends);
+    let [computed, stored, uncached, discarded] =
+        ["computed", "stored", "uncached", "discarded"].map(|name| client.figure(name));
+    assert_eq!(computed, stored + uncached + discarded);
+}
+
+#[test]
+fn a_flight_that_ends_just_as_it_is_broken_off_is_counted_once() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let (mut client, mut sleeper) = (redis.client(), redis.client());
+    for n in 0..50 {
+        let mut reader = redis.client();
+        upstream.hold();
+        reader.send(&["DASHBOARD.GET", &format!("t{n}")]);
+        upstream.wait_for(n + 1);
+        // While the server sleeps, the answer comes and the client goes.
+        sleeper.send(&["DEBUG", "SLEEP", "0.01"]);
+        upstream.release();
+        drop(reader);
+        sleeper.receive().unwrap();
+        quiet(&mut client);
+    }
+    every_flight_has_one_end(&mut client);
+}
+
 const CLOSED: (&str, &str) = ("sidecar_breaker", "closed");
 
 #[test]
@@ -155,4 +188,5 @@ fn every_read_is_counted_once_however_it_ended() {
         ["joined", "overloaded_flights", "soft_timeouts"].map(|name| client.figure(name));
     assert_eq!([joined, overloaded, soft], [2, 1, 1]);
     assert_eq!(client.figure("flights_total"), i64::try_from(upstream.total()).unwrap());
+    every_flight_has_one_end(&mut client);
 }

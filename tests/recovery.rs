@@ -128,6 +128,28 @@ fn several_tenants_in_a_row_without_an_answer_open_it_until_there_is_one() {
 }
 
 #[test]
+fn who_waits_for_the_flight_after_one_that_opens_the_breaker_is_told_why_there_is_none() {
+    let mut upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let (mut first, mut second, mut other) = (redis.client(), redis.client(), redis.client());
+    upstream.answer(Answer::Close);
+    for n in 0..4 {
+        other.error(&["DASHBOARD.GET", &format!("t{n}")]);
+    }
+    upstream.hold();
+    first.send(&["DASHBOARD.GET", "acme", "REFRESH"]);
+    upstream.wait_for(5);
+    second.send(&["DASHBOARD.GET", "acme", "REFRESH"]);
+    assert_eventually!(other.figure("waiters") == 2, "both wait");
+    upstream.refuse();
+    for client in [&mut first, &mut second] {
+        let error = client.receive().unwrap_err();
+        assert!(error.starts_with("UNAVAILABLE the sidecar cannot be reached"), "{error}");
+    }
+    assert_eq!((other.figure("breaker_refusals"), other.figure("overloaded_flights")), (1, 0));
+}
+
+#[test]
 fn while_postgres_is_down_every_error_names_it() {
     let upstream = FakeUpstream::start();
     let redis = Redis::with(&upstream);

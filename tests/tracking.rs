@@ -384,9 +384,11 @@ fn a_reader_is_told_when_its_bundle_expires() {
     for (name, value) in [("ttl", "1"), ("stale-ttl", "0"), ("jitter", "0")] {
         scene.other.ok(&["CONFIG", "SET", &format!("dashboard.{name}"), value]);
     }
-    scene.tracking.json(&["DASHBOARD.GET", "acme", "REFRESH"]);
+    scene.other.json(&["DASHBOARD.GET", "acme", "REFRESH"]);
     told(&mut scene.tracking);
-    scene.tracking.json(&["DASHBOARD.GET", "acme"]);
+    scene.tracking.send(&["DASHBOARD.GET", "acme"]);
+    // On a busy machine it may expire before that: then it is filled, and expires again.
+    while !matches!(scene.tracking.receive().unwrap(), Value::BulkString(_)) {}
     let (tracking, other) = (&mut scene.tracking, &mut scene.other);
     assert_eventually!(other.int(&["EXISTS", "dashboard:bundle:acme:include=true"]) == 0, "it expires");
     assert_eventually!(told(tracking) == ["acme"], "it is told");

@@ -147,6 +147,64 @@ fn a_get_does_not_wait_for_a_slow_tenant_of_a_batch() {
 }
 
 #[test]
+fn who_finds_no_room_beside_a_slow_batch_gets_it_when_there_is_some() {
+    let upstream = FakeUpstream::start();
+    upstream.answer_for("slow", Answer::Hang);
+    upstream.answer_for("busy", Answer::Hang);
+    let redis =
+        Redis::builder().upstream(&upstream).setting("timeout", 60_000).setting("max-flights", 1).start();
+    let (mut warming, mut busy, mut reading, mut other) =
+        (redis.client(), redis.client(), redis.client(), redis.client());
+    warming.send(&["DASHBOARD.WARM", "slow", "b"]);
+    upstream.wait_for(1);
+    busy.send(&["DASHBOARD.GET", "busy"]);
+    upstream.wait_for(2);
+    let asked = std::time::Instant::now();
+    reading.send(&["DASHBOARD.GET", "b"]);
+    assert_eventually!(asked.elapsed().as_millis() > 400, "it has looked for room in vain");
+    assert_eq!((other.figure("waiters"), other.figure("superseded")), (2, 0));
+    drop(busy);
+    reading.receive().unwrap();
+    assert_eq!(other.figure("superseded"), 1);
+}
+
+#[test]
+fn what_is_cleared_while_it_is_warmed_is_computed_again_within_the_bound_of_warming() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::builder().upstream(&upstream).setting("max-flights", 1).start();
+    let (mut warming, mut other) = (redis.client(), redis.client());
+    upstream.hold();
+    let tenants: Vec<String> = (0..16).map(|n| format!("t{n}")).collect();
+    let command: Vec<&str> =
+        std::iter::once("DASHBOARD.WARM").chain(tenants.iter().map(String::as_str)).collect();
+    warming.send(&command);
+    assert_eventually!(other.figure("flights") == 32, "they are under way");
+    other.int(&["DASHBOARD.CLEAR"]);
+    upstream.release();
+    warming.receive().unwrap();
+    assert_eq!((other.figure("warm_warmed"), other.figure("warm_failed")), (16, 0));
+    assert_eq!(other.int(&["DBSIZE"]), 32);
+}
+
+#[test]
+fn a_sidecar_that_only_says_that_it_is_at_work_is_given_up() {
+    let upstream = FakeUpstream::start();
+    upstream.answer(Answer::SignsOfLife);
+    let redis = Redis::builder().upstream(&upstream).setting("timeout", 100).start();
+    let mut client = redis.client();
+    assert_eq!(warm(&mut client, &["a"]), [1, 0, 0, 1]);
+    assert_eq!(client.figure("failed_timeout"), 2);
+}
+
+#[test]
+fn a_tenant_that_is_listed_twice_is_warmed_and_counted_once() {
+    let upstream = FakeUpstream::start();
+    upstream.active_tenants(&["a", "b", "a"]);
+    let redis = Redis::with(&upstream);
+    assert_eq!(warm(&mut redis.client(), &[]), [2, 2, 0, 0]);
+}
+
+#[test]
 fn a_thousand_tenants_are_warmed_and_the_server_answers_meanwhile() {
     let upstream = FakeUpstream::start();
     let tenants: Vec<String> = (0..1_000).map(|i| format!("tenant-{i}")).collect();

@@ -31,6 +31,8 @@ pub enum Answer {
     Close,
     /// Nothing, for as long as the connection lasts.
     Hang,
+    /// To a batch, empty lines without end; to anything else, nothing.
+    SignsOfLife,
     /// An error of the API: status and code.
     Error(u16, &'static str),
 }
@@ -54,7 +56,9 @@ impl Answer {
             Self::WrongShape => br#"{"stats":{},"funnel":{},"lists":{}}"#.to_vec(),
             Self::EmptyBody => Vec::new(),
             Self::Error(_, code) => error(code).into_bytes(),
-            Self::Bundle | Self::HalfBody | Self::Close | Self::Hang => bundle(request, version, 0),
+            Self::Bundle | Self::HalfBody | Self::Close | Self::Hang | Self::SignsOfLife => {
+                bundle(request, version, 0)
+            }
         }
     }
 

@@ -108,6 +108,16 @@ async fn many(request: hyper::Request<Incoming>, shared: Arc<Shared>) -> Result<
         .collect();
     shared.lock().exchanges += 1;
 
+    if shared.lock().default == Answer::SignsOfLife {
+        shared.lock().requests.extend(wanted);
+        let lines = stream::unfold((), |()| async {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            Some((Ok(Frame::data(Bytes::from_static(b"\n"))), ()))
+        });
+        return Ok(hyper::Response::builder()
+            .header("content-type", "application/x-ndjson")
+            .body(StreamBody::new(lines).boxed_unsync())?);
+    }
     let lines = stream::iter(wanted).then(move |wanted| {
         let shared = Arc::clone(&shared);
         async move {
@@ -149,7 +159,7 @@ async fn answer_to(wanted: &Request, shared: &Arc<Shared>) -> (Answer, usize) {
         let state = shared.lock();
         state.by_tenant.get(&wanted.tenant).unwrap_or(&state.default).clone()
     };
-    if answer == Answer::Hang {
+    if matches!(answer, Answer::Hang | Answer::SignsOfLife) {
         std::future::pending::<()>().await;
     }
     pending.0 = None;
