@@ -108,8 +108,10 @@ struct InAir {
     carrier: Carrier,
     /// The engine has said that nobody waits for it any more.
     cancelled: bool,
-    /// It is of use although nobody waits: a refresh behind, warming, or somebody fell back meanwhile.
+    /// It is of use although nobody waits: a refresh behind, or warming.
     kept: bool,
+    /// Somebody who waited for its bundle fell back, and may have sat in it.
+    fell_back: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -180,7 +182,8 @@ impl World {
         for Launch { flight, carrier, bundle } in launches {
             let version = self.versions[number(&bundle)];
             let (orphan, cancelled) = (false, false);
-            self.in_air.push(InAir { flight, bundle, version, orphan, carrier, cancelled, kept });
+            let fell_back = false;
+            self.in_air.push(InAir { flight, bundle, version, orphan, carrier, cancelled, kept, fell_back });
         }
     }
 
@@ -415,7 +418,7 @@ impl World {
                         self.in_air
                             .iter_mut()
                             .filter(|f| f.bundle == waits.bundle)
-                            .for_each(|f| f.kept = true);
+                            .for_each(|f| f.fell_back = true);
                     }
                     self.cancelled(cancel);
                 }
@@ -443,7 +446,9 @@ impl World {
         assert!(self.engine.next_due().is_none_or(|due| due > self.now));
         assert_eq!(self.engine.next_due().is_none(), clients == 0);
         // What is under way is waited for, or is to be stored.
-        for flight in self.in_air.iter().filter(|f| !f.cancelled && !f.kept) {
+        let of_use =
+            |f: &InAir| f.cancelled || f.carrier == Carrier::Batch || ((f.kept || f.fell_back) && !f.orphan);
+        for flight in self.in_air.iter().filter(|f| !of_use(f)) {
             assert!(
                 self.waiting.values().any(|w| w.bundle == flight.bundle),
                 "computed for nobody: {flight:?}"
