@@ -71,6 +71,7 @@ pub(crate) struct Counters {
     failures: [u64; Failure::ALL.len()],
     pub(crate) fences: u64,
     pub(crate) warm_failures: u64,
+    pub(crate) failed_runs: u64,
 }
 
 impl Counters {
@@ -148,6 +149,7 @@ fn describe(state: &mut State) -> Vec<(&'static str, String)> {
     }
     fields.push(("warm_running", state.runs.len().to_string()));
     fields.push(("warm_failed_tenants", done.warm_failures.to_string()));
+    fields.push(("warm_failed_runs", done.failed_runs.to_string()));
     // Of the run under way, else of the last one; absent before the first.
     if let Some(report) = state.runs.progress().or(state.runs.last_report) {
         fields.push(("warm_tenants", report.tenants.to_string()));

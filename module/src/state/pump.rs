@@ -191,6 +191,7 @@ fn listed(ctx: &Context, run: u64, result: Result<Vec<Tenant>, Failure>, cause: 
         Ok(tenants) => return state.runs.set_tenants(run, tenants),
         Err(failure) => failure,
     };
+    state.counters.failed_runs += 1;
     for client in state.runs.abandon(run) {
         state.answer(client, Answer::Bundle(Err(failure.clone().into()), None));
     }

@@ -242,7 +242,7 @@ fn no_answer(error: &HttpError) -> Problem {
 
 /// The sidecar may have closed the connection just when the question was sent.
 fn hung_up_on_a_used_connection(error: &HttpError) -> bool {
-    let mut extras = http::Extensions::new();
+    let mut extras = hyper::http::Extensions::new();
     error.connect_info().into_iter().for_each(|connected| connected.get_extras(&mut extras));
     let used = extras.get::<Used>().is_some_and(Used::is);
     used && no_answer(error).failure == Failure::SidecarDown

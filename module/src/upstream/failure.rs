@@ -10,7 +10,7 @@ pub(crate) enum Failure {
     Timeout,
     /// The sidecar cannot be reached.
     SidecarDown,
-    /// The sidecar cannot reach Postgres.
+    /// The sidecar cannot reach Postgres, or finds no schema of ours there.
     PostgresDown,
     /// The sidecar refused for its own bounds.
     SidecarBusy,
@@ -48,7 +48,7 @@ impl Failure {
                 "UNAVAILABLE the sidecar cannot be reached; start it, or correct dashboard.sidecar"
             }
             Self::PostgresDown => {
-                "UNAVAILABLE the sidecar cannot reach Postgres; start it, or correct DATABASE_URL"
+                "UNAVAILABLE the sidecar cannot use Postgres; start it, correct DATABASE_URL, or run dashboard-sidecar migrate"
             }
             Self::SidecarBusy => "OVERLOADED the sidecar is at its bounds; try again, or raise them",
             Self::Token => "UNAVAILABLE the sidecar refused the token; correct dashboard.token",

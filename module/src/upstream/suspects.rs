@@ -38,8 +38,34 @@ pub(super) struct Suspects(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     suspicions: HashMap<Endpoint, Suspicion>,
-    /// When those were asked from whom nothing has come since.
-    unanswered: HashMap<Endpoint, Instant>,
+    /// Those that were asked and from whom nothing has come since.
+    unanswered: HashMap<Endpoint, Silence>,
+}
+
+/// For how long an endpoint has been asked in vain. Time in which nobody asks is no silence.
+struct Silence {
+    since: Instant,
+    before: Duration,
+    under_way: usize,
+}
+
+impl Silence {
+    fn begins(&mut self, now: Instant) {
+        if self.under_way == 0 {
+            self.since = now;
+        }
+        self.under_way += 1;
+    }
+
+    /// A request has ended without an answer: how long the silence is by now.
+    fn goes_on(&mut self, now: Instant) -> Duration {
+        let silent = self.before + now.duration_since(self.since);
+        self.under_way = self.under_way.saturating_sub(1);
+        if self.under_way == 0 {
+            self.before = silent;
+        }
+        silent
+    }
 }
 
 impl Suspects {
@@ -70,7 +96,9 @@ impl Suspects {
         if known.unanswered.len() >= CAPACITY {
             known.unanswered.clear();
         }
-        known.unanswered.entry(endpoint.clone()).or_insert_with(Instant::now);
+        let now = Instant::now();
+        let silence = Silence { since: now, before: Duration::ZERO, under_way: 0 };
+        known.unanswered.entry(endpoint.clone()).or_insert(silence).begins(now);
         let suspicion = known.suspicions.get_mut(endpoint);
         let tries = suspicion.is_some_and(|suspicion| !std::mem::replace(&mut suspicion.tried, true));
         Trial { suspects: self, endpoint, tries, too_long: patience / 2, ended: false }
@@ -136,8 +164,8 @@ impl Drop for Trial<'_> {
             {
                 suspicion.tried = false;
             }
-            let since = known.unanswered.get(self.endpoint);
-            since.is_some_and(|since| now.duration_since(*since) >= self.too_long)
+            let silence = known.unanswered.get_mut(self.endpoint);
+            silence.is_some_and(|silence| silence.goes_on(now) >= self.too_long)
         };
         if !self.ended && silent {
             self.suspects.failed(now, self.endpoint);
@@ -238,6 +266,18 @@ mod tests {
         for expected in ["01", "01", "01", "10"] {
             assert_eq!(give_up().await, expected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_nobody_asks_is_no_silence() {
+        let (suspects, all) = (Suspects::default(), endpoints(2));
+        for _ in 0..2 {
+            let trial = suspects.begin(&all[0], PATIENCE);
+            tokio::time::advance(PATIENCE / 100).await;
+            drop(trial);
+            tokio::time::advance(PATIENCE * 1000).await;
+        }
+        assert_eq!(order(&suspects, Instant::now(), &all), "01");
     }
 
     #[test]
