@@ -83,18 +83,8 @@ fn pair() -> Pair {
     let (upstream, upstream_of_replica) = (FakeUpstream::start(), FakeUpstream::start());
     let primary = Redis::builder().upstream(&upstream).tcp().line("repl-diskless-sync-delay 0").start();
     let replica = Redis::builder().upstream(&upstream_of_replica).tcp().start();
-    follow(&replica, &primary);
+    replica.follow(&primary);
     Pair { primary, replica, upstream, upstream_of_replica }
-}
-
-fn follow(replica: &Redis, primary: &Redis) {
-    let port = primary.tcp_url().rsplit(':').next().unwrap().to_owned();
-    let mut client = replica.client();
-    client.ok(&["REPLICAOF", "127.0.0.1", &port]);
-    assert_eventually!(
-        client.info("replication", "master_link_status").as_deref() == Some("up"),
-        "the replica is in sync"
-    );
 }
 
 #[test]
@@ -127,7 +117,7 @@ fn a_replica_that_synchronises_late_holds_the_same() {
             .upstream(&upstream_of_replica)
             .line(&format!("repl-diskless-load {load}"))
             .start();
-        follow(&replica, &primary);
+        replica.follow(&primary);
         holds_the_same(&mut replica.client(), &before, load);
     }
 }
@@ -183,7 +173,7 @@ fn what_a_primary_was_computing_when_it_was_demoted_is_not_stored() {
     waiting.send(&["DASHBOARD.GET", ABSENT]);
     upstream.wait_for(1);
     replica.client().ok(&["REPLICAOF", "NO", "ONE"]);
-    follow(&primary, &replica);
+    primary.follow(&replica);
     waiting.receive().unwrap_err();
     upstream.release();
     assert_eventually!(old.figure("flights") == 0, "it has ended");

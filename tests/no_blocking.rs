@@ -152,13 +152,7 @@ fn a_clear_in_a_transaction_fences_what_is_under_way() {
 
 fn replica_of(primary: &Redis, upstream: &FakeUpstream) -> Redis {
     let replica = Redis::builder().upstream(upstream).start();
-    let port = primary.tcp_url().rsplit(':').next().unwrap().to_owned();
-    let mut client = replica.client();
-    client.ok(&["REPLICAOF", "127.0.0.1", &port]);
-    assert_eventually!(
-        client.info("replication", "master_link_status").as_deref() == Some("up"),
-        "the replica is in sync"
-    );
+    replica.follow(primary);
     replica
 }
 

@@ -257,13 +257,8 @@ fn a_reader_of_a_replica_is_told_of_what_the_primary_does_and_not_of_its_fills()
     let upstream = FakeUpstream::start();
     let primary = Redis::builder().upstream(&upstream).tcp().start();
     let replica = Redis::builder().upstream(&upstream).start();
-    let (mut writer, mut tracking, mut other) = (primary.client(), replica.client_resp3(), replica.client());
-    let port = primary.tcp_url().rsplit(':').next().unwrap().to_owned();
-    other.ok(&["REPLICAOF", "127.0.0.1", &port]);
-    assert_eventually!(
-        other.info("replication", "master_link_status").as_deref() == Some("up"),
-        "the replica is in sync"
-    );
+    replica.follow(&primary);
+    let (mut writer, mut tracking) = (primary.client(), replica.client_resp3());
     tracking.ok(&["CLIENT", "TRACKING", "ON"]);
     for wrong in WRONG {
         writer.json(&["DASHBOARD.GET", "acme"]);

@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::artefacts::Artefacts;
+use crate::assert_eventually;
 use crate::client::Client;
 use crate::fake_upstream::FakeUpstream;
 use crate::process::{Process, free_port, run};
@@ -163,6 +164,17 @@ impl Redis {
     /// Its loopback port, or 0 if it was started without [`RedisBuilder::tcp`].
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Makes this server a replica of `primary`, which was started with [`RedisBuilder::tcp`], and waits until
+    /// it is in step.
+    pub fn follow(&self, primary: &Self) {
+        let mut client = self.client();
+        client.ok(&["REPLICAOF", "127.0.0.1", &primary.port.to_string()]);
+        assert_eventually!(
+            client.info("replication", "master_link_status").as_deref() == Some("up"),
+            "the replica is in sync"
+        );
     }
 
     /// The socket file.

@@ -63,9 +63,7 @@ impl Servers {
 
     /// Makes `replica` follow `primary`, and waits until it is in step.
     pub(super) fn follow(&self, replica: usize, primary: usize) {
-        let port = self.nodes[primary].port().to_string();
-        self.nodes[replica].client().ok(&["REPLICAOF", "127.0.0.1", &port]);
-        self.wait_for_link(replica);
+        self.nodes[replica].follow(&self.nodes[primary]);
     }
 
     /// Waits until a replica is in step with its primary again.
