@@ -150,19 +150,19 @@ fn ask_engine(
     };
     let tenant = Tenant::new(tenant).ok_or_else(Error::internal)?;
     let id = BundleId { db: ffi::selected_db(ctx), tenant, include };
-    match state::read(ctx, &id, stored, ask, || Waiting {
+    let outcome = state::read(ctx, &id, stored, ask, || Waiting {
         id: id.clone(),
         max_age: options.max_age,
         // No other etag can match, and what is kept for a client that waits is bounded.
         if_none_match: options.if_none_match.filter(|etag| etag.len() == ETAG_LEN).map(Into::into),
         with_meta: options.with_meta,
         computed: if stored == Stored::Absent { Status::Miss } else { Status::Refreshed },
-    }) {
+    })?;
+    match outcome {
+        Outcome::Waits => Ok(()),
         // The key has just been read, and nothing has run since: it is still there.
-        Ok(Outcome::Serve) if serve_stored(ctx, &id, options) => Ok(()),
-        Ok(Outcome::Serve) => Err(Error::miss()),
-        Ok(Outcome::Waits) => Ok(()),
-        Err(error) => Err(error),
+        Outcome::Serve if serve_stored(ctx, &id, options) => Ok(()),
+        Outcome::Serve => Err(Error::miss()),
     }
 }
 
