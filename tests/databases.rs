@@ -50,18 +50,24 @@ fn a_clear_takes_the_bundles_of_its_own_database() {
     }
 }
 
+/// Clients of databases 0 and 3 that wait for the same tenant, and another client of database 3.
+fn a_flight_in_both(upstream: &FakeUpstream, redis: &Redis) -> (Client, Client, Client) {
+    upstream.hold();
+    let (mut zero, mut three) = clients(redis);
+    let mut other = redis.client();
+    other.ok(&["SELECT", "3"]);
+    zero.send(&["DASHBOARD.GET", "a"]);
+    three.send(&["DASHBOARD.GET", "a"]);
+    upstream.wait_for(2);
+    (zero, three, other)
+}
+
 #[test]
 fn a_clear_fences_the_flights_of_its_own_database() {
     for clear in [&["DASHBOARD.CLEAR", "a"][..], &["DASHBOARD.CLEAR"]] {
         let upstream = FakeUpstream::start();
-        upstream.hold();
         let redis = Redis::with(&upstream);
-        let (mut zero, mut three) = clients(&redis);
-        let mut other = redis.client();
-        other.ok(&["SELECT", "3"]);
-        zero.send(&["DASHBOARD.GET", "a"]);
-        three.send(&["DASHBOARD.GET", "a"]);
-        upstream.wait_for(2);
+        let (mut zero, mut three, mut other) = a_flight_in_both(&upstream, &redis);
         assert_eq!(other.int(clear), 0);
         upstream.release();
         zero.receive().unwrap();
@@ -139,14 +145,8 @@ fn flushing_or_swapping_other_databases_does_not_touch_a_flight() {
         (&["FLUSHALL"], false),
     ] {
         let upstream = FakeUpstream::start();
-        upstream.hold();
         let redis = Redis::with(&upstream);
-        let (mut zero, mut three) = clients(&redis);
-        let mut other = redis.client();
-        other.ok(&["SELECT", "3"]);
-        zero.send(&["DASHBOARD.GET", "a"]);
-        three.send(&["DASHBOARD.GET", "a"]);
-        upstream.wait_for(2);
+        let (mut zero, mut three, mut other) = a_flight_in_both(&upstream, &redis);
         other.ok(command);
         upstream.release();
         for client in [&mut zero, &mut three] {

@@ -109,8 +109,8 @@ pub(crate) fn abort() -> Vec<ClientId> {
 pub(crate) fn search_anew() {
     RUNNING.with_borrow_mut(|running| {
         for clear in running {
-            if let Source::Database(cursor, _) = &mut clear.source {
-                *cursor = KeysCursor::new();
+            if let Source::Database(cursor, _) = &clear.source {
+                cursor.restart();
             }
         }
     });

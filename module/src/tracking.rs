@@ -38,11 +38,7 @@ pub(crate) fn given(ctx: &Context, id: &BundleId, etag: &[u8]) {
         if held.len() > MOST_HELD { other() } else { None }
     });
     if let Some(other) = too_many {
-        let here = ffi::selected_db(ctx);
-        if ffi::select_db(ctx, other.db) {
-            invalidate(ctx, other.tenant.as_str());
-        }
-        ffi::select_db(ctx, here);
+        invalidate_in(ctx, other.db, other.tenant.as_str());
     }
 }
 
@@ -99,6 +95,15 @@ pub(crate) fn invalidate(ctx: &Context, tenant: &str) {
         }
     });
     ffi::signal_modified(ctx, tenant);
+}
+
+/// The same for a tenant of another database than the context's.
+pub(crate) fn invalidate_in(ctx: &Context, db: i32, tenant: &str) {
+    let here = ffi::selected_db(ctx);
+    if ffi::select_db(ctx, db) {
+        invalidate(ctx, tenant);
+    }
+    ffi::select_db(ctx, here);
 }
 
 impl Last {

@@ -56,14 +56,14 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             self.seats.prolong(waiter, if settled { Millis::MAX } else { now + BATCH_PATIENCE });
             return Expiry::Stays;
         }
-        let why = if fallback { Cancelled::Unwanted } else { Cancelled::Late };
-        if fallback {
-            // Those who fell back will be asking again, and the next one is to find the new one there.
-            if let Some(flight) = self.flights.get_mut(&place.flight) {
-                flight.kept = true;
-            }
+        if !fallback {
+            return Expiry::Out { cancel: self.take_out(waiter, Cancelled::Late) };
         }
-        Expiry::Out { cancel: self.take_out(waiter, why) }
+        // Those who fell back will be asking again, and the next one is to find the new one there.
+        if let Some(flight) = self.flights.get_mut(&place.flight) {
+            flight.kept = true;
+        }
+        Expiry::Out { cancel: self.leave(waiter) }
     }
 
     /// Gives those who wait in a flight of a batch one of their own; false where there is no room for that.

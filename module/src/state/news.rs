@@ -3,7 +3,6 @@
 //! The server forgets that a client has read a key when it tells the client that the key has changed. One that
 //! were told before its answer comes would never hear what makes that answer wrong.
 
-use crate::ffi;
 use crate::tenant::{BundleId, Tenant};
 use crate::tracking;
 use parking_lot::Mutex;
@@ -27,7 +26,7 @@ impl News {
     /// One has its answer: if it was the last one, all others are told.
     pub(super) fn answered(self: Arc<Self>, ctx: &Context) {
         if let Some(mut news) = Arc::into_inner(self) {
-            news.of.take().into_iter().for_each(|of| tell(ctx, of));
+            news.of.take().into_iter().for_each(|(db, tenant)| tell(ctx, db, &tenant));
         }
     }
 }
@@ -44,13 +43,9 @@ impl Drop for News {
 /// Tells what nobody was left to tell.
 pub(super) fn tell_all(ctx: &Context) {
     let left: Vec<_> = std::mem::take(&mut *LEFT_BEHIND.lock());
-    left.into_iter().for_each(|of| tell(ctx, of));
+    left.iter().for_each(|(db, tenant)| tell(ctx, *db, tenant));
 }
 
-fn tell(ctx: &Context, (db, tenant): (i32, Tenant)) {
-    let here = ffi::selected_db(ctx);
-    if ffi::select_db(ctx, db) {
-        tracking::invalidate(ctx, tenant.as_str());
-    }
-    ffi::select_db(ctx, here);
+fn tell(ctx: &Context, db: i32, tenant: &Tenant) {
+    tracking::invalidate_in(ctx, db, tenant.as_str());
 }
