@@ -101,7 +101,7 @@ impl ApiError {
     }
 
     /// Redis cannot be reached or does not answer; `why` says which.
-    pub fn redis_unavailable(why: &str) -> Self {
+    pub fn redis_unavailable(why: impl Into<String>) -> Self {
         Self::new(Kind::RedisUnavailable, why)
     }
 

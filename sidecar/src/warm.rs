@@ -7,6 +7,8 @@ use crate::tenant::Tenant;
 
 /// Words that the module's commands read as options.
 const RESERVED: [&str; 3] = ["SOFT", "FORCE", "ASYNC"];
+/// What Redis calls the connection.
+const CALLER: &str = "dashboard-sidecar-warm";
 
 /// Warms and prints what was done.
 ///
@@ -18,7 +20,9 @@ pub fn main(args: &WarmArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::run(&error))?;
-    let warmed = runtime.block_on(cache::warm(&args.redis.redis_url, &tenants, args.force))?;
+    let warmed = runtime
+        .block_on(cache::warm(&args.redis.redis_url, CALLER, &tenants, args.force))
+        .map_err(|error| Failure::config(error.message()))?;
     println!("{warmed}");
     if warmed.failed == 0 { Ok(()) } else { Err(Failure::already_reported()) }
 }

@@ -2,7 +2,7 @@
 
 use redis::RedisError;
 
-use crate::error::{ApiError, Failure};
+use crate::error::ApiError;
 use crate::tenant::Tenant;
 
 /// Classifies what Redis said, by its first word.
@@ -40,16 +40,16 @@ pub(super) fn module_missing() -> ApiError {
     )
 }
 
-/// Why a subcommand ends.
-pub(super) fn end(error: &RedisError) -> Failure {
+/// Why warming could not begin or be waited for: all that was asked, so in Redis's own words.
+pub(super) fn of_warming(error: &RedisError) -> ApiError {
     if is_unknown_command(error) {
-        Failure::config(module_missing().message())
-    } else if error.is_io_error() {
-        Failure::config(format!("REDIS_URL: Redis cannot be reached: {error}"))
-    } else {
-        let text = error.code().map(|code| format!("{code} {}", error.detail().unwrap_or_default()));
-        Failure::config(format!("REDIS_URL: Redis answered: {}", text.unwrap_or_else(|| error.to_string())))
+        return module_missing();
     }
+    if error.is_io_error() {
+        return ApiError::redis_unavailable(format!("Redis cannot be reached with REDIS_URL: {error}"));
+    }
+    let said = error.code().map(|code| format!("{code} {}", error.detail().unwrap_or_default()));
+    ApiError::redis_unavailable(format!("Redis answered: {}", said.unwrap_or_else(|| error.to_string())))
 }
 
 fn is_unknown_command(error: &RedisError) -> bool {

@@ -3,18 +3,20 @@
 
 mod failure;
 mod reply;
+mod warming;
 
 use std::time::Duration;
 
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
 use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 
-pub use reply::{Cached, Status, Warmed};
+pub use reply::{Cached, FailedTenant, Status, Warmed};
+pub use warming::warm;
 
 use crate::config::Secret;
 use crate::error::{ApiError, Failure};
 use crate::probe::SharedProbe;
-use crate::tenant::{BundleId, Tenant};
+use crate::tenant::BundleId;
 
 /// Longest wait for a connection to be made, checked, or given back by another reader.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -83,29 +85,6 @@ impl Cache {
     }
 }
 
-/// Warms these tenants, or all active ones, and waits for the end, however long it takes.
-///
-/// # Errors
-/// If REDIS_URL is malformed, Redis cannot be reached, or it lacks the module.
-pub async fn warm(url: &Secret, tenants: &[Tenant], force: bool) -> Result<Warmed, Failure> {
-    let config =
-        AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(None);
-    let client = redis::Client::open(url.expose()).map_err(|_| malformed_url())?;
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .map_err(|error| failure::end(&error))?;
-    let mut command = redis::cmd("DASHBOARD.WARM");
-    for tenant in tenants {
-        command.arg(tenant.as_str());
-    }
-    if force {
-        command.arg("FORCE");
-    }
-    let value: Value = command.query_async(&mut connection).await.map_err(|error| failure::end(&error))?;
-    reply::warmed(value).map_err(|error| Failure::run(&error))
-}
-
 fn pool(url: &Secret, connections: usize, timeout: Duration) -> Result<Pool, Failure> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
@@ -121,11 +100,12 @@ fn pool(url: &Secret, connections: usize, timeout: Duration) -> Result<Pool, Fai
         .map_err(|error| Failure::config(format!("REDIS_URL: {error}")))
 }
 
-// What was given is not repeated: it may hold a password.
+/// What was given is not repeated: it may hold a password.
+const MALFORMED_URL: &str =
+    "REDIS_URL is not a Redis address: write redis://[user:password@]host:6380 or unix:///path/to/socket";
+
 fn malformed_url() -> Failure {
-    Failure::config(
-        "REDIS_URL is not a Redis address: write redis://[user:password@]host:6380 or unix:///path/to/socket",
-    )
+    Failure::config(MALFORMED_URL)
 }
 
 /// A pooled connection for one command. Left before the reply came, it is closed rather than given back:

@@ -62,11 +62,22 @@ pub struct Warmed {
     pub failed: u64,
     /// How long it took.
     pub elapsed: Duration,
+    /// Which tenants failed, and why; the first of them, where there are many.
+    pub failures: Vec<FailedTenant>,
+}
+
+/// A tenant of whom a bundle could not be computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedTenant {
+    /// Its name.
+    pub tenant: String,
+    /// Why, as the module names it, such as `timeout`.
+    pub reason: String,
 }
 
 impl fmt::Display for Warmed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tenants, warmed, fresh, failed, elapsed } = self;
+        let Self { tenants, warmed, fresh, failed, elapsed, .. } = self;
         write!(
             f,
             "tenants {tenants}, warmed {warmed}, fresh {fresh}, failed {failed}, elapsed {} ms",
@@ -95,6 +106,7 @@ pub(super) fn warmed(value: Value) -> Result<Warmed, ApiError> {
         fresh: fields.take("fresh")?,
         failed: fields.take("failed")?,
         elapsed: Duration::from_millis(fields.take("elapsed_ms")?),
+        failures: Vec::new(),
     })
 }
 
