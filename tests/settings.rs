@@ -19,6 +19,8 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("timeout", "5000"),
     ("token", ""),
     ("ttl", "300"),
+    ("warm-concurrency", "2"),
+    ("warm-share", "0"),
 ];
 
 fn settings(redis: &Redis) -> BTreeMap<String, String> {
@@ -103,6 +105,8 @@ fn every_setting_can_be_changed_at_run_time() {
         ("max-flights", "1"),
         ("max-waiters", "1"),
         ("hot-window", "0"),
+        ("warm-concurrency", "4"),
+        ("warm-share", "100"),
         ("token", "a-token-of-some-length"),
         ("hash-tag", "yes"),
     ] {
@@ -144,6 +148,10 @@ const OUT_OF_RANGE: &[(&str, &str)] = &[
     ("stale-ttl", "-1"),
     ("jitter", "-1"),
     ("jitter", "101"),
+    ("warm-concurrency", "0"),
+    ("warm-concurrency", "33"),
+    ("warm-share", "-1"),
+    ("warm-share", "32001"),
     ("timeout", "0"),
     ("timeout", "-5"),
     ("soft-timeout", "-1"),

@@ -1,6 +1,8 @@
 //! `DASHBOARD.WARM`: what it counts, skips and survives.
 
-use harness::{Answer, Client, FakeUpstream, Redis, assert_eventually, text};
+use std::time::Duration;
+
+use harness::{Answer, Client, FakeUpstream, Redis, assert_eventually, fields, text};
 
 /// `tenants`, `warmed`, `fresh`, `failed`: tenants, of which each is counted once, by its worse bundle.
 fn warm(client: &mut Client, args: &[&str]) -> [i64; 4] {
@@ -8,7 +10,8 @@ fn warm(client: &mut Client, args: &[&str]) -> [i64; 4] {
     command.extend(args);
     let reply = client.map(&command);
     let names: Vec<_> = reply.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["tenants", "warmed", "fresh", "failed", "elapsed_ms"]);
+    assert_eq!(names[..5], ["tenants", "warmed", "fresh", "failed", "elapsed_ms"]);
+    assert!(names[5..].iter().all(|name| *name == "failures"), "{names:?}");
     [0, 1, 2, 3].map(|i| text(&reply[i].1).parse().unwrap())
 }
 
@@ -249,4 +252,132 @@ fn warming_stops_at_maxmemory_and_says_what_was_not_stored() {
     assert!(client.figure("uncached") > 0);
     let used: i64 = client.info("memory", "used_memory").unwrap().parse().unwrap();
     assert!(used < 9 << 20, "{used}");
+}
+
+/// `t0`, `t1`, …
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("t{n}")).collect()
+}
+
+fn list(upstream: &FakeUpstream, names: &[String]) {
+    upstream.active_tenants(&names.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn failed_tenants_are_named_with_their_reasons_in_the_reply_in_info_and_in_the_log() {
+    let upstream = FakeUpstream::start();
+    upstream.answer_for("slow", Answer::Error(504, "timeout"));
+    upstream.answer_for("gone", Answer::NO_TENANT);
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    let reply = client.map(&["DASHBOARD.WARM", "a", "slow", "gone"]);
+    let (name, failures) = reply.last().unwrap();
+    let mut failures: Vec<_> =
+        fields(failures.clone()).unwrap().into_iter().map(|(tenant, why)| (tenant, text(&why))).collect();
+    failures.sort();
+    assert_eq!(name, "failures");
+    assert_eq!(failures, [("gone".to_owned(), "no_tenant".to_owned()), ("slow".into(), "timeout".into())]);
+
+    let mut shown = [0, 1].map(|n| client.info("dashboard", &format!("dashboard_warm_failure{n}")).unwrap());
+    shown.sort();
+    assert_eq!(shown, ["tenant=gone,reason=no_tenant", "tenant=slow,reason=timeout"]);
+    assert!(redis.log().contains("not warmed: tenant slow: timeout"), "{}", redis.log());
+}
+
+#[test]
+fn info_tells_who_warms_since_when_and_how_far_it_is() {
+    let upstream = FakeUpstream::start();
+    let names = names(3);
+    list(&upstream, &names);
+    upstream.hold();
+    let redis = Redis::builder().upstream(&upstream).tcp().start();
+    let (mut warming, mut other) = (redis.client(), redis.client());
+    warming.ok(&["CLIENT", "SETNAME", "nightly"]);
+    let id = warming.id();
+    warming.send(&["DASHBOARD.WARM"]);
+    upstream.wait_for(1);
+    let by = other.info("dashboard", "dashboard_warm_by").unwrap();
+    assert!(by.starts_with(&format!("id={id} addr=")) && by.ends_with(" name=nightly user=default"), "{by}");
+    assert_eq!((other.figure("warm_running"), other.figure("warm_tenants")), (1, 3));
+    let started = other.figure("warm_started");
+    let now: i64 = other.info("server", "server_time_usec").unwrap().parse().unwrap();
+    assert!((0..=60).contains(&(now / 1_000_000 - started)), "{started} in seconds, {now} in microseconds");
+    // The first tenant, both of its bundles; the others are still to come.
+    upstream.release_one();
+    upstream.release_one();
+    assert_eventually!(other.figure("warm_done") == 1, "one tenant is done");
+    upstream.release();
+    warming.receive().unwrap();
+    assert_eq!((other.figure("warm_running"), other.figure("warm_done")), (0, 3));
+    assert!(redis.log().contains("asked for by id="), "{}", redis.log());
+}
+
+#[test]
+fn of_all_tenants_those_that_were_read_most_recently_are_warmed_first() {
+    let upstream = FakeUpstream::start();
+    let names = names(100);
+    list(&upstream, &names);
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    // What nobody has read counts as unread for longer than hot-window.
+    warm(&mut client, &[]);
+    for read in ["t97", "t5"] {
+        client.bytes(&["DASHBOARD.GET", read, "INCLUDE", "false"]);
+    }
+    let before = upstream.total();
+    warm(&mut client, &["FORCE"]);
+    let order: Vec<String> =
+        upstream.requests()[before..].iter().step_by(2).map(|request| request.tenant.clone()).collect();
+    assert_eq!(order[..4], ["t5", "t97", "t0", "t1"]);
+}
+
+#[test]
+fn a_list_of_tenants_is_warmed_in_its_own_order() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    client.bytes(&["DASHBOARD.GET", "c"]);
+    client.ok(&["DASHBOARD.WARM", "b", "c", "a", "FORCE"]);
+    let order: Vec<String> = upstream.requests()[1..].iter().step_by(2).map(|r| r.tenant.clone()).collect();
+    assert_eq!(order, ["b", "c", "a"]);
+}
+
+#[test]
+fn no_more_requests_are_under_way_than_warm_concurrency_says() {
+    let upstream = FakeUpstream::start();
+    let names = names(500);
+    list(&upstream, &names);
+    upstream.hold();
+    let redis = Redis::builder().upstream(&upstream).setting("warm-concurrency", 3).start();
+    let (mut warming, mut other) = (redis.client(), redis.client());
+    warming.send(&["DASHBOARD.WARM"]);
+    upstream.wait_for(3);
+    assert_eq!(other.figure("flights"), 3 * 64 * 2, "of three batches, and no more");
+    upstream.release();
+    warming.receive().unwrap();
+    assert_eq!(other.figure("warm_warmed"), 500);
+    assert_eq!(upstream.exchanges(), 500_usize.div_ceil(64));
+}
+
+#[test]
+fn a_share_of_the_databases_time_makes_warming_pause_and_a_changed_one_applies_at_once() {
+    let upstream = FakeUpstream::start();
+    let names = names(100);
+    list(&upstream, &names);
+    upstream.query_time(Duration::from_secs(3_600));
+    let redis = Redis::builder()
+        .upstream(&upstream)
+        .setting("warm-concurrency", 1)
+        .setting("warm-share", 100)
+        .start();
+    let (mut warming, mut other) = (redis.client(), redis.client());
+    warming.send(&["DASHBOARD.WARM"]);
+    assert_eventually!(other.figure("warm_done") > 0, "the first batch is done");
+    assert!(other.figure("warm_done") < 64, "under a share it is a small one");
+    assert_eq!((other.figure("flights"), other.figure("warm_running")), (0, 1), "an hour is to be paid off");
+    // A reader in the pause waits for nobody.
+    other.bytes(&["DASHBOARD.GET", "t99"]);
+    other.ok(&["CONFIG", "SET", "dashboard.warm-share", "0"]);
+    warming.receive().unwrap();
+    assert_eq!(other.figure("warm_done"), 100);
 }

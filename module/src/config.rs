@@ -5,6 +5,7 @@ use crate::bundle::{Lifetime, UnixMillis};
 use crate::engine::Limits;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::{Request, What};
+use crate::warming::Pace;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use redis_module::configuration::{ConfigurationContext, ConfigurationValue};
@@ -49,7 +50,7 @@ pub(crate) static TTL: Number = Number::new(300, 1, 365 * DAY);
 /// Seconds after that in which it may still be served while a new one is computed. Keep it longer than
 /// the pause between two nightly warmings.
 pub(crate) static STALE_TTL: Number = Number::new(DAY, 0, 365 * DAY);
-/// Per cent of both that is taken off at random, so that bundles warmed together do not expire together.
+/// Per cent of `ttl` that is taken off at random, so that bundles warmed together do not expire together.
 pub(crate) static JITTER: Number = Number::new(10, 0, 50);
 /// Milliseconds that a client waits for a bundle, and a request to the sidecar for its answer.
 pub(crate) static TIMEOUT: Number = Number::new(5_000, 1, 600_000);
@@ -66,6 +67,10 @@ pub(crate) static MAX_BUNDLE_BYTES: Number = Number::new(1 << 20, 1 << 10, 256 <
 /// Seconds: a bundle read as recently as this is computed at once when it is marked as changed, and
 /// not only when it is next asked for.
 pub(crate) static HOT_WINDOW: Number = Number::new(300, 0, DAY);
+/// Requests of warming under way at a time; each occupies a database connection of the sidecar's.
+pub(crate) static WARM_CONCURRENCY: Number = Number::new(2, 1, 32);
+/// Milliseconds of the database's time that warming may use a second, over all connections. 0: no ceiling.
+pub(crate) static WARM_SHARE: Number = Number::new(0, 0, 32_000);
 /// Put the tenant of a key in braces (always so in cluster mode).
 pub(crate) static HASH_TAG: AtomicBool = AtomicBool::new(false);
 /// The server runs in cluster mode.
@@ -135,19 +140,25 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
+pub(crate) fn pace() -> Pace {
+    Pace {
+        concurrency: usize::try_from(WARM_CONCURRENCY.get()).unwrap_or(usize::MAX),
+        share: WARM_SHARE.get(),
+    }
+}
+
 pub(crate) fn hot_window() -> Duration {
     Duration::from_secs(HOT_WINDOW.get())
 }
 
-/// The lifetime of a bundle whose flight begins at `now`.
+/// The lifetime of a bundle whose flight begins at `now`. Both of its ends are as early as jitter makes the first,
+/// but it is kept for `stale-ttl` whole: what is warmed at midnight must be there until the next midnight.
 pub(crate) fn lifetime(now: UnixMillis) -> Lifetime {
-    let jittered = |seconds: u64| {
-        let millis = seconds * 1000;
-        let most = millis * JITTER.get() / 100;
-        UnixMillis::try_from(millis - fastrand::u64(0..=most)).unwrap_or(UnixMillis::MAX / 4)
-    };
-    let fresh_until = now + jittered(TTL.get());
-    Lifetime { as_of: now, fresh_until, expires_at: fresh_until + jittered(STALE_TTL.get()) }
+    let millis = |seconds: u64| UnixMillis::try_from(seconds * 1000).unwrap_or(UnixMillis::MAX / 4);
+    let ttl = millis(TTL.get());
+    let most = ttl * millis(JITTER.get()) / millis(100);
+    let fresh_until = now + ttl - fastrand::i64(0..=most);
+    Lifetime { as_of: now, fresh_until, expires_at: fresh_until + millis(STALE_TTL.get()) }
 }
 
 /// A request to the sidecar with the settings as they are.
@@ -166,12 +177,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jitter_shortens_a_lifetime_by_at_most_its_share() {
+    fn jitter_shortens_freshness_by_at_most_its_share_and_never_what_is_kept_beyond_it() {
         for _ in 0..1000 {
             let life = lifetime(1_700_000_000_000);
             let (fresh, stale) = (life.fresh_until - life.as_of, life.expires_at - life.fresh_until);
             assert!((270_000..=300_000).contains(&fresh), "{fresh}");
-            assert!((77_760_000..=86_400_000).contains(&stale), "{stale}");
+            assert_eq!(stale, 86_400_000);
         }
     }
 }

@@ -74,6 +74,9 @@ api! {
     add_one_shot = RedisModule_EventLoopAddOneShot(raw::RedisModuleEventLoopOneShotFunc, *mut c_void) -> c_int;
     subscribe = RedisModule_SubscribeToServerEvent(Ctx, raw::RedisModuleEvent, raw::RedisModuleEventCallback) -> c_int;
     subscribe_keys = RedisModule_SubscribeToKeyspaceEvents(Ctx, c_int, raw::RedisModuleNotificationFunc) -> c_int;
+    client_id = RedisModule_GetClientId(Ctx) -> u64;
+    client_info = RedisModule_GetClientInfoById(*mut c_void, u64) -> c_int;
+    client_user = RedisModule_GetClientUserNameById(Ctx, u64) -> Str;
     string_bytes = RedisModule_StringPtrLen(*const raw::RedisModuleString, *mut usize) -> *const c_char;
     get_command = RedisModule_GetCommand(Ctx, *const c_char) -> *mut raw::RedisModuleCommand;
     set_command_info = RedisModule_SetCommandInfo(*mut raw::RedisModuleCommand, *const raw::RedisModuleCommandInfo) -> c_int;
@@ -195,6 +198,14 @@ impl OwnedStr {
         // SAFETY: the server copies the bytes.
         Self(ctx, unsafe { (api.create_string)(ctx, bytes.as_ptr().cast(), bytes.len()) }, api)
     }
+
+    fn bytes(&self) -> &[u8] {
+        let mut len = 0;
+        // SAFETY: a string that is ours; `len` outlives the call.
+        let bytes = unsafe { (self.2.string_bytes)(self.1, &raw mut len) };
+        // SAFETY: the server keeps these bytes as they are for as long as the string lives.
+        unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), len) }
+    }
 }
 
 impl Drop for OwnedStr {
@@ -289,6 +300,19 @@ pub(crate) fn read_within(ctx: &Context, name: &[u8], window: Duration) -> bool 
     }
 }
 
+/// For how long nobody has read the key, in milliseconds; the greatest number where there is no key. Under LFU
+/// the less often it is read the greater.
+pub(crate) fn unread(ctx: &Context, name: &[u8]) -> u64 {
+    let Some(Server { api, .. }) = SERVER.get() else { return u64::MAX };
+    let mode = raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH;
+    let Some(key) = OpenKey::open(api, ctx, name, mode) else { return u64::MAX };
+    match key.idle() {
+        Some(idle) => u64::try_from(idle.as_millis()).unwrap_or(u64::MAX),
+        // A frequency is at most 255.
+        None => key.frequency().map_or(u64::MAX, |frequency| 255 - frequency.unsigned_abs().min(255)),
+    }
+}
+
 /// Makes the key as long unread as it was before a write that nobody asked for.
 pub(crate) fn set_idle(ctx: &Context, name: &[u8], idle: Duration) {
     let Some(Server { api, .. }) = SERVER.get() else { return };
@@ -328,6 +352,32 @@ pub(crate) fn writes_paused() -> bool {
 pub(crate) fn memory_ratio() -> f32 {
     // SAFETY: takes nothing, changes nothing.
     SERVER.get().map_or(0.0, |s| unsafe { (s.api.memory_ratio)() })
+}
+
+/// The client of a command as `CLIENT LIST` shows it: `id=7 addr=127.0.0.1:50000 name=worker user=app`. What the
+/// server does not know is left out.
+pub(crate) fn client(ctx: &Context) -> String {
+    let Some(Server { api, .. }) = SERVER.get() else { return String::new() };
+    // SAFETY: a valid context.
+    let id = unsafe { (api.client_id)(ctx.ctx) };
+    let mut words = vec![format!("id={id}")];
+    let mut info = raw::RedisModuleClientInfo { version: 1, flags: 0, id, addr: [0; 46], port: 0, db: 0 };
+    // SAFETY: the server fills a structure of the version that it names.
+    if unsafe { (api.client_info)((&raw mut info).cast(), id) } == 0 {
+        let address: Vec<u8> = info.addr.iter().map(|c| c.cast_unsigned()).take_while(|c| *c != 0).collect();
+        words.push(format!("addr={}:{}", String::from_utf8_lossy(&address), info.port));
+    }
+    // SAFETY: filled by the server before the load, as the table above. Not in it: it came with Redis 7.0.3.
+    let name = unsafe { raw::RedisModule_GetClientNameById };
+    for (word, get) in [("name", name), ("user", Some(api.client_user))] {
+        // SAFETY: a valid context; the server knows the client of a running command.
+        let text = get.map_or(null_mut(), |get| unsafe { get(ctx.ctx, id) });
+        if !text.is_null() {
+            let text = OwnedStr(ctx.ctx, text, api);
+            words.push(format!("{word}={}", String::from_utf8_lossy(text.bytes())));
+        }
+    }
+    words.join(" ")
 }
 
 // ── Blocked clients ─────────────────────────────────────────────────────────────────────────────────

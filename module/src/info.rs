@@ -3,6 +3,7 @@
 use crate::state::{self, State};
 use crate::store::Written;
 use crate::upstream::{Failure, Fetched};
+use crate::warming::{FailedTenant, Summary};
 use redis_module::{InfoContext, RedisResult};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +49,9 @@ const NAMES: [&str; 11] = [
     "marked_changed",
     "invalidations",
 ];
+
+/// Failed tenants of a run that `INFO` names.
+const SHOWN_FAILURES: usize = 16;
 
 static COUNTS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
 
@@ -106,7 +110,7 @@ fn add_info(ctx: &InfoContext, _for_crash_report: bool) -> RedisResult<()> {
         .collect();
     // A crash report may be written while the state is in use: then its part is missing.
     if let Some(of_state) = state::peek(describe) {
-        fields.extend(of_state.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        fields.extend(of_state);
     }
     let mut section = ctx.builder().add_section("stats");
     for (name, value) in &fields {
@@ -116,7 +120,7 @@ fn add_info(ctx: &InfoContext, _for_crash_report: bool) -> RedisResult<()> {
     Ok(())
 }
 
-fn describe(state: &mut State) -> Vec<(&'static str, String)> {
+fn describe(state: &mut State) -> Vec<(String, String)> {
     let now = state::monotonic();
     let engine = &state.engine;
     let decided = engine.counters;
@@ -150,13 +154,27 @@ fn describe(state: &mut State) -> Vec<(&'static str, String)> {
     fields.push(("warm_running", state.runs.len().to_string()));
     fields.push(("warm_failed_tenants", done.warm_failures.to_string()));
     fields.push(("warm_failed_runs", done.failed_runs.to_string()));
+    let mut fields: Vec<(String, String)> =
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     // Of the run under way, else of the last one; absent before the first.
-    if let Some(report) = state.runs.progress().or(state.runs.last_report) {
-        fields.push(("warm_tenants", report.tenants.to_string()));
-        fields.push(("warm_done", report.done().to_string()));
-        fields.push(("warm_warmed", report.warmed.to_string()));
-        fields.push(("warm_fresh", report.fresh.to_string()));
-        fields.push(("warm_failed", report.failed.to_string()));
+    if let Some(shown) = state.runs.shown(now) {
+        let Summary { run, by, started, report, failures } = shown.as_ref();
+        let a_second = report.done().saturating_mul(1000).checked_div(report.elapsed_ms);
+        fields.extend([
+            ("warm_run".to_owned(), run.to_string()),
+            ("warm_by".to_owned(), by.clone()),
+            ("warm_started".to_owned(), (started / 1000).to_string()),
+            ("warm_elapsed_ms".to_owned(), report.elapsed_ms.to_string()),
+            ("warm_tenants".to_owned(), report.tenants.to_string()),
+            ("warm_done".to_owned(), report.done().to_string()),
+            ("warm_warmed".to_owned(), report.warmed.to_string()),
+            ("warm_fresh".to_owned(), report.fresh.to_string()),
+            ("warm_failed".to_owned(), report.failed.to_string()),
+            ("warm_tenants_per_sec".to_owned(), a_second.unwrap_or_default().to_string()),
+        ]);
+        for (n, FailedTenant { tenant, reason }) in failures.iter().take(SHOWN_FAILURES).enumerate() {
+            fields.push((format!("warm_failure{n}"), format!("tenant={tenant},reason={reason}")));
+        }
     }
     fields
 }

@@ -90,6 +90,8 @@ mod surface {
                 ["max-waiters",      &config::MAX_WAITERS,      config::MAX_WAITERS.default,      config::MAX_WAITERS.min,      config::MAX_WAITERS.max,      ConfigurationFlags::DEFAULT, None],
                 ["max-bundle-bytes", &config::MAX_BUNDLE_BYTES, config::MAX_BUNDLE_BYTES.default, config::MAX_BUNDLE_BYTES.min, config::MAX_BUNDLE_BYTES.max, ConfigurationFlags::MEMORY,  None],
                 ["hot-window",       &config::HOT_WINDOW,       config::HOT_WINDOW.default,       config::HOT_WINDOW.min,       config::HOT_WINDOW.max,       ConfigurationFlags::DEFAULT, None],
+                ["warm-concurrency", &config::WARM_CONCURRENCY, config::WARM_CONCURRENCY.default, config::WARM_CONCURRENCY.min, config::WARM_CONCURRENCY.max, ConfigurationFlags::DEFAULT, None],
+                ["warm-share",       &config::WARM_SHARE,       config::WARM_SHARE.default,       config::WARM_SHARE.min,       config::WARM_SHARE.max,       ConfigurationFlags::DEFAULT, None],
             ],
             string: [
                 ["sidecar", &*config::SIDECAR, config::DEFAULT_SIDECAR, ConfigurationFlags::DEFAULT,   None],

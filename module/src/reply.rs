@@ -29,6 +29,6 @@ pub(crate) fn error(ctx: &Context, error: &Error) {
 }
 
 /// Announces a map of `pairs` pairs (RESP2: an array of twice as many elements).
-pub(crate) fn map(ctx: &Context, pairs: std::os::raw::c_long) {
-    raw::reply_with_map(ctx.ctx, pairs);
+pub(crate) fn map(ctx: &Context, pairs: usize) {
+    raw::reply_with_map(ctx.ctx, std::os::raw::c_long::try_from(pairs).unwrap_or(0));
 }

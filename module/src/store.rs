@@ -3,7 +3,7 @@
 use crate::bundle::{Freshness, Lifetime, Stamp, UnixMillis};
 use crate::engine::Stored;
 use crate::ffi::{self, Held};
-use crate::tenant::{BundleId, KeyName};
+use crate::tenant::{BundleId, KeyName, Tenant};
 use crate::upstream::Fetched;
 use crate::{config, log, sweep, tracking};
 use redis_module::{CallOptions, CallOptionsBuilder, CallResult, Context, ContextFlags};
@@ -76,6 +76,14 @@ pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -
     let old = if let Held::String(old) = old { old } else { None };
     let cleared = sweep::stored(id, old.map(|(marked, _)| marked));
     (Written::Yes, cleared || old == Some((false, true)) || tracking::holds_other(id, bundle.etag.as_bytes()))
+}
+
+/// For how long nobody has read a tenant's bundles, in milliseconds; the greatest number for never, and for what
+/// is not there. Call [`ffi::select_db`] first.
+pub(crate) fn unread(ctx: &Context, db: i32, tenant: &Tenant) -> u64 {
+    let keys = BundleId::both(db, tenant).map(|id| id.key(config::tagged()));
+    let idle = |key: &KeyName| ffi::unread(ctx, key.as_bytes());
+    keys.iter().map(idle).min().unwrap_or(u64::MAX)
 }
 
 fn refused(ctx: &Context, key: &KeyName, cause: &str) -> (Written, bool) {

@@ -3,7 +3,7 @@
 use crate::args::{TenantsAndWords, key_positions};
 use crate::declare::{Arg, Declaration, Keys};
 use crate::errors::Error;
-use crate::warming::Report;
+use crate::warming::{FailedTenant, Summary};
 use crate::{commands, ffi, reply, state};
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 
@@ -40,7 +40,7 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         if tenants.is_empty() {
             commands::may_change_all(ctx, "DASHBOARD.WARM")?;
         }
-        state::begin_warm(ctx, ffi::selected_db(ctx), tenants, force, !run_async)?;
+        state::begin_warm(ctx, tenants, force, !run_async)?;
         if run_async {
             reply::status(ctx, c"Background warming started");
         }
@@ -48,8 +48,9 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     })
 }
 
-/// Replies what a run has done.
-pub(crate) fn reply_report(ctx: &Context, report: &Report) {
+/// Replies what a run has done. Where tenants have failed, they are named with their reasons, the first of them.
+pub(crate) fn reply_summary(ctx: &Context, summary: &Summary) {
+    let Summary { report, failures, .. } = summary;
     let fields = [
         ("tenants", report.tenants),
         ("warmed", report.warmed),
@@ -57,9 +58,17 @@ pub(crate) fn reply_report(ctx: &Context, report: &Report) {
         ("failed", report.failed),
         ("elapsed_ms", report.elapsed_ms),
     ];
-    reply::map(ctx, 5);
+    reply::map(ctx, fields.len() + usize::from(!failures.is_empty()));
     for (name, value) in fields {
         reply::bytes(ctx, name.as_bytes());
         reply::integer(ctx, value);
+    }
+    if !failures.is_empty() {
+        reply::bytes(ctx, b"failures");
+        reply::map(ctx, failures.len());
+        for FailedTenant { tenant, reason } in failures {
+            reply::bytes(ctx, tenant.as_str().as_bytes());
+            reply::bytes(ctx, reason.as_bytes());
+        }
     }
 }

@@ -341,7 +341,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         let carrier = if has_runs { Carrier::Again } else { Carrier::Single };
         if let (false, Err(why)) = (has_runs, self.room(now, limits)) {
             self.count_refused(why, next.len());
-            return Some(Refused { waiters: next, why });
+            return Some(Refused { bundle, waiters: next, why });
         }
         let flight = self.launch(now, bundle, carrier, false, launches);
         self.seat_all(flight, next, has_runs);

@@ -141,6 +141,7 @@ pub(crate) struct Fenced<W> {
 /// it.
 #[derive(Debug)]
 pub(crate) struct Refused<W> {
+    pub(crate) bundle: BundleId,
     pub(crate) waiters: BTreeSet<W>,
     pub(crate) why: Refusal,
 }

@@ -6,9 +6,9 @@ use crate::commands::get::Waiting;
 use crate::engine::Refused;
 use crate::errors::Error;
 use crate::ffi::{BlockedClient, Handle};
-use crate::tenant::BundleId;
+use crate::tenant::{BundleId, Tenant};
 use crate::upstream::Fetched;
-use crate::warming::{Report, Seat};
+use crate::warming::{Seat, Summary};
 use redis_module::Context;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Question {
 /// What it gets.
 pub(super) enum Answer {
     Bundle(Result<Arc<Fetched>, Error>, Option<Arc<News>>),
-    Warmed(Report),
+    Warmed(Arc<Summary>),
     Cleared(u64),
 }
 
@@ -53,8 +53,9 @@ pub(super) enum Answer {
 pub(super) struct Gift {
     pub(super) waiters: BTreeSet<Waiter>,
     pub(super) result: Result<Arc<Fetched>, Error>,
-    /// What came is now stored, which is what warming is for.
-    pub(super) stored: bool,
+    /// What warming is for: what came is now stored. Else why not, in one word.
+    pub(super) stored: Result<(), &'static str>,
+    pub(super) tenant: Tenant,
     pub(super) news: Option<Arc<News>>,
 }
 
@@ -106,9 +107,9 @@ impl State {
 
     /// For those who find no flight.
     pub(super) fn disappoint(&mut self, groups: impl IntoIterator<Item = Refused<Waiter>>) {
-        for Refused { waiters, why } in groups {
+        for Refused { bundle: BundleId { tenant, .. }, waiters, why } in groups {
             let result = Err(refused(&self.engine, why));
-            self.gifts.push_back(Gift { waiters, result, stored: false, news: None });
+            self.gifts.push_back(Gift { waiters, result, stored: Err("refused"), tenant, news: None });
         }
     }
 
@@ -118,7 +119,8 @@ impl State {
                 self.answer(client, Answer::Bundle(gift.result.clone(), gift.news.clone()));
             }
             Waiter::Warm(seat) => {
-                if self.runs.landed(seat, gift.stored) {
+                let outcome = gift.stored.map_err(|reason| (&gift.tenant, reason));
+                if self.runs.landed(seat, outcome) {
                     self.counters.warm_failures += 1;
                 }
             }

@@ -17,7 +17,7 @@ use crate::info::{self, Count, Counters};
 use crate::store;
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::{Event, Order, Upstream, What};
-use crate::warming::{Runs, Seat};
+use crate::warming::{self, Runs, Seat, Wanted};
 use crate::{clearing, commands, config, reply};
 use clients::{Answer, Client, Gift, Question};
 use crossbeam_channel::Receiver;
@@ -198,23 +198,20 @@ pub(crate) fn begin_clear(ctx: &Context, db: i32, tenants: Vec<Tenant>, soft: bo
     Ok(())
 }
 
-/// Begins a warming run, or joins one; with `wait`, the client waits for its end.
-pub(crate) fn begin_warm(
-    ctx: &Context,
-    db: i32,
-    tenants: Vec<Tenant>,
-    force: bool,
-    wait: bool,
-) -> Result<(), Error> {
+/// Begins a warming run over `tenants`, or (none named) all of them, or joins one; with `wait`, the client waits
+/// for its end.
+pub(crate) fn begin_warm(ctx: &Context, tenants: Vec<Tenant>, force: bool, wait: bool) -> Result<(), Error> {
+    let (db, all) = (ffi::selected_db(ctx), tenants.is_empty());
+    let order = warming::Order { db, force, all, by: ffi::client(ctx), at: ffi::now() };
     let mut state = STATE.lock();
-    if !state.runs.may_begin(db, tenants.is_empty(), force) {
+    if !state.runs.may_begin(db, all, force) {
         return Err(Error::too_many_jobs());
     }
     if wait && state.runs.clients() >= config::limits().max_waiters {
         return Err(Error::too_many_waiters());
     }
     let client = if wait { Some(state.block(ctx, Question::Warm)?) } else { None };
-    if let Some(run) = state.runs.begin(monotonic(), db, tenants, force, client) {
+    if let Some(run) = state.runs.begin(monotonic(), order, tenants, client) {
         state.send(What::Tenants(run));
     }
     state.rearm();
@@ -260,7 +257,7 @@ fn deliver(ctx: &Context, question: &Question, answer: Answer) {
             news.into_iter().for_each(|news| news.answered(ctx));
         }
         (_, Answer::Bundle(Err(error), _)) => reply::error(ctx, &error),
-        (_, Answer::Warmed(report)) => commands::warm::reply_report(ctx, &report),
+        (_, Answer::Warmed(summary)) => commands::warm::reply_summary(ctx, &summary),
         (_, Answer::Cleared(count)) => reply::integer(ctx, count),
         (_, Answer::Bundle(Ok(_), _)) => reply::error(ctx, &Error::internal()),
     }
@@ -319,20 +316,23 @@ impl State {
     }
 
     /// Seats a batch of a run in flights, and sends those that begin as one request.
-    fn warm(&mut self, run: u64, force: bool, wanted: Vec<(u32, Vec<BundleId>)>) {
+    fn warm(&mut self, run: u64, db: i32, force: bool, batch: Vec<Wanted>) {
         let now = monotonic();
         let mut launches = Vec::new();
-        for (tenant, bundles) in wanted {
-            self.runs.expect(run, tenant, u8::try_from(bundles.len()).unwrap_or(u8::MAX));
-            for id in bundles {
-                let seat = self.engine.warm(now, &id, force, &mut launches);
-                let bundle = tenant * 2 + u32::from(!id.include);
-                self.engine.join(seat, Waiter::Warm(Seat { run, bundle }));
+        let tenants = batch.len();
+        for Wanted { place, tenant, bundles } in batch {
+            for (id, wanted) in BundleId::both(db, &tenant).into_iter().zip(bundles) {
+                if wanted {
+                    let seat = self.engine.warm(now, &id, force, &mut launches);
+                    let bundle = place * 2 + u32::from(!id.include);
+                    self.engine.join(seat, Waiter::Warm(Seat { run, bundle }));
+                }
             }
         }
         let orders: Vec<Order> = launches.into_iter().map(order).collect();
         if !orders.is_empty() {
-            self.send(What::Batch(orders));
+            let batch = self.runs.sent(tenants);
+            self.send(What::Batch(batch, orders));
         }
     }
 
@@ -362,14 +362,11 @@ impl State {
             || !self.gifts.is_empty()
             || self.runs.has_ended()
             || self.events.as_ref().is_some_and(|events| !events.is_empty());
-        let writes = clearing::is_running() || self.runs.has_room();
-        let at = match (pending, writes) {
-            (true, _) => Some(now),
-            (false, true) if ffi::writes_paused() => Some(now + PAUSED),
-            (false, true) => Some(now),
-            (false, false) => None,
-        };
-        let at = at.into_iter().chain(self.engine.next_due()).min();
+        let warming = self.runs.next_at(now, config::pace());
+        let writing = if clearing::is_running() { Some(now) } else { warming };
+        let writing = writing.map(|at| if ffi::writes_paused() { at.max(now + PAUSED) } else { at });
+        let pending = pending.then_some(now);
+        let at = [pending, writing, self.engine.next_due()].into_iter().flatten().min();
         match at {
             Some(at) => self.arm_at(at),
             // A timer without a purpose would keep the module from being unloaded.

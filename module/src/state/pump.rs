@@ -12,7 +12,7 @@ use crate::errors::Error;
 use crate::store::{self, Written};
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::{Event, Failure, Fetched};
-use crate::warming::Report;
+use crate::warming::{Report, Task, Wanted};
 use crate::{config, fault, ffi, log, tracking};
 use redis_module::Context;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ const SLICE: Duration = Duration::from_micros(700);
 const RELEASES: usize = 32;
 /// Who waited is given what has landed in steps of so many.
 const HANDED_OUT: usize = 64;
+/// Failed tenants of a run that the log names; INFO and the reply name more.
+const LOGGED_FAILURES: usize = 10;
 
 /// One turn: everything that has come moves on, for a slice of time.
 pub(crate) fn turn(ctx: &Context) {
@@ -38,7 +40,7 @@ pub(crate) fn turn(ctx: &Context) {
         busy |= land_next(ctx);
         busy |= expire(ctx);
         busy |= clear_step(ctx);
-        busy |= warm_step(ctx);
+        busy |= warm_step(ctx) | end_run(ctx);
         while released < RELEASES && release_next() {
             released += 1;
         }
@@ -126,6 +128,9 @@ fn land_next(ctx: &Context) -> bool {
     match event {
         Some(Event::Landed { flight, result, cause }) => landed(ctx, flight, &result, cause.as_deref()),
         Some(Event::Tenants { job, result, cause }) => listed(ctx, job, result, cause.as_deref()),
+        Some(Event::BatchEnded { batch, query }) => {
+            STATE.lock().runs.batch_ended(monotonic(), config::pace(), batch, query);
+        }
         None => return false,
     }
     true
@@ -146,7 +151,13 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
         state.send_all(relaunch);
         state.disappoint(unlucky);
         // Beforehand, so that everyone has an answer even if something panics in between.
-        state.gifts.push_back(Gift { waiters, result: Err(Error::internal()), stored: false, news: None });
+        state.gifts.push_back(Gift {
+            waiters,
+            result: Err(Error::internal()),
+            stored: Err("internal"),
+            tenant: bundle.tenant.clone(),
+            news: None,
+        });
     }
     // That a tenant is unknown is news only to who warms it: a client is told.
     let silent =
@@ -180,7 +191,11 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     }
     if let Some(gift) = state.gifts.back_mut() {
         gift.result = result.clone().map_err(Error::from);
-        gift.stored = written == Written::Yes;
+        gift.stored = match (result, written) {
+            (_, Written::Yes) => Ok(()),
+            (Ok(_), _) => Err("not_stored"),
+            (Err(failure), _) => Err(failure.reason()),
+        };
         gift.news = news;
     }
 }
@@ -218,33 +233,50 @@ fn clear_step(ctx: &Context) -> bool {
 }
 
 fn warm_step(ctx: &Context) -> bool {
-    let (batch, ended) = {
-        let mut state = STATE.lock();
-        let batch =
-            if state.runs.has_room() && store::may_write(ctx) { state.runs.next_batch() } else { None };
-        (batch, state.runs.take_ended(monotonic()))
-    };
-    let busy = batch.is_some() || ended.is_some();
-    if let Some(ended) = ended {
-        let Report { tenants, warmed, fresh, failed, elapsed_ms } = ended.report;
-        ctx.log_notice(&format!(
-            "warmed {warmed} of {tenants} tenants in {elapsed_ms} ms; {fresh} were fresh, {failed} failed"
-        ));
-        let mut state = STATE.lock();
-        for client in ended.clients {
-            state.answer(client, Answer::Warmed(ended.report));
+    if !store::may_write(ctx) {
+        return false;
+    }
+    let Some(task) = STATE.lock().runs.next_task(monotonic(), config::pace()) else { return false };
+    match task {
+        Task::Rank { run, db, tenants } => {
+            let here = ffi::select_db(ctx, db);
+            let unread = |tenant: &Tenant| if here { store::unread(ctx, db, tenant) } else { 0 };
+            let ranked = tenants.into_iter().map(|tenant| (tenant.clone(), unread(&tenant))).collect();
+            STATE.lock().runs.rank(run, ranked);
         }
+        Task::Look { run, db, force, tenants } => {
+            let here = ffi::select_db(ctx, db);
+            let is_fresh = |id: &BundleId| here && matches!(store::stored(ctx, id), Stored::Fresh { .. });
+            let look = |(place, tenant): (u32, Tenant)| {
+                let bundles = BundleId::both(db, &tenant).map(|id| force || !is_fresh(&id));
+                Wanted { place, tenant, bundles }
+            };
+            STATE.lock().runs.looked_at(run, tenants.into_iter().map(look).collect());
+        }
+        Task::Send { run, db, force, batch } => STATE.lock().warm(run, db, force, batch),
     }
-    let Some(batch) = batch else { return busy };
-    if !ffi::select_db(ctx, batch.db) {
-        return busy;
+    true
+}
+
+fn end_run(ctx: &Context) -> bool {
+    let ended = STATE.lock().runs.take_ended(monotonic());
+    let Some(ended) = ended else { return false };
+    let Report { tenants, warmed, fresh, failed, elapsed_ms } = ended.summary.report;
+    let by = &ended.summary.by;
+    let text = format!(
+        "warmed {warmed} of {tenants} tenants in {elapsed_ms} ms; {fresh} were fresh, {failed} failed (asked for by {by})"
+    );
+    if failed == 0 {
+        ctx.log_notice(&text);
+    } else {
+        log::warning(ctx, &text);
     }
-    let mut wanted = Vec::new();
-    for (at, tenant) in &batch.tenants {
-        let is_fresh = |id: &BundleId| matches!(store::stored(ctx, id), Stored::Fresh { .. });
-        let bundles = BundleId::both(batch.db, tenant).into_iter().filter(|id| batch.force || !is_fresh(id));
-        wanted.push((*at, bundles.collect::<Vec<_>>()));
+    for failure in ended.summary.failures.iter().take(LOGGED_FAILURES) {
+        log::warning(ctx, &format!("not warmed: tenant {}: {}", failure.tenant, failure.reason));
     }
-    STATE.lock().warm(batch.run, batch.force, wanted);
+    let mut state = STATE.lock();
+    for client in ended.clients {
+        state.answer(client, Answer::Warmed(ended.summary.clone()));
+    }
     true
 }

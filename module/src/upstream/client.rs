@@ -81,12 +81,13 @@ impl Client {
 
     /// Many bundles: `land` is called for each as its line arrives. The time-out is that of silence: a sidecar
     /// that is still computing sends empty lines. Once there is a byte of the answer no other endpoint is asked.
+    /// Returns what it has cost the database, where the sidecar says so.
     pub(super) async fn batch(
         &self,
         call: &Call<'_>,
         orders: &[Order],
         land: impl Fn(FlightId, Result<Fetched, Problem>),
-    ) -> Result<(), Problem> {
+    ) -> Result<Option<Duration>, Problem> {
         let items = orders
             .iter()
             .map(|o| BatchItem { tenant_id: o.tenant.as_str(), include_test_data: o.include })

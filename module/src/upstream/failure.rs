@@ -87,6 +87,11 @@ impl Failure {
         }
     }
 
+    /// One word for it: the counter's name without what all of them begin with.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.counter().strip_prefix("failed_").unwrap_or_default()
+    }
+
     /// Every kind, in the order of `INFO`.
     pub(crate) const ALL: [Self; 12] = [
         Self::NoTenant,

@@ -28,9 +28,12 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+
+/// The number of a batch.
+pub(crate) type BatchId = u64;
 
 /// A bundle that was asked for, checked, and ready to be stored and sent.
 #[derive(Debug)]
@@ -64,8 +67,8 @@ pub(crate) struct Request {
 pub(crate) enum What {
     /// One bundle, for clients who wait or a refresh behind.
     Bundle(Order),
-    /// Many bundles, answered one by one as they are computed.
-    Batch(Vec<Order>),
+    /// Many bundles, answered one by one as they are computed, and the number of this batch.
+    Batch(BatchId, Vec<Order>),
     /// The tenants that warming covers, for the job of this number.
     Tenants(u64),
 }
@@ -73,8 +76,21 @@ pub(crate) enum What {
 /// What the main thread is told.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Landed { flight: FlightId, result: Result<Arc<Fetched>, Failure>, cause: Option<String> },
-    Tenants { job: u64, result: Result<Vec<Tenant>, Failure>, cause: Option<String> },
+    Landed {
+        flight: FlightId,
+        result: Result<Arc<Fetched>, Failure>,
+        cause: Option<String>,
+    },
+    Tenants {
+        job: u64,
+        result: Result<Vec<Tenant>, Failure>,
+        cause: Option<String>,
+    },
+    /// After the last landing of a batch: how long the database has worked for it, or may have.
+    BatchEnded {
+        batch: BatchId,
+        query: Duration,
+    },
 }
 
 /// Tells the main thread that the channel has events; called from the thread of this module.
@@ -82,7 +98,7 @@ pub(crate) type Wake = fn();
 
 /// What the thread is told.
 enum Message {
-    Ask(Request, Promise),
+    Ask(Box<Request>, Promise),
     /// Nobody waits for this flight any more.
     Cancel(FlightId),
 }
@@ -123,7 +139,7 @@ impl Upstream {
     pub(crate) fn send(&self, request: Request) {
         let promise = Promise::new(&request.what, self.outbox.clone());
         // What cannot be sent is dropped here, and its promise with it.
-        self.tell(Message::Ask(request, promise));
+        self.tell(Message::Ask(Box::new(request), promise));
     }
 
     /// Breaks off the request of a flight, which then lands as abandoned. Its connection is closed, and the
@@ -175,9 +191,9 @@ async fn serve(mut inbox: mpsc::UnboundedReceiver<Message>) {
                 Some(Message::Ask(request, promise)) => {
                     let single = match &request.what {
                         What::Bundle(order) => Some(order.flight),
-                        What::Batch(_) | What::Tenants(_) => None,
+                        What::Batch(..) | What::Tenants(_) => None,
                     };
-                    let task = tasks.spawn(handle(client.clone(), request, promise));
+                    let task = tasks.spawn(handle(client.clone(), *request, promise));
                     singles.extend(single.map(|flight| (flight, task)));
                 }
                 Some(Message::Cancel(flight)) => {
@@ -201,9 +217,12 @@ async fn handle(client: Client, request: Request, promise: Promise) {
             fault::point("worker", order.tenant.as_str());
             promise.keep(order.flight, client.bundle(&call, &order).await);
         }
-        What::Batch(orders) => {
+        What::Batch(_, orders) => {
             let ended = client.batch(&call, &orders, |flight, result| promise.keep(flight, result)).await;
-            promise.fail_rest(ended.err());
+            match ended {
+                Ok(cost) => promise.end_batch(None, cost),
+                Err(problem) => promise.end_batch(Some(problem), None),
+            }
         }
         What::Tenants(_) => promise.keep_list(client.tenants(&call).await),
     }
@@ -239,17 +258,22 @@ struct Promise {
 struct Owed {
     flights: Vec<FlightId>,
     list: Option<u64>,
+    batch: Option<(BatchId, Instant)>,
 }
 
 impl Promise {
     fn new(what: &What, outbox: Outbox) -> Self {
-        let (flights, list) = match what {
-            What::Bundle(order) => (vec![order.flight], None),
-            What::Batch(orders) => (orders.iter().map(|order| order.flight).collect(), None),
-            What::Tenants(job) => (Vec::new(), Some(*job)),
+        let owed = match what {
+            What::Bundle(order) => Owed { flights: vec![order.flight], list: None, batch: None },
+            What::Batch(batch, orders) => Owed {
+                flights: orders.iter().map(|order| order.flight).collect(),
+                list: None,
+                batch: Some((*batch, Instant::now())),
+            },
+            What::Tenants(job) => Owed { flights: Vec::new(), list: Some(*job), batch: None },
         };
         outbox.owed.fetch_add(1, Ordering::Relaxed);
-        Self { owed: Mutex::new(Owed { flights, list }), outbox }
+        Self { owed: Mutex::new(owed), outbox }
     }
 
     fn keep(&self, flight: FlightId, result: Result<Fetched, Problem>) {
@@ -267,6 +291,16 @@ impl Promise {
         }
     }
 
+    /// A batch that does not say what it has cost counts from its sending: the database cannot have worked
+    /// longer for it.
+    fn end_batch(&self, problem: Option<Problem>, cost: Option<Duration>) {
+        self.fail_rest(problem);
+        let batch = self.owed.lock().batch.take();
+        if let Some((batch, sent_at)) = batch {
+            self.outbox.tell(Event::BatchEnded { batch, query: cost.unwrap_or_else(|| sent_at.elapsed()) });
+        }
+    }
+
     fn fail_rest(&self, problem: Option<Problem>) {
         let problem = problem.unwrap_or_else(|| {
             Problem::new(Failure::Incomplete, "the answer ended before this bundle's line")
@@ -281,7 +315,7 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         let abandoned = || Problem::new(Failure::Abandoned, "the request was abandoned");
-        self.fail_rest(Some(abandoned()));
+        self.end_batch(Some(abandoned()), None);
         self.keep_list(Err(abandoned()));
         // Last: by now every wake-up of this promise has been made.
         self.outbox.owed.fetch_sub(1, Ordering::Release);
@@ -312,7 +346,7 @@ mod tests {
         let (sender, events) = crossbeam_channel::unbounded();
         let outbox = Outbox { events: sender, wake: || {}, owed: Arc::default() };
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let promise = Promise::new(&What::Batch(vec![order(1), order(2)]), outbox);
+            let promise = Promise::new(&What::Batch(7, vec![order(1), order(2)]), outbox);
             promise.keep(2, Err(Problem::new(Failure::Timeout, "late")));
             panic!("a worker that fails");
         }));
@@ -344,7 +378,7 @@ mod tests {
             token: "".into(),
             timeout: Duration::from_secs(60),
             max_bundle_bytes: 1024,
-            what: What::Batch(vec![order(1), order(2)]),
+            what: What::Batch(7, vec![order(1), order(2)]),
         };
         upstream.send(request);
         drop(upstream);

@@ -15,32 +15,53 @@ use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 /// The bundle in `body`, where it is the one of `order`.
 pub(crate) fn bundle(body: &[u8], order: &Order) -> Result<Fetched, Problem> {
-    let malformed =
-        |why: &dyn fmt::Display| Problem::new(Failure::Malformed, format!("{}: {why}", order.tenant));
-    let text = std::str::from_utf8(body).map_err(|e| malformed(&e))?;
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|e| malformed(&e))?;
-    let raw = envelope.meta.get();
-    let meta: SidecarMeta = object(raw.as_bytes()).map_err(|e| malformed(&format!("meta: {e}")))?;
-    if meta.tenant_id != order.tenant.as_str() || meta.include_test_data != order.include {
-        let cause = format!(
-            "asked for tenant {} (include_test_data {}), got tenant {:?} (include_test_data {})",
-            order.tenant,
-            order.include,
-            meta.tenant_id.chars().take(80).collect::<String>(),
-            meta.include_test_data
-        );
-        return Err(Problem::new(Failure::WrongBundle, cause));
+    Sent::read(body).map_err(|why| malformed(order, &why))?.accept(order)
+}
+
+fn malformed(order: &Order, why: &dyn fmt::Display) -> Problem {
+    Problem::new(Failure::Malformed, format!("{}: {why}", order.tenant))
+}
+
+/// A bundle's text, taken apart in one pass.
+struct Sent<'a> {
+    meta: SidecarMeta,
+    /// What follows `meta`.
+    rest: &'a str,
+}
+
+impl<'a> Sent<'a> {
+    fn read(body: &'a [u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
+        let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let raw = envelope.meta.get();
+        let meta = object(raw.as_bytes()).map_err(|e| format!("meta: {e}"))?;
+        // `meta` is the first member, so what follows its text is the rest of the bundle.
+        let rest = text[text.find(raw).map_or(text.len(), |at| at + raw.len())..].trim_end();
+        Ok(Self { meta, rest })
     }
-    if meta.etag.len() != ETAG_LEN || !meta.etag.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(malformed(&"meta.etag is not 32 lower-case hexadecimal digits"));
+
+    fn accept(self, order: &Order) -> Result<Fetched, Problem> {
+        let Self { meta, rest } = self;
+        if meta.tenant_id != order.tenant.as_str() || meta.include_test_data != order.include {
+            let cause = format!(
+                "asked for tenant {} (include_test_data {}), got tenant {:?} (include_test_data {})",
+                order.tenant,
+                order.include,
+                meta.tenant_id.chars().take(80).collect::<String>(),
+                meta.include_test_data
+            );
+            return Err(Problem::new(Failure::WrongBundle, cause));
+        }
+        if meta.etag.len() != ETAG_LEN || !meta.etag.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(malformed(order, &"meta.etag is not 32 lower-case hexadecimal digits"));
+        }
+        let value = bundle::compose(&meta, order.life, rest.as_bytes());
+        Ok(Fetched { value: value.into(), etag: meta.etag, life: order.life })
     }
-    // `meta` is the first member, so what follows its text is the rest of the bundle.
-    let rest = &text[text.find(raw).map_or(text.len(), |at| at + raw.len())..].trim_end();
-    let value = bundle::compose(&meta, order.life, rest.as_bytes());
-    Ok(Fetched { value: value.into(), etag: meta.etag, life: order.life })
 }
 
 /// A JSON object whose first member, and only that, is `meta`.
@@ -177,6 +198,7 @@ pub(crate) struct Lines<'a> {
     waiting: Vec<&'a Order>,
     /// The first line that could not be matched.
     problem: Option<Problem>,
+    cost: Option<Duration>,
 }
 
 impl<'a> Lines<'a> {
@@ -188,6 +210,7 @@ impl<'a> Lines<'a> {
             budget: limit.saturating_mul(orders.len().saturating_mul(4)),
             waiting: orders.iter().collect(),
             problem: None,
+            cost: None,
         }
     }
 
@@ -213,10 +236,11 @@ impl<'a> Lines<'a> {
         if beyond.is_empty() { Ok(()) } else { Err(too_large(self.limit)) }
     }
 
-    pub(crate) fn finish(self) -> Result<(), Problem> {
+    /// At the end of the answer: what it has cost the database, where the sidecar says so.
+    pub(crate) fn finish(self) -> Result<Option<Duration>, Problem> {
         match self.problem {
             Some(problem) => Err(problem),
-            None if self.partial.is_empty() => Ok(()),
+            None if self.partial.is_empty() => Ok(self.cost),
             None => Err(Problem::new(Failure::Incomplete, "the answer ended within a line")),
         }
     }
@@ -247,21 +271,38 @@ impl<'a> Lines<'a> {
             // A sign of life from a sidecar that is still computing.
             return Ok(());
         }
-        let (tenant, include, problem) = if self.too_large {
+        if self.too_large {
             let name = named_at_the_head(line).ok_or_else(|| too_large(self.limit))?;
-            (name.tenant_id, name.include_test_data, Some(too_large(self.limit)))
+            let order = self.take(&name.tenant_id, name.include_test_data)?;
+            land(order.flight, Err(too_large(self.limit)));
+        } else if let Ok(sent) = Sent::read(line) {
+            let order = self.take(&sent.meta.tenant_id, sent.meta.include_test_data)?;
+            land(order.flight, sent.accept(order));
+        } else if let Ok(Cost { query_us }) = object(line) {
+            self.cost = Some(Duration::from_micros(query_us));
         } else {
-            whose(line)?
-        };
-        let place = self.waiting.iter().position(|o| o.tenant.as_str() == tenant && o.include == include);
-        let Some(place) = place else {
-            let cause = format!("a line of the answer is for tenant {tenant:?}, which was not asked for");
-            return Err(Problem::new(Failure::WrongBundle, cause));
-        };
-        let order = self.waiting.swap_remove(place);
-        land(order.flight, problem.map_or_else(|| bundle(line, order), Err));
+            let (name, problem) = whose(line)?;
+            let order = self.take(&name.tenant_id, name.include_test_data)?;
+            land(order.flight, problem.map_or_else(|| bundle(line, order), Err));
+        }
         Ok(())
     }
+
+    /// The order that a line is for; it waits no longer.
+    fn take(&mut self, tenant: &str, include: bool) -> Result<&'a Order, Problem> {
+        let place = self.waiting.iter().position(|o| o.tenant.as_str() == tenant && o.include == include);
+        place.map(|place| self.waiting.swap_remove(place)).ok_or_else(|| {
+            let cause = format!("a line of the answer is for tenant {tenant:?}, which was not asked for");
+            Problem::new(Failure::WrongBundle, cause)
+        })
+    }
+}
+
+/// The last line of a batch: how long the database has worked for it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cost {
+    query_us: u64,
 }
 
 /// What names a bundle.
@@ -284,13 +325,13 @@ fn named_at_the_head(head: &[u8]) -> Option<Name> {
 }
 
 /// Which bundle a line is about, and the error where it is one.
-fn whose(line: &[u8]) -> Result<(String, bool, Option<Problem>), Problem> {
+fn whose(line: &[u8]) -> Result<(Name, Option<Problem>), Problem> {
     if let Ok(Named { meta }) = object(line) {
-        return Ok((meta.tenant_id, meta.include_test_data, None));
+        return Ok((meta, None));
     }
     match object(line) {
-        Ok(ErrorBody { error, tenant_id: Some(tenant), include_test_data: Some(include) }) => {
-            Ok((tenant, include, Some(error.problem())))
+        Ok(ErrorBody { error, tenant_id: Some(tenant_id), include_test_data: Some(include_test_data) }) => {
+            Ok((Name { tenant_id, include_test_data }, Some(error.problem())))
         }
         _ => Err(Problem::new(Failure::Malformed, "a line of the answer is neither a bundle nor an error")),
     }

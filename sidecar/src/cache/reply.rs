@@ -1,6 +1,6 @@
 //! Reading what `DASHBOARD.GET … WITHMETA` and `DASHBOARD.WARM` reply: a map in RESP3, a flat array in RESP2.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
@@ -106,7 +106,7 @@ pub(super) fn warmed(value: Value) -> Result<Warmed, ApiError> {
         fresh: fields.take("fresh")?,
         failed: fields.take("failed")?,
         elapsed: Duration::from_millis(fields.take("elapsed_ms")?),
-        failures: Vec::new(),
+        failures: fields.take_failures()?,
     })
 }
 
@@ -125,6 +125,16 @@ impl Fields {
     fn take<T: FromRedisValue>(&mut self, name: &str) -> Result<T, ApiError> {
         let value = self.values.remove(name).ok_or_else(|| self.unexpected(name))?;
         from_redis_value(value).map_err(|_| self.unexpected(name))
+    }
+
+    /// Absent where there are none.
+    fn take_failures(&mut self) -> Result<Vec<FailedTenant>, ApiError> {
+        const FIELD: &str = "failures";
+        if !self.values.contains_key(FIELD) {
+            return Ok(Vec::new());
+        }
+        let failures: BTreeMap<String, String> = self.take(FIELD)?;
+        Ok(failures.into_iter().map(|(tenant, reason)| FailedTenant { tenant, reason }).collect())
     }
 
     fn unexpected(&self, field: &str) -> ApiError {
@@ -164,6 +174,20 @@ mod tests {
                 (cached.status, cached.age_ms, cached.bundle.as_slice()),
                 (Status::Stale, 7, &b"{}"[..])
             );
+        }
+    }
+
+    #[test]
+    fn failed_tenants_are_read_from_both_protocols_where_there_are_any() {
+        let counts =
+            ["tenants", "warmed", "fresh", "failed", "elapsed_ms"].map(|name| (text(name), Value::Int(1)));
+        assert_eq!(warmed(Value::Map(counts.to_vec())).unwrap().failures, []);
+        let failure = || (text("t1"), text("timeout"));
+        let flat = Value::Array(vec![failure().0, failure().1]);
+        for failures in [flat, Value::Map(vec![failure()])] {
+            let reply = counts.iter().cloned().chain([(text("failures"), failures)]).collect();
+            let expected = FailedTenant { tenant: "t1".into(), reason: "timeout".into() };
+            assert_eq!(warmed(Value::Map(reply)).unwrap().failures, [expected]);
         }
     }
 

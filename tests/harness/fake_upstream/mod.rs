@@ -9,6 +9,7 @@ mod service;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::UnixListener;
@@ -39,6 +40,8 @@ struct State {
     default: Answer,
     by_tenant: HashMap<String, Answer>,
     tenants: Vec<String>,
+    /// What every batch is said to have cost the database.
+    query_time: Option<Duration>,
     token: Option<String>,
     /// What a request takes one permit of before it is answered.
     gate: Gate,
@@ -139,6 +142,11 @@ impl FakeUpstream {
     /// What the list of active tenants says.
     pub fn active_tenants(&self, tenants: &[&str]) {
         self.shared.lock().tenants = tenants.iter().map(|&t| t.to_owned()).collect();
+    }
+
+    /// What every batch says that it has cost the database.
+    pub fn query_time(&self, time: Duration) {
+        self.shared.lock().query_time = Some(time);
     }
 
     /// Refuses requests that do not carry this token.

@@ -118,6 +118,8 @@ async fn many(request: hyper::Request<Incoming>, shared: Arc<Shared>) -> Result<
             .header("content-type", "application/x-ndjson")
             .body(StreamBody::new(lines).boxed_unsync())?);
     }
+    let query_time = shared.lock().query_time;
+    let cost = query_time.map(|time| format!("{{\"query_us\":{}}}\n", time.as_micros()));
     let lines = stream::iter(wanted).then(move |wanted| {
         let shared = Arc::clone(&shared);
         async move {
@@ -136,9 +138,10 @@ async fn many(request: hyper::Request<Incoming>, shared: Arc<Shared>) -> Result<
             }
         }
     });
-    Ok(hyper::Response::builder()
-        .header("content-type", "application/x-ndjson")
-        .body(StreamBody::new(lines).boxed_unsync())?)
+    Ok(hyper::Response::builder().header("content-type", "application/x-ndjson").body(
+        StreamBody::new(lines.chain(stream::iter(cost.map(|line| Ok(Frame::data(line.into()))))))
+            .boxed_unsync(),
+    )?)
 }
 
 /// Notes the request, waits at the gate, and says how to answer.

@@ -1,0 +1,408 @@
+//! Warming runs: which tenants are next, at what pace, what came of each, and when a run has ended. It knows
+//! no keys and sends nothing; `state` does both for it.
+
+mod pace;
+mod run;
+
+pub(crate) use pace::Pace;
+pub(crate) use run::{Order, Wanted};
+
+use crate::bundle::UnixMillis;
+use crate::engine::Millis;
+use crate::state::ClientId;
+use crate::tenant::Tenant;
+use crate::upstream::BatchId;
+use pace::Ledger;
+use run::Run;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Tenants in one request to the sidecar, which computes them by one statement; each has two bundles.
+pub(crate) const BATCH_TENANTS: usize = 64;
+/// Tenants that are looked at in one step, so that a step is far from a millisecond.
+const STEP: usize = 16;
+/// Runs at a time. One for all tenants is joined by later ones of its kind.
+const MAX_RUNS: usize = 8;
+/// While warming pauses, how often to look whether its settings have changed.
+const LONGEST_PAUSE: Millis = 1_000;
+
+/// A bundle that a run waits for: its waiter in the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Seat {
+    pub(crate) run: u64,
+    /// Twice the tenant's place in the run, plus one for the bundle without test data.
+    pub(crate) bundle: u32,
+}
+
+/// What a run has done. Every tenant is counted once: `warmed + fresh + failed` is `tenants` at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) tenants: u64,
+    /// At least one bundle was computed, and none failed.
+    pub(crate) warmed: u64,
+    /// Both bundles were fresh already.
+    pub(crate) fresh: u64,
+    pub(crate) failed: u64,
+    pub(crate) elapsed_ms: u64,
+}
+
+impl Report {
+    pub(crate) fn done(&self) -> u64 {
+        self.warmed + self.fresh + self.failed
+    }
+}
+
+/// A tenant that could not be warmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FailedTenant {
+    pub(crate) tenant: Tenant,
+    /// One word, as in the names of the counters.
+    pub(crate) reason: &'static str,
+}
+
+/// A run, to be shown: one that has ended, or as far as it is.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    pub(crate) run: u64,
+    pub(crate) by: String,
+    pub(crate) started: UnixMillis,
+    pub(crate) report: Report,
+    /// The first of them, where there are many.
+    pub(crate) failures: Vec<FailedTenant>,
+}
+
+/// What is to be done next for a run. Each is small.
+pub(crate) enum Task {
+    /// Say for how long nobody has read these tenants' bundles: [`Runs::rank`].
+    Rank { run: u64, db: i32, tenants: Vec<Tenant> },
+    /// Look which bundles of these are to be computed: [`Runs::looked_at`].
+    Look { run: u64, db: i32, force: bool, tenants: Vec<(u32, Tenant)> },
+    /// Have these computed: [`Runs::sent`].
+    Send { run: u64, db: i32, force: bool, batch: Vec<Wanted> },
+}
+
+/// A run that has ended.
+pub(crate) struct Ended {
+    pub(crate) summary: Arc<Summary>,
+    pub(crate) clients: Vec<ClientId>,
+}
+
+/// All runs.
+#[derive(Default)]
+pub(crate) struct Runs {
+    runs: BTreeMap<u64, Run>,
+    last: u64,
+    /// Requests under way, with their numbers of tenants.
+    batches: BTreeMap<BatchId, usize>,
+    last_batch: BatchId,
+    ledger: Ledger,
+    /// The run that ended last, for `INFO`.
+    last_summary: Option<Arc<Summary>>,
+}
+
+impl Runs {
+    /// Whether a run may begin, or there is one to be joined.
+    pub(crate) fn may_begin(&self, db: i32, all: bool, force: bool) -> bool {
+        self.runs.len() < MAX_RUNS || self.runs.values().any(|run| run.is_joined_by(db, all, force))
+    }
+
+    /// Begins a run over `tenants`, or over all (then there are none), or joins one; ask [`Runs::may_begin`]
+    /// first. `Some`: the number of a run whose list of tenants has to be asked for.
+    pub(crate) fn begin(
+        &mut self,
+        now: Millis,
+        order: Order,
+        tenants: Vec<Tenant>,
+        client: Option<ClientId>,
+    ) -> Option<u64> {
+        let all = order.all;
+        if let Some(run) =
+            self.runs.values_mut().find(|run| run.is_joined_by(order.db, order.all, order.force))
+        {
+            run.clients.extend(client);
+            return None;
+        }
+        self.last += 1;
+        let mut run = Run::new(order, now, client);
+        if !all {
+            run.set_tenants(tenants);
+        }
+        self.runs.insert(self.last, run);
+        all.then_some(self.last)
+    }
+
+    /// The list of a run has arrived.
+    pub(crate) fn set_tenants(&mut self, run: u64, tenants: Vec<Tenant>) {
+        if let Some(run) = self.runs.get_mut(&run) {
+            run.set_tenants(tenants);
+        }
+    }
+
+    /// The list of a run could not be had: its clients.
+    pub(crate) fn abandon(&mut self, run: u64) -> Vec<ClientId> {
+        self.runs.remove(&run).map(|run| run.clients).unwrap_or_default()
+    }
+
+    /// What to do next, if anything can be done now. Runs take turns: the one that has least under way is next.
+    pub(crate) fn next_task(&mut self, now: Millis, pace: Pace) -> Option<Task> {
+        if let Some((&id, run)) = self.runs.iter_mut().find(|(_, run)| run.is_unranked()) {
+            return Some(Task::Rank { run: id, db: run.order.db, tenants: run.take_unranked(STEP) });
+        }
+        if self.batches.len() >= pace.concurrency || self.ledger.ready_at(now, pace) > now {
+            return None;
+        }
+        let size = self.ledger.tenants(pace, BATCH_TENANTS);
+        let runs = self.runs.iter_mut().filter(|(_, run)| run.has_work());
+        let (&id, run) = runs.min_by_key(|(id, run)| (run.under_way, **id))?;
+        let (db, force) = (run.order.db, run.order.force);
+        let tenants = run.take_ranked(size, STEP);
+        if tenants.is_empty() {
+            return Some(Task::Send { run: id, db, force, batch: run.take_wanted() });
+        }
+        Some(Task::Look { run: id, db, force, tenants })
+    }
+
+    /// When there is something to do next; `None`: not before something comes.
+    pub(crate) fn next_at(&self, now: Millis, pace: Pace) -> Option<Millis> {
+        if self.runs.values().any(Run::is_unranked) {
+            return Some(now);
+        }
+        let waits = self.batches.len() >= pace.concurrency || !self.runs.values().any(Run::has_work);
+        (!waits).then(|| self.ledger.ready_at(now, pace).min(now + LONGEST_PAUSE))
+    }
+
+    /// For how long nobody has read each of these, in milliseconds.
+    pub(crate) fn rank(&mut self, run: u64, tenants: Vec<(Tenant, u64)>) {
+        if let Some(run) = self.runs.get_mut(&run) {
+            run.rank(tenants);
+        }
+    }
+
+    /// Which bundles of these are to be computed.
+    pub(crate) fn looked_at(&mut self, run: u64, tenants: Vec<Wanted>) {
+        if let Some(run) = self.runs.get_mut(&run) {
+            tenants.into_iter().for_each(|wanted| run.looked_at(wanted));
+        }
+    }
+
+    /// A request for so many tenants goes to the sidecar: the number it has.
+    pub(crate) fn sent(&mut self, tenants: usize) -> BatchId {
+        self.last_batch += 1;
+        self.batches.insert(self.last_batch, tenants);
+        self.last_batch
+    }
+
+    /// That request has ended, and the database has worked so long for it.
+    pub(crate) fn batch_ended(&mut self, now: Millis, pace: Pace, batch: BatchId, query: Duration) {
+        if let Some(tenants) = self.batches.remove(&batch) {
+            self.ledger.spend(now, pace, query, tenants);
+        }
+    }
+
+    /// A bundle has come, or has failed for a reason; true where it made a tenant failed that was not yet.
+    pub(crate) fn landed(&mut self, seat: Seat, outcome: Result<(), (&Tenant, &'static str)>) -> bool {
+        self.runs.get_mut(&seat.run).is_some_and(|run| run.landed(seat, outcome))
+    }
+
+    /// A run that has ended, taken out.
+    pub(crate) fn take_ended(&mut self, now: Millis) -> Option<Ended> {
+        let id = *self.runs.iter().find(|(_, run)| run.has_ended())?.0;
+        let mut run = self.runs.remove(&id)?;
+        let clients = std::mem::take(&mut run.clients);
+        let summary = Arc::new(summary(now, id, &run));
+        self.last_summary = Some(summary.clone());
+        Some(Ended { summary, clients })
+    }
+
+    /// Ends all runs: this server may no longer write. Their clients.
+    pub(crate) fn abort(&mut self) -> Vec<ClientId> {
+        std::mem::take(&mut self.runs).into_values().flat_map(|run| run.clients).collect()
+    }
+
+    /// A client no longer waits for its run, which goes on.
+    pub(crate) fn leave(&mut self, client: ClientId) {
+        for run in self.runs.values_mut() {
+            run.clients.retain(|c| *c != client);
+        }
+    }
+
+    /// Clients that wait for a run.
+    pub(crate) fn clients(&self) -> usize {
+        self.runs.values().map(|run| run.clients.len()).sum()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// A run has ended and was not yet taken out.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.runs.values().any(Run::has_ended)
+    }
+
+    /// The oldest run under way, else the one that ended last; `None` before the first.
+    pub(crate) fn shown(&self, now: Millis) -> Option<Arc<Summary>> {
+        let oldest = self.runs.first_key_value().map(|(id, run)| Arc::new(summary(now, *id, run)));
+        oldest.or_else(|| self.last_summary.clone())
+    }
+}
+
+fn summary(now: Millis, id: u64, run: &Run) -> Summary {
+    Summary {
+        run: id,
+        by: run.order.by.clone(),
+        started: run.order.at,
+        report: Report { elapsed_ms: now - run.began, ..run.report },
+        failures: run.failures.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace = Pace { concurrency: 2, share: 0 };
+
+    fn tenants(n: usize) -> Vec<Tenant> {
+        (0..n).map(|i| Tenant::new(format!("t{i}").as_bytes()).unwrap()).collect()
+    }
+
+    fn order(all: bool, force: bool) -> Order {
+        Order { db: 0, force, all, by: "a test".into(), at: 0 }
+    }
+
+    /// Does what is to be done until a batch is to be sent: nothing is fresh, and what was read last comes last
+    /// in the list.
+    fn next_batch(runs: &mut Runs, now: Millis, pace: Pace) -> Option<(u64, Vec<Wanted>)> {
+        loop {
+            match runs.next_task(now, pace)? {
+                Task::Rank { run, tenants, .. } => {
+                    let unread = |t: &Tenant| 1_000 - t.as_str()[1..].parse::<u64>().unwrap();
+                    runs.rank(run, tenants.into_iter().map(|t| (t.clone(), unread(&t))).collect());
+                }
+                Task::Look { run, tenants, .. } => {
+                    let wanted = |(place, tenant)| Wanted { place, tenant, bundles: [true, true] };
+                    runs.looked_at(run, tenants.into_iter().map(wanted).collect());
+                }
+                Task::Send { run, batch, .. } => return Some((run, batch)),
+            }
+        }
+    }
+
+    /// Sends a batch and lands all of it.
+    fn complete(runs: &mut Runs, run: u64, batch: &[Wanted]) {
+        for wanted in batch {
+            for include in 0..2 {
+                runs.landed(Seat { run, bundle: wanted.place * 2 + include }, Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_tenant_of_a_run_is_counted_once_and_the_failed_ones_are_named() {
+        let mut runs = Runs::default();
+        runs.begin(0, order(false, false), tenants(4), None);
+        let Some(Task::Look { run, tenants, .. }) = runs.next_task(0, PACE) else {
+            panic!("tenants to look at")
+        };
+        let bundles = [[false, false], [true, false], [true, true], [true, true]];
+        let looked_at = tenants.into_iter().zip(bundles);
+        let wanted = looked_at.map(|((place, tenant), bundles)| Wanted { place, tenant, bundles }).collect();
+        runs.looked_at(run, wanted);
+        let Some(Task::Send { batch, .. }) = runs.next_task(0, PACE) else { panic!("a batch") };
+        assert_eq!(batch.len(), 3);
+        let seat = |bundle| Seat { run, bundle };
+        let failed = &batch[2].tenant;
+        assert!(!runs.landed(seat(2), Ok(())));
+        assert!(runs.take_ended(1).is_none());
+        runs.landed(seat(4), Ok(()));
+        runs.landed(seat(5), Ok(()));
+        assert!(runs.landed(seat(6), Err((failed, "timeout"))), "its first failure is news");
+        assert!(!runs.landed(seat(7), Err((failed, "too_large"))), "its second is not");
+        let summary = runs.take_ended(9).unwrap().summary;
+        assert_eq!(summary.report, Report { tenants: 4, warmed: 2, fresh: 1, failed: 1, elapsed_ms: 9 });
+        assert_eq!(summary.failures, [FailedTenant { tenant: failed.clone(), reason: "timeout" }]);
+    }
+
+    #[test]
+    fn of_all_tenants_those_that_were_read_last_come_first_and_a_list_keeps_its_order() {
+        let mut runs = Runs::default();
+        let run = runs.begin(0, order(true, false), Vec::new(), None).unwrap();
+        runs.set_tenants(run, tenants(100));
+        let (_, batch) = next_batch(&mut runs, 0, PACE).unwrap();
+        let names: Vec<&str> = batch.iter().map(|wanted| wanted.tenant.as_str()).collect();
+        assert_eq!((names.len(), &names[..3]), (BATCH_TENANTS, &["t99", "t98", "t97"][..]));
+
+        runs.begin(0, order(false, false), tenants(3), None);
+        let (_, batch) = next_batch(&mut runs, 0, PACE).unwrap();
+        let names: Vec<&str> = batch.iter().map(|wanted| wanted.tenant.as_str()).collect();
+        assert_eq!(names, ["t0", "t1", "t2"]);
+    }
+
+    #[test]
+    fn so_many_batches_are_under_way_as_the_setting_allows_and_runs_take_turns() {
+        let mut runs = Runs::default();
+        runs.begin(0, order(false, false), tenants(BATCH_TENANTS * 4), None);
+        let (long, first) = next_batch(&mut runs, 0, PACE).unwrap();
+        let first_number = runs.sent(first.len());
+        let (_, second) = next_batch(&mut runs, 0, PACE).unwrap();
+        runs.sent(second.len());
+        assert!(next_batch(&mut runs, 0, PACE).is_none(), "two are under way");
+        assert_eq!(runs.next_at(0, PACE), None);
+        runs.begin(0, order(false, true), tenants(1), None);
+        complete(&mut runs, long, &first);
+        runs.batch_ended(5, PACE, first_number, Duration::from_millis(5));
+        assert_eq!(runs.next_at(5, PACE), Some(5));
+        let (short, _) = next_batch(&mut runs, 5, PACE).unwrap();
+        assert_ne!(short, long, "who has nothing under way comes before who has");
+    }
+
+    #[test]
+    fn a_share_makes_pauses_in_which_the_settings_are_looked_at() {
+        let mut runs = Runs::default();
+        let pace = Pace { concurrency: 1, share: 10 };
+        runs.begin(0, order(false, false), tenants(100), None);
+        let (run, batch) = next_batch(&mut runs, 0, pace).unwrap();
+        assert!(batch.len() < BATCH_TENANTS);
+        let number = runs.sent(batch.len());
+        complete(&mut runs, run, &batch);
+        runs.batch_ended(100, pace, number, Duration::from_millis(100));
+        assert!(next_batch(&mut runs, 100, pace).is_none());
+        assert_eq!(runs.next_at(100, pace), Some(100 + LONGEST_PAUSE));
+        assert!(next_batch(&mut runs, 100, PACE).is_some(), "without a ceiling it goes on");
+    }
+
+    #[test]
+    fn a_second_run_over_all_tenants_joins_the_first() {
+        let mut runs = Runs::default();
+        assert_eq!(runs.begin(0, order(true, false), Vec::new(), None), Some(1));
+        assert_eq!(runs.begin(0, order(true, false), Vec::new(), None), None);
+        assert_eq!(runs.begin(0, order(true, true), Vec::new(), None), Some(2), "FORCE is another kind");
+        assert_eq!(runs.len(), 2);
+        while runs.may_begin(0, false, false) {
+            runs.begin(0, order(false, false), tenants(1), None);
+        }
+        assert!(runs.may_begin(0, true, true), "joining needs no room");
+    }
+
+    #[test]
+    fn runs_are_bounded() {
+        let mut runs = Runs::default();
+        for _ in 0..MAX_RUNS {
+            assert!(runs.may_begin(0, true, false));
+            runs.begin(0, order(false, false), tenants(1), None);
+        }
+        assert!(!runs.may_begin(0, false, false));
+        assert!(!runs.may_begin(0, true, false));
+    }
+
+    #[test]
+    fn a_run_over_no_tenants_ends_at_once() {
+        let mut runs = Runs::default();
+        let run = runs.begin(0, order(true, false), Vec::new(), None).unwrap();
+        assert!(runs.take_ended(0).is_none(), "the list is not there yet");
+        runs.set_tenants(run, Vec::new());
+        assert_eq!(runs.take_ended(0).unwrap().summary.report.tenants, 0);
+    }
+}

@@ -1,0 +1,172 @@
+//! One run: its tenants from the list to the last bundle, and what came of each.
+
+use super::{FailedTenant, Report, Seat};
+use crate::bundle::UnixMillis;
+use crate::engine::Millis;
+use crate::state::ClientId;
+use crate::tenant::Tenant;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+
+/// Failed tenants that a run names; it counts all of them.
+const NAMED_FAILURES: usize = 100;
+
+/// Who asked for a run, for what, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) db: i32,
+    pub(crate) force: bool,
+    /// All active tenants, not a list.
+    pub(crate) all: bool,
+    /// The client, in words.
+    pub(crate) by: String,
+    pub(crate) at: UnixMillis,
+}
+
+/// A tenant that is still to be begun. The one that was read last comes first; those that were never read, and
+/// those of equal rank, as they were listed.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Ranked {
+    unread: u64,
+    place: u32,
+    tenant: Tenant,
+}
+
+/// The bundles of a tenant that a run waits for.
+#[derive(Default)]
+struct Progress {
+    open: u8,
+    failed: bool,
+}
+
+/// A tenant of a batch, and which of its bundles are to be computed.
+pub(crate) struct Wanted {
+    pub(crate) place: u32,
+    pub(crate) tenant: Tenant,
+    /// With test data, and without.
+    pub(crate) bundles: [bool; 2],
+}
+
+pub(super) struct Run {
+    pub(super) order: Order,
+    pub(super) began: Millis,
+    /// Listed and not ranked yet; `None` while the sidecar is asked for the list.
+    unranked: Option<VecDeque<Tenant>>,
+    listed: u32,
+    ranked: BinaryHeap<Reverse<Ranked>>,
+    /// The next batch, as far as it is known.
+    wanted: Vec<Wanted>,
+    progress: BTreeMap<u32, Progress>,
+    /// Bundles that are being computed.
+    pub(super) under_way: usize,
+    pub(super) report: Report,
+    pub(super) failures: Vec<FailedTenant>,
+    pub(super) clients: Vec<ClientId>,
+}
+
+impl Run {
+    pub(super) fn new(order: Order, began: Millis, client: Option<ClientId>) -> Self {
+        Self {
+            order,
+            began,
+            unranked: None,
+            listed: 0,
+            ranked: BinaryHeap::new(),
+            wanted: Vec::new(),
+            progress: BTreeMap::new(),
+            under_way: 0,
+            report: Report::default(),
+            failures: Vec::new(),
+            clients: client.into_iter().collect(),
+        }
+    }
+
+    pub(super) fn is_joined_by(&self, db: i32, all: bool, force: bool) -> bool {
+        all && self.order.all && self.order.db == db && self.order.force == force
+    }
+
+    /// Takes the list. One that was given keeps its order.
+    pub(super) fn set_tenants(&mut self, tenants: Vec<Tenant>) {
+        self.report.tenants = tenants.len() as u64;
+        self.ranked.reserve(tenants.len());
+        self.unranked = Some(tenants.into());
+        if !self.order.all {
+            let given = self.take_unranked(usize::MAX);
+            self.rank(given.into_iter().map(|tenant| (tenant, 0)).collect());
+        }
+    }
+
+    pub(super) fn is_unranked(&self) -> bool {
+        self.unranked.as_ref().is_some_and(|tenants| !tenants.is_empty())
+    }
+
+    pub(super) fn take_unranked(&mut self, most: usize) -> Vec<Tenant> {
+        let Some(tenants) = &mut self.unranked else { return Vec::new() };
+        tenants.drain(..most.min(tenants.len())).collect()
+    }
+
+    /// Tenants, and for how long nobody has read each, in the order of the list.
+    pub(super) fn rank(&mut self, tenants: Vec<(Tenant, u64)>) {
+        for (tenant, unread) in tenants {
+            self.ranked.push(Reverse(Ranked { unread, place: self.listed, tenant }));
+            self.listed += 1;
+        }
+    }
+
+    /// Something is left to be looked at or sent.
+    pub(super) fn has_work(&self) -> bool {
+        !self.ranked.is_empty() || !self.wanted.is_empty()
+    }
+
+    /// The next tenants to look at, for a batch of `size`; none when the batch is complete.
+    pub(super) fn take_ranked(&mut self, size: usize, most: usize) -> Vec<(u32, Tenant)> {
+        let room = size.saturating_sub(self.wanted.len()).min(most);
+        let next = std::iter::from_fn(|| self.ranked.pop()).take(room);
+        next.map(|Reverse(Ranked { place, tenant, .. })| (place, tenant)).collect()
+    }
+
+    /// What has been seen of a tenant: which of its bundles are to be computed.
+    pub(super) fn looked_at(&mut self, wanted: Wanted) {
+        if wanted.bundles == [false, false] {
+            self.report.fresh += 1;
+        } else {
+            self.wanted.push(wanted);
+        }
+    }
+
+    /// The batch. From here on its bundles count as under way.
+    pub(super) fn take_wanted(&mut self) -> Vec<Wanted> {
+        for wanted in &self.wanted {
+            let open = wanted.bundles.iter().map(|wanted| u8::from(*wanted)).sum();
+            self.under_way += usize::from(open);
+            self.progress.insert(wanted.place, Progress { open, failed: false });
+        }
+        std::mem::take(&mut self.wanted)
+    }
+
+    /// A bundle has come, or has failed; true where that made a tenant failed that was not yet.
+    pub(super) fn landed(&mut self, seat: Seat, outcome: Result<(), (&Tenant, &'static str)>) -> bool {
+        self.under_way = self.under_way.saturating_sub(1);
+        let place = seat.bundle / 2;
+        let Some(progress) = self.progress.get_mut(&place) else { return false };
+        progress.open = progress.open.saturating_sub(1);
+        let newly = outcome.is_err() && !progress.failed;
+        progress.failed |= outcome.is_err();
+        if progress.open == 0 {
+            let count = if progress.failed { &mut self.report.failed } else { &mut self.report.warmed };
+            *count += 1;
+            self.progress.remove(&place);
+        }
+        if let Err((tenant, reason)) = outcome
+            && newly
+            && self.failures.len() < NAMED_FAILURES
+        {
+            self.failures.push(FailedTenant { tenant: tenant.clone(), reason });
+        }
+        newly
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.unranked.is_some() && self.report.done() == self.report.tenants
+    }
+}
