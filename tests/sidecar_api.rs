@@ -3,9 +3,11 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use harness::{Endpoint, Postgres, Redis, Sidecar, assert_eventually, http, run};
+use harness::{Answer, Endpoint, FakeUpstream, Postgres, Redis, Sidecar, assert_eventually, http, run};
 use serde_json::json;
 
 const TENANT: &str = "11111111-1111-4111-8111-111111111111";
@@ -390,6 +392,30 @@ fn warm_prints_what_it_did_and_fails_when_a_bundle_does() {
     let output = run(command.env("REDIS_URL", &nowhere));
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && error.contains("REDIS_URL"), "{error}");
+}
+
+#[test]
+fn warm_shows_how_far_it_is_and_names_the_tenants_that_failed() {
+    let upstream = FakeUpstream::start();
+    upstream.active_tenants(&["a", "b"]);
+    upstream.answer_for("b", Answer::Error(504, "timeout"));
+    upstream.hold();
+    let redis = Redis::builder().upstream(&upstream).tcp().start();
+    let mut command = Sidecar::command(&["warm", "--progress"], "");
+    command.env("REDIS_URL", redis.tcp_url()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut warming = command.spawn().unwrap();
+    let shown = BufReader::new(warming.stderr.take().unwrap());
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || shown.lines().try_for_each(|line| sender.send(line.unwrap())));
+    let line = lines.recv_timeout(Duration::from_secs(30));
+    upstream.release();
+    let output = warming.wait_with_output().unwrap();
+    assert_eq!(line.as_deref(), Ok("warm: 0 of 2 tenants, 0 failed, 0 a second, no telling how long"));
+    assert_eq!(output.status.code(), Some(1));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let (counts, failed) = printed.split_once('\n').unwrap();
+    assert!(counts.starts_with("tenants 2, warmed 1, fresh 0, failed 1, elapsed "), "{printed}");
+    assert_eq!(failed, "failed: b: timeout\n");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType}
 use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 
 pub use reply::{Cached, FailedTenant, Status, Warmed};
-pub use warming::warm;
+pub use warming::{Progress, warm, watch};
 
 use crate::config::Secret;
 use crate::error::{ApiError, Failure};

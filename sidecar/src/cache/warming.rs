@@ -1,5 +1,11 @@
-//! Asking the module to warm, on a connection of its own: that takes as long as it takes.
+//! Asking the module to warm, and how far it is, each on a connection of its own: warming takes as long as it
+//! takes.
 
+use std::convert::Infallible;
+use std::str::FromStr;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisError, Value};
 
 use super::failure;
@@ -9,18 +15,16 @@ use crate::config::Secret;
 use crate::error::ApiError;
 use crate::tenant::Tenant;
 
+/// How often the module is asked how far it is.
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
+
 /// Warms these tenants, or all active ones, and waits for the end, however long it takes. Dropping the future
 /// does not end the run in Redis. `caller` names the connection, so that Redis can say who has begun the run.
 ///
 /// # Errors
 /// If REDIS_URL is malformed, Redis cannot be reached, or it refuses.
 pub async fn warm(url: &Secret, caller: &str, tenants: &[Tenant], force: bool) -> Result<Warmed, ApiError> {
-    let config =
-        AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(None);
-    let client = redis::Client::open(url.expose()).map_err(|_| ApiError::redis_unavailable(MALFORMED_URL))?;
-    let refused = |error: RedisError| failure::of_warming(&error);
-    let mut connection =
-        client.get_multiplexed_async_connection_with_config(&config).await.map_err(refused)?;
+    let mut connection = connect(url).await?;
     let mut name = redis::cmd("CLIENT");
     name.arg("SETNAME").arg(caller);
     // A user that may only warm may not name itself, and is not to be stopped by that.
@@ -36,4 +40,85 @@ pub async fn warm(url: &Secret, caller: &str, tenants: &[Tenant], force: bool) -
     }
     let value: Value = command.query_async(&mut connection).await.map_err(refused)?;
     reply::warmed(value)
+}
+
+/// How far the run under way is; of several, the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Tenants covered.
+    pub tenants: u64,
+    /// Those that need nothing more: warmed, fresh or failed.
+    pub done: u64,
+    /// Of these, the failed ones.
+    pub failed: u64,
+    /// Tenants done in a second, since the run began.
+    pub per_second: u64,
+}
+
+/// Tells `seen` how far the run under way is, a few times a second, for as long as the future lives.
+///
+/// # Errors
+/// If Redis cannot be asked.
+pub async fn watch(url: &Secret, mut seen: impl FnMut(&Progress)) -> Result<Infallible, ApiError> {
+    let mut connection = connect(url).await?;
+    let mut command = redis::cmd("INFO");
+    command.arg("dashboard");
+    loop {
+        let info: String = command.query_async(&mut connection).await.map_err(refused)?;
+        if let Some(progress) = Progress::of(&info) {
+            seen(&progress);
+        }
+        tokio::time::sleep(WATCH_INTERVAL).await;
+    }
+}
+
+impl Progress {
+    /// What `INFO dashboard` says; `None` while nothing is warmed, or its list of tenants is still to come.
+    fn of(info: &str) -> Option<Self> {
+        let field = |name: &str| -> Option<u64> {
+            let line = |line: &str| {
+                line.strip_prefix("dashboard_")?.strip_prefix(name)?.strip_prefix(':').map(u64::from_str)
+            };
+            info.lines().find_map(line)?.ok()
+        };
+        let progress = Self {
+            tenants: field("warm_tenants")?,
+            done: field("warm_done")?,
+            failed: field("warm_failed")?,
+            per_second: field("warm_tenants_per_sec")?,
+        };
+        (field("warm_running")? > 0 && progress.tenants > 0).then_some(progress)
+    }
+}
+
+async fn connect(url: &Secret) -> Result<MultiplexedConnection, ApiError> {
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(None);
+    let client = redis::Client::open(url.expose()).map_err(|_| ApiError::redis_unavailable(MALFORMED_URL))?;
+    client.get_multiplexed_async_connection_with_config(&config).await.map_err(refused)
+}
+
+fn refused(error: RedisError) -> ApiError {
+    failure::of_warming(&error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_what_info_says_while_a_run_is_under_way() {
+        let info = |running: u64, tenants: u64| {
+            format!(
+                "# dashboard_stats\r\ndashboard_warm_running:{running}\r\ndashboard_warm_failed_runs:9\r\n\
+                 dashboard_warm_tenants:{tenants}\r\ndashboard_warm_done:3\r\ndashboard_warm_failed:1\r\n\
+                 dashboard_warm_tenants_per_sec:70\r\n"
+            )
+        };
+        let expected = Progress { tenants: 8, done: 3, failed: 1, per_second: 70 };
+        assert_eq!(Progress::of(&info(1, 8)), Some(expected));
+        assert_eq!(Progress::of(&info(0, 8)), None, "the last run");
+        assert_eq!(Progress::of(&info(1, 0)), None, "without its list yet");
+        assert_eq!(Progress::of(""), None);
+    }
 }

@@ -82,6 +82,9 @@ pub struct WarmArgs {
     /// Compute bundles that are still fresh as well
     #[arg(long)]
     pub force: bool,
+    /// Show how far it is: a bar with rate and time left, or a line a second where standard error is no terminal
+    #[arg(long)]
+    pub progress: bool,
     /// Where Redis is.
     #[command(flatten)]
     pub redis: RedisArgs,
