@@ -28,8 +28,13 @@ struct Round {
     plain: Stampede,
 }
 
+pub(crate) fn measure(table: &mut Table) {
+    on_sized_bundle(table);
+    on_computed_bundle(table);
+}
+
 /// With bundles of [`SIZED`] bytes, each round on another tenant.
-pub(crate) fn on_sized_bundle(table: &mut Table) {
+fn on_sized_bundle(table: &mut Table) {
     let upstream = FakeUpstream::start();
     upstream.answer(Answer::Sized(SIZED));
     let mut redis = patient().upstream(&upstream).start();
@@ -46,7 +51,7 @@ pub(crate) fn on_sized_bundle(table: &mut Table) {
 }
 
 /// With the bundle that the real sidecar computes of the demonstration, cleared before each round.
-pub(crate) fn on_computed_bundle(table: &mut Table) {
+fn on_computed_bundle(table: &mut Table) {
     let postgres = Postgres::start();
     run_ok(&mut Sidecar::command(&["demo", "load", "--tenants", "1", "--rows", LEADS], &postgres.url()));
     let tenant: String = postgres.value("SELECT id::text FROM tenant");

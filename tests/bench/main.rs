@@ -1,4 +1,5 @@
-//! `make bench`: what a hit costs the server, and what a thousand clients on one cold bundle cost it.
+//! `make bench`: what a hit costs the server, what a thousand clients on one cold bundle cost it, and how fast and
+//! how gently two thousand tenants are warmed.
 //!
 //! Figures are ratios within one run, or times of one event, beside their budgets; a busy machine moves them,
 //! so being over a budget is reported and no failure. That a cold bundle is asked for once, and that all get
@@ -15,21 +16,37 @@ mod cost;
 mod cpu;
 mod herd;
 mod machine;
+mod ping;
 mod pipeline;
 mod statistics;
 mod table;
+mod warming;
 
 use std::process::ExitCode;
 
 use table::Table;
 
+/// What can be measured by itself: its name, and what measures it.
+type Part = (&'static str, fn(&mut Table));
+
 fn main() -> ExitCode {
     machine::allow_open_files();
     eprintln!("{}", machine::facts());
     let mut table = Table::default();
-    cost::measure(&mut table);
-    herd::on_sized_bundle(&mut table);
-    herd::on_computed_bundle(&mut table);
+    let parts: [Part; 3] =
+        [("hits", cost::measure), ("herd", herd::measure), ("warming", warming::measure)];
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = wanted.iter().find(|name| parts.iter().all(|(part, _)| part != name)) {
+        eprintln!(
+            "bench: there is no part '{unknown}': name some of hits, herd and warming, or none for all"
+        );
+        return ExitCode::from(2);
+    }
+    for (name, measure) in parts {
+        if wanted.is_empty() || wanted.iter().any(|part| part == name) {
+            measure(&mut table);
+        }
+    }
     println!("{}\n\n{table}", machine::facts());
     if table.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

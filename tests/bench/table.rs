@@ -20,7 +20,7 @@ enum Verdict {
     None,
     Ok,
     /// Slower than the budget, here and now.
-    Over,
+    Missed,
     /// A promise that no load excuses is broken.
     Broken,
 }
@@ -39,8 +39,20 @@ impl Table {
         shown: impl fmt::Display,
         budget: f64,
     ) {
-        let verdict = if figure <= budget { Verdict::Ok } else { Verdict::Over };
-        self.push(what.into(), shown.to_string(), format!("<= {budget}"), verdict);
+        let verdict = if figure <= budget { Verdict::Ok } else { Verdict::Missed };
+        self.push(what.into(), shown.to_string(), format!("<= {budget:.2}"), verdict);
+    }
+
+    /// A figure that should be at least `budget`; `shown` is how it is printed.
+    pub(crate) fn at_least(
+        &mut self,
+        what: impl Into<String>,
+        figure: f64,
+        shown: impl fmt::Display,
+        budget: f64,
+    ) {
+        let verdict = if figure >= budget { Verdict::Ok } else { Verdict::Missed };
+        self.push(what.into(), shown.to_string(), format!(">= {budget}"), verdict);
     }
 
     /// A count that must be right on any machine: all rounds' counts are `expected`.
@@ -71,7 +83,7 @@ impl Verdict {
         match self {
             Self::None => "",
             Self::Ok => "ok",
-            Self::Over => "over",
+            Self::Missed => "missed",
             Self::Broken => "BROKEN",
         }
     }
