@@ -29,6 +29,7 @@ mod panics;
 mod persistence;
 mod real_data;
 mod recovery;
+mod schedule;
 mod settings;
 mod sidecar_api;
 mod single_flight;

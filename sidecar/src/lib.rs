@@ -10,8 +10,9 @@
 //! 5. [`internal`]: the HTTP API that the Redis module calls.
 //! 6. [`public`]: the HTTP API for front ends, people and probes.
 //! 7. [`http`]: what both share: listeners, the accept loop with its drain, parameters and replies.
-//! 8. [`serve`], [`warm`], [`migrate`], [`demo`]: the subcommands.
-//! 9. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log.
+//! 8. [`scheduler`]: runs what is due, in one sidecar of however many.
+//! 9. [`serve`], [`warm`], [`cron`], [`migrate`], [`demo`]: the subcommands.
+//! 10. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log.
 //!
 //! Two error types, each with its place: [`error::ApiError`] answers a request and is all that a client ever
 //! sees of a failure; [`error::Failure`] ends the process, with one message and an exit code.
@@ -20,6 +21,7 @@
 pub mod bundle;
 pub mod cache;
 pub mod config;
+pub mod cron;
 pub mod db;
 pub mod demo;
 pub mod error;
@@ -28,6 +30,7 @@ pub mod internal;
 pub mod migrate;
 mod probe;
 pub mod public;
+pub mod scheduler;
 pub mod serve;
 pub mod telemetry;
 pub mod tenant;

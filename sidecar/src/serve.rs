@@ -12,6 +12,7 @@ use crate::config::{HttpArgs, InternalAddress, ServeArgs};
 use crate::db::Database;
 use crate::error::Failure;
 use crate::http::{Limits, Listener};
+use crate::scheduler::{self, Scheduler};
 use crate::{internal, public};
 
 /// How long a client may take nothing of its reply.
@@ -46,6 +47,10 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         insecure_no_auth: args.http.insecure_no_auth,
     });
     let shutdown = CancellationToken::new();
+    let scheduler = args.scheduler.scheduler.then(|| {
+        let dialer = database.dialer(scheduler::APPLICATION_NAME);
+        Scheduler::new(&args.scheduler, dialer, &args.redis.redis_url)
+    });
     let servers = async {
         tracing::info!(
             internal = internal_listener.address(),
@@ -61,6 +66,12 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
                 shutdown.clone()
             ),
             public::run(public_listener, public_state, limits(public::HEADER_TIMEOUT), shutdown.clone()),
+            async {
+                match scheduler {
+                    Some(scheduler) => scheduler.run(shutdown.clone()).await,
+                    None => tracing::info!("the schedule is left to others (DASHBOARD_SCHEDULER)"),
+                }
+            },
         );
         if tokio::time::timeout(CANCEL_TIMEOUT, database.idle()).await.is_err() {
             tracing::warn!("a statement in Postgres outlasts this process; statement_timeout will end it");

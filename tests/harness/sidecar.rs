@@ -81,6 +81,8 @@ impl SidecarBuilder {
                 .env("DASHBOARD_LISTEN", &listen)
                 .env("DASHBOARD_LOG", "info")
                 .env("DASHBOARD_LOG_FORMAT", "json")
+                // A test that counts sessions or statements must find its own only; who tests the schedule says so.
+                .env("DASHBOARD_SCHEDULER", "off")
                 .envs(self.environment);
             if let Some(url) = self.database_url {
                 command.env("DATABASE_URL", url);

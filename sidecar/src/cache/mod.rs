@@ -2,6 +2,7 @@
 //! their own.
 
 mod failure;
+mod lifetime;
 mod reply;
 mod warming;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
 use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 
+pub use lifetime::stale_ttl;
 pub use reply::{Cached, FailedTenant, Status, Warmed};
 pub use warming::{Progress, warm, watch};
 

@@ -4,6 +4,7 @@
 //! Nothing else in the program reads the environment.
 
 mod address;
+mod cron;
 mod secret;
 mod serve;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use address::InternalAddress;
+pub use cron::{CronCommand, CronRunArgs, CronSetArgs, JobArgs, LeaseArgs, SchedulerArgs};
 pub use secret::Secret;
 pub use serve::{ComputeArgs, HttpArgs, ServeArgs};
 
@@ -39,6 +41,12 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Compute bundles into the cache (DASHBOARD.WARM) and print what was done; exit code 1 if any failed
     Warm(WarmArgs),
+    /// The schedule: what runs when, without anybody asking for it (table cron_job)
+    Cron {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: CronCommand,
+    },
     /// Demonstration data
     Demo {
         /// Which.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, value_parser};
 
-use super::{DatabaseArgs, InternalAddress, RedisArgs, Secret};
+use super::{DatabaseArgs, InternalAddress, RedisArgs, SchedulerArgs, Secret};
 use crate::error::Failure;
 
 /// The shortest internal token that is accepted, in bytes.
@@ -35,6 +35,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "MS", env = "DASHBOARD_REDIS_TIMEOUT_MS", default_value_t = 10_000,
           value_parser = value_parser!(u64).range(100..=600_000), help_heading = "Redis")]
     pub redis_timeout_ms: u64,
+    /// How scheduled jobs are run.
+    #[command(flatten)]
+    pub scheduler: SchedulerArgs,
     /// Where and how to listen.
     #[command(flatten)]
     pub http: HttpArgs,

@@ -5,6 +5,7 @@
 
 mod batch;
 mod cancel;
+mod dialer;
 mod failure;
 mod gate;
 mod lane;
@@ -19,6 +20,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use batch::{BundleItem, BundleStream, Incomplete};
+pub use dialer::Dialer;
+pub(crate) use target::chain;
 
 use crate::config::{ComputeArgs, DatabaseArgs};
 use crate::error::{ApiError, Failure};
@@ -41,6 +44,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The database, with its pools.
 pub struct Database {
+    target: Target,
     misses: Lane,
     warming: Lane,
     listing: Lane,
@@ -128,6 +132,7 @@ impl Database {
             warm_connections: compute.warm_pool as usize,
             max_bundle_bytes: compute.max_bundle_bytes,
             shared_probe: SharedProbe::default(),
+            target,
         })
     }
 
@@ -168,6 +173,11 @@ impl Database {
             if complete { Ok(()) } else { Err(ApiError::not_migrated()) }
         });
         self.shared_probe.ask(question).await
+    }
+
+    /// Opens further connections, which share with the pools what is known about Postgres being down.
+    pub fn dialer(&self, application_name: &str) -> Dialer {
+        Dialer::of(&self.target, application_name)
     }
 
     /// Waits until no statement runs any more.

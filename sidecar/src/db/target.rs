@@ -153,7 +153,7 @@ fn is_misconfiguration(error: &postgres::Error) -> bool {
 }
 
 /// An error with its causes on one line, each said once.
-pub(super) fn chain(error: &postgres::Error) -> String {
+pub(crate) fn chain(error: &postgres::Error) -> String {
     if let Some(db) = error.as_db_error() {
         let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
         return format!("{}{detail} [SQLSTATE {}]", db.message(), db.code().code());

@@ -1,0 +1,40 @@
+//! Connections for a part of the program that keeps one of its own, outside of the lanes.
+
+use postgres::Client;
+
+use super::target::Target;
+use crate::config::DatabaseArgs;
+use crate::error::Failure;
+
+/// Opens connections under one name.
+#[derive(Clone)]
+pub struct Dialer {
+    target: Target,
+}
+
+impl Dialer {
+    /// Reads DATABASE_URL. `application_name` is what pg_stat_activity shows.
+    ///
+    /// # Errors
+    /// If DATABASE_URL is missing or malformed.
+    pub fn new(args: &DatabaseArgs, application_name: &str) -> Result<Self, Failure> {
+        Ok(Self::of(&Target::new(args)?, application_name))
+    }
+
+    pub(super) fn of(target: &Target, application_name: &str) -> Self {
+        Self { target: target.named(application_name) }
+    }
+
+    /// Opens a connection; logs once that Postgres is down, and once that it is back. Blocks.
+    ///
+    /// # Errors
+    /// If Postgres cannot be reached or refuses.
+    pub fn dial(&self) -> Result<Client, postgres::Error> {
+        self.target.connect_again()
+    }
+
+    /// Turns a failed connection into the reason why the process ends.
+    pub fn failure(&self, error: &postgres::Error) -> Failure {
+        self.target.failure(error)
+    }
+}

@@ -1,0 +1,163 @@
+//! One run that this process has claimed: it warms, keeps its lease meanwhile, and writes how it ended.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::report::Report;
+use super::session::Session;
+use super::settings::Settings;
+use super::store::{self, Claim, Table};
+use crate::cache;
+use crate::config::Secret;
+
+/// What Redis calls the connection.
+const CALLER: &str = "dashboard-sidecar-cron";
+/// How long a run that has ended waits for a Postgres that is away. By then it has long been taken over.
+const LONGEST_WAIT_TO_WRITE: Duration = Duration::from_secs(15 * 60);
+/// The pause between two attempts to write.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+/// How long a sidecar that is to end tries to give its lease back. If it cannot, the lease ends by itself.
+const GIVE_BACK: Duration = Duration::from_secs(3);
+
+/// What a run needs.
+#[derive(Clone)]
+pub(crate) struct Runner {
+    pub(crate) session: Session,
+    pub(crate) settings: Settings,
+    pub(crate) redis_url: Secret,
+}
+
+/// Why the warming is no longer waited for.
+enum End {
+    Report(Report),
+    Lost,
+    Stopped,
+}
+
+impl Runner {
+    /// Runs a claimed job to its end, and returns how it ended; none if another sidecar has taken it over.
+    pub(crate) async fn run(
+        &self,
+        table: Table,
+        claim: Claim,
+        shutdown: &CancellationToken,
+    ) -> Option<Report> {
+        let job = claim.job.name.clone();
+        tracing::info!(job, attempt = claim.due.attempt, "a scheduled run begins");
+        let end = tokio::select! {
+            report = self.warm(&claim) => End::Report(report),
+            () = self.keep_lease(&claim) => End::Lost,
+            () = shutdown.cancelled() => End::Stopped,
+        };
+        match end {
+            End::Report(report) => {
+                let written = self.write(&table, &claim, &report, shutdown).await;
+                written.then_some(report).or_else(|| lost(&job))
+            }
+            End::Lost => lost(&job),
+            End::Stopped => {
+                let report = Report::stopped();
+                let write = self.write_once(&table, &claim, &report);
+                if !matches!(timeout(GIVE_BACK, write).await, Ok(Ok(_))) {
+                    tracing::warn!(job, "a lease could not be given back; it ends by itself");
+                }
+                Some(report)
+            }
+        }
+    }
+
+    async fn warm(&self, claim: &Claim) -> Report {
+        let tenants = match claim.job.tenants() {
+            Ok(tenants) => tenants,
+            Err(error) => return Report::failed(error),
+        };
+        match cache::warm(&self.redis_url, CALLER, &tenants, false).await {
+            Ok(warmed) => Report::warmed(warmed, self.warn_of_cold_mornings(claim).await),
+            Err(error) => Report::failed(error.message()),
+        }
+    }
+
+    /// Whether bundles end before they are warmed again, as far as Redis lets us know.
+    async fn warn_of_cold_mornings(&self, claim: &Claim) -> Option<String> {
+        let stale_ttl = cache::stale_ttl(&self.redis_url, CALLER).await?;
+        let schedule = claim.job.parsed().ok()?;
+        let first = claim.due.next_run?;
+        let pause = (schedule.next_after(first).ok()? - first).to_std().ok()?;
+        (pause > stale_ttl).then(|| {
+            format!(
+                "bundles end {} s after they ceased to be fresh, and the schedule '{}' warms them every {} s: set \
+                 dashboard.stale-ttl to {} or more, or warm more often",
+                stale_ttl.as_secs(),
+                claim.job.schedule,
+                pause.as_secs(),
+                pause.as_secs()
+            )
+        })
+    }
+
+    /// Returns when the lease is no longer ours.
+    async fn keep_lease(&self, claim: &Claim) {
+        let period = self.settings.lease / 3;
+        let mut times = interval_at(Instant::now() + period, period);
+        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            times.tick().await;
+            let (claim, settings) = (claim.clone(), self.settings.clone());
+            let renewed = self.session.run(move |client| store::renew(client, &claim, &settings)).await;
+            match renewed {
+                Ok(true) => {}
+                Ok(false) => return,
+                // Until somebody has taken it, it is still ours.
+                Err(error) => tracing::debug!(%error, "a lease could not be renewed"),
+            }
+        }
+    }
+
+    /// Writes how it ended, when Postgres is back if need be; false if it was taken over, or never came back.
+    async fn write(
+        &self,
+        table: &Table,
+        claim: &Claim,
+        report: &Report,
+        shutdown: &CancellationToken,
+    ) -> bool {
+        let begun = Instant::now();
+        loop {
+            match self.write_once(table, claim, report).await {
+                Ok(written) => return written,
+                Err(error) if begun.elapsed() > LONGEST_WAIT_TO_WRITE || shutdown.is_cancelled() => {
+                    tracing::error!(job = claim.job.name, %error, "the end of a run could not be written");
+                    return false;
+                }
+                Err(error) => tracing::debug!(%error, "the end of a run could not be written; trying again"),
+            }
+            tokio::select! {
+                () = sleep(WRITE_AGAIN) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    async fn write_once(
+        &self,
+        table: &Table,
+        claim: &Claim,
+        report: &Report,
+    ) -> Result<bool, super::error::StoreError> {
+        let pause = claim.retry_after(report, &self.settings);
+        let (table, run, ended) = (table.clone(), claim.clone(), report.clone());
+        let written =
+            self.session.run(move |client| store::finish(client, &table, &run, &ended, pause)).await?;
+        if let Some(written) = written {
+            report.log(&claim.job.name, written.duration_ms, claim.due.attempt);
+        }
+        Ok(written.is_some())
+    }
+}
+
+fn lost(job: &str) -> Option<Report> {
+    tracing::warn!(job, "another sidecar has taken a run over; it is that one's to write how it ends");
+    None
+}

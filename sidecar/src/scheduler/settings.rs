@@ -1,0 +1,28 @@
+//! Who this process is to the others, and how it keeps time.
+
+use std::time::Duration;
+
+use crate::config::LeaseArgs;
+
+/// The scheduler's settings, with a name for this process that no other has.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Host, process id and a number drawn at random: a restarted process is another one.
+    pub(crate) owner: String,
+    /// How long a lease lasts unless it is renewed.
+    pub(crate) lease: Duration,
+    /// The first pause before a failed run is tried again.
+    pub(crate) first_retry: Duration,
+}
+
+impl Settings {
+    pub(crate) fn new(lease: &LeaseArgs) -> Self {
+        let host = rustix::system::uname();
+        let host = host.nodename().to_string_lossy();
+        Self {
+            owner: format!("{host}:{}:{:08x}", std::process::id(), rand::random::<u32>()),
+            lease: Duration::from_millis(lease.lease_ms),
+            first_retry: Duration::from_millis(lease.retry_ms),
+        }
+    }
+}

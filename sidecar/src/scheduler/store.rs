@@ -1,0 +1,302 @@
+//! The schedule in Postgres: reading rows, claiming a run, renewing its lease, writing how it ended.
+//!
+//! Every function blocks. All time is the database's. A row is locked before its lease, always, and what is
+//! locked is never waited for by who only looks for work: another sidecar is at it.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use postgres::types::Json;
+use postgres::{Client, GenericClient, Row, Transaction};
+use serde_json::{Map, Value};
+
+use super::error::StoreError;
+use super::job::{Action, Change, Due, Job, Lease, retry_after};
+use super::report::Report;
+use super::settings::Settings;
+
+/// More rows than that are not looked at.
+const MOST_JOBS: i64 = 1_000;
+
+/// Isolation and write access are said here, because a role or a database may have other defaults.
+const SET_UP: &str = "SET row_security = off; SET TimeZone = 'UTC'; SET search_path = pg_catalog, pg_temp;
+    SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '10s';
+    SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
+
+/// What the role may not do and must, for running jobs. Asked for each time: tables and rights change.
+const LOCATE: &str = "
+    SELECT format('%I.%I', nspname, relname), current_user::text,
+           array(SELECT format('SELECT (%I) ON %s', col, crm.oid::regclass)
+                 FROM unnest(ARRAY['id', 'tenant_id', 'name', 'schedule', 'function_name', 'is_active', 'last_run',
+                                   'next_run', 'metadata']) AS col
+                 WHERE NOT has_column_privilege(crm.oid, col, 'SELECT')
+                 UNION ALL
+                 SELECT format('UPDATE (%I) ON %s', col, crm.oid::regclass)
+                 FROM unnest(ARRAY['last_run', 'next_run', 'metadata', 'updated_at']) AS col
+                 WHERE NOT has_column_privilege(crm.oid, col, 'UPDATE')
+                 UNION ALL
+                 SELECT format('%s ON dashboard.lease', verb)
+                 FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS verb
+                 WHERE NOT has_table_privilege('dashboard.lease', verb))
+    FROM pg_class AS crm JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE crm.oid = dashboard.cron_job_table()";
+
+/// Infinite times are brought within what can be read; older tables may have json, and times without a zone.
+const COLUMNS: &str = "
+    j.id::text, COALESCE(j.name::text, ''), COALESCE(j.schedule::text, ''), COALESCE(j.function_name::text, ''),
+    j.tenant_id::text, COALESCE(j.is_active, false),
+    CASE WHEN j.last_run IS NOT NULL THEN LEAST(GREATEST(j.last_run::timestamptz, '1900-01-01'), '9999-01-01') END,
+    CASE WHEN j.next_run IS NOT NULL THEN LEAST(GREATEST(j.next_run::timestamptz, '1900-01-01'), '9999-01-01') END,
+    CASE jsonb_typeof(j.metadata::jsonb) WHEN 'object' THEN j.metadata::jsonb ELSE '{}' END,
+    l.owner, l.expires_at";
+
+const MERGED: &str =
+    "CASE jsonb_typeof(metadata::jsonb) WHEN 'object' THEN metadata::jsonb ELSE '{}' END || $2::jsonb";
+
+/// The table `cron_job`, as it must be written in SQL.
+#[derive(Clone, Debug)]
+pub(crate) struct Table(pub(crate) String);
+
+/// A run that is ours until its lease ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) job: Job,
+    pub(crate) due: Due,
+    started_at: DateTime<Utc>,
+    owner: String,
+}
+
+/// What came of looking at one row.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// It is ours to run.
+    Claimed(Box<Claim>),
+    /// Another sidecar runs it.
+    Held(Lease),
+    /// Another session is at the row, or there is no such row any more.
+    Passed,
+    /// The row was changed; `complaint` is for the log.
+    Noted { complaint: Option<String> },
+    /// Nothing is due.
+    Waits,
+}
+
+/// A run that was written down as ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) duration_ms: i64,
+}
+
+/// Prepares a new session.
+pub(crate) fn set_up(client: &mut Client) -> Result<(), StoreError> {
+    Ok(client.batch_execute(SET_UP)?)
+}
+
+/// Finds the table, for reading only or for running its jobs.
+pub(crate) fn locate(client: &mut Client, to_run: bool) -> Result<Table, StoreError> {
+    let migrated = "SELECT to_regprocedure('dashboard.cron_job_table()') IS NOT NULL
+                       AND to_regclass('dashboard.lease') IS NOT NULL";
+    if !client.query_one(migrated, &[])?.try_get::<_, bool>(0)? {
+        return Err(StoreError::NotMigrated);
+    }
+    let Some(row) = client.query_opt(LOCATE, &[])? else { return Err(StoreError::NoTable) };
+    let missing: Vec<String> = row.try_get(2)?;
+    if to_run && !missing.is_empty() {
+        return Err(StoreError::Rights { role: row.try_get(1)?, missing });
+    }
+    Ok(Table(row.try_get(0)?))
+}
+
+/// The database's time, and all jobs, the longest due first.
+pub(crate) fn jobs(client: &mut Client, table: &Table) -> Result<(DateTime<Utc>, Vec<Job>), StoreError> {
+    let now = client.query_one("SELECT clock_timestamp()", &[])?.try_get(0)?;
+    let sql = format!("{} ORDER BY j.next_run NULLS FIRST, j.id LIMIT $1", select(table));
+    let rows = client.query(&sql, &[&MOST_JOBS])?;
+    Ok((now, rows.iter().map(read).collect::<Result<_, _>>()?))
+}
+
+/// Looks at one row under its lock and does what is to be done: notes what has changed, or claims the run.
+/// `by_hand` claims it whatever the schedule says, unless it is being run.
+pub(crate) fn settle(
+    client: &mut Client,
+    table: &Table,
+    id: &str,
+    settings: &Settings,
+    by_hand: bool,
+) -> Result<Settled, StoreError> {
+    let mut transaction = client.transaction()?;
+    if !lock(&mut transaction, table, id, "SKIP LOCKED")? {
+        return Ok(Settled::Passed);
+    }
+    let Some((now, job)) = job(&mut transaction, table, id)? else { return Ok(Settled::Passed) };
+    let due = match job.assess(now) {
+        _ if by_hand => match job.holder(now) {
+            Some(holder) => return Ok(Settled::Held(holder.clone())),
+            None => job.run_by_hand(now),
+        },
+        Action::Run(due) => due,
+        Action::Wait(_) => return Ok(Settled::Waits),
+        Action::Note(change) => {
+            apply(&mut transaction, table, id, &change)?;
+            transaction.commit()?;
+            return Ok(Settled::Noted { complaint: change.complaint });
+        }
+    };
+    if !take_lease(&mut transaction, &job.lease_name(), settings)? {
+        return Ok(Settled::Passed);
+    }
+    let mut metadata = Report::begun();
+    metadata.extend([
+        member("outcome", "running"),
+        member("started_at", written(now)),
+        member("attempt", due.attempt),
+        member("owner", settings.owner.as_str()),
+        member("next_run_for", job.computed_for()),
+    ]);
+    let sql = format!(
+        "UPDATE {} SET last_run = $3, next_run = $4, updated_at = $3, metadata = {MERGED} WHERE id::text = $1",
+        table.0
+    );
+    transaction.execute(&sql, &[&id, &Json(metadata), &now, &due.next_run])?;
+    transaction.commit()?;
+    let owner = settings.owner.clone();
+    Ok(Settled::Claimed(Box::new(Claim { job, due, started_at: now, owner })))
+}
+
+/// Takes a lease that is free or has ended.
+fn take_lease(
+    transaction: &mut Transaction<'_>,
+    name: &str,
+    settings: &Settings,
+) -> Result<bool, StoreError> {
+    let taken = transaction.execute(
+        "INSERT INTO dashboard.lease (name, owner, expires_at)
+         VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+         ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at
+         WHERE lease.expires_at <= clock_timestamp()",
+        &[&name, &settings.owner, &settings.lease.as_secs_f64()],
+    )?;
+    Ok(taken == 1)
+}
+
+/// Keeps others from taking the run over; false if one has.
+pub(crate) fn renew(client: &mut Client, claim: &Claim, settings: &Settings) -> Result<bool, StoreError> {
+    let renewed = client.execute(
+        "UPDATE dashboard.lease SET expires_at = clock_timestamp() + make_interval(secs => $3)
+         WHERE name = $1 AND owner = $2",
+        &[&claim.job.lease_name(), &claim.owner, &settings.lease.as_secs_f64()],
+    )?;
+    Ok(renewed == 1)
+}
+
+/// Writes how a run ended and gives the lease back. Writes nothing, and returns none, if the run has been taken
+/// over.
+pub(crate) fn finish(
+    client: &mut Client,
+    table: &Table,
+    claim: &Claim,
+    report: &Report,
+    pause: Option<TimeDelta>,
+) -> Result<Option<Ended>, StoreError> {
+    let Claim { job, owner, started_at, .. } = claim;
+    let mut transaction = client.transaction()?;
+    lock(&mut transaction, table, &job.id, "")?;
+    let lease = "DELETE FROM dashboard.lease WHERE name = $1 AND owner = $2 RETURNING clock_timestamp()";
+    let Some(row) = transaction.query_opt(lease, &[&job.lease_name(), owner])? else { return Ok(None) };
+    let now: DateTime<Utc> = row.try_get(0)?;
+    let duration_ms = (now - started_at).num_milliseconds();
+    let mut metadata = report.metadata();
+    metadata.extend([member("finished_at", written(now)), member("duration_ms", duration_ms)]);
+    let again = pause.and_then(|pause| now.checked_add_signed(pause));
+    let sql = format!(
+        "UPDATE {} SET next_run = LEAST(next_run, $3), updated_at = $4, metadata = {MERGED} WHERE id::text = $1",
+        table.0
+    );
+    transaction.execute(&sql, &[&job.id, &Json(metadata), &again, &now])?;
+    transaction.commit()?;
+    Ok(Some(Ended { duration_ms }))
+}
+
+impl Claim {
+    /// After which pause it is tried again before its next regular time.
+    pub(crate) fn retry_after(&self, report: &Report, settings: &Settings) -> Option<TimeDelta> {
+        retry_after(report.outcome, self.due.attempt, settings.first_retry).filter(|_| self.job.active)
+    }
+}
+
+/// One job, under a lock that [`lock`] has taken.
+pub(crate) fn job(
+    client: &mut impl GenericClient,
+    table: &Table,
+    id: &str,
+) -> Result<Option<(DateTime<Utc>, Job)>, StoreError> {
+    let now = client.query_one("SELECT clock_timestamp()", &[])?.try_get(0)?;
+    let row = client.query_opt(&format!("{} WHERE j.id::text = $1", select(table)), &[&id])?;
+    row.map(|row| Ok((now, read(&row)?))).transpose()
+}
+
+/// Locks a row until the transaction ends; false if it is gone, or locked and not to be waited for.
+pub(crate) fn lock(
+    transaction: &mut Transaction<'_>,
+    table: &Table,
+    id: &str,
+    when_locked: &str,
+) -> Result<bool, StoreError> {
+    let sql = format!("SELECT FROM {} AS j WHERE id::text = $1 FOR UPDATE OF j {when_locked}", table.0);
+    Ok(transaction.query_opt(&sql, &[&id])?.is_some())
+}
+
+/// Changes what a row says.
+pub(crate) fn apply(
+    transaction: &mut Transaction<'_>,
+    table: &Table,
+    id: &str,
+    change: &Change,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE {} SET next_run = CASE WHEN $3 THEN $4 ELSE next_run END, updated_at = clock_timestamp(),
+                metadata = {MERGED}
+         WHERE id::text = $1",
+        table.0
+    );
+    let next_run = change.next_run.flatten();
+    transaction.execute(&sql, &[&id, &Json(&change.metadata), &change.next_run.is_some(), &next_run])?;
+    Ok(())
+}
+
+fn select(table: &Table) -> String {
+    format!(
+        "SELECT {COLUMNS} FROM {} AS j LEFT JOIN dashboard.lease AS l ON l.name = 'cron_job:' || j.id::text",
+        table.0
+    )
+}
+
+fn read(row: &Row) -> Result<Job, StoreError> {
+    columns(row).map_err(StoreError::Unreadable)
+}
+
+fn columns(row: &Row) -> Result<Job, postgres::Error> {
+    let metadata: Json<Map<String, Value>> = row.try_get(8)?;
+    let lease = match (row.try_get(9)?, row.try_get(10)?) {
+        (Some(owner), Some(expires_at)) => Some(Lease { owner, expires_at }),
+        _ => None,
+    };
+    Ok(Job {
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        schedule: row.try_get(2)?,
+        function: row.try_get(3)?,
+        tenant: row.try_get(4)?,
+        active: row.try_get(5)?,
+        last_run: row.try_get(6)?,
+        next_run: row.try_get(7)?,
+        metadata: metadata.0,
+        lease,
+    })
+}
+
+fn member(name: &str, value: impl Into<Value>) -> (String, Value) {
+    (name.to_owned(), value.into())
+}
+
+fn written(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
