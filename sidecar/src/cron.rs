@@ -196,6 +196,9 @@ fn run(args: &CronRunArgs) -> Result<(), Failure> {
                 let report = run_one(&runner, &table, &job, &shutdown).await.map_err(failed)?;
                 println!("{}: {report}", job.name);
                 all_well &= report.outcome == "success";
+                if shutdown.is_cancelled() {
+                    break;
+                }
             }
             if all_well { Ok(()) } else { Err(Failure::already_reported()) }
         };

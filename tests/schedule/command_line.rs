@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use harness::{Answer, Postgres, Sidecar, assert_eventually, run};
+use harness::{Answer, Artefacts, Postgres, Process, Sidecar, assert_eventually, run};
 use serde_json::Value;
 
 use super::{Crm, job};
@@ -127,6 +127,28 @@ fn run_does_not_run_what_another_runs_and_says_who_does() {
     crm.upstream.release();
     assert_eventually!(crm.outcome() == "success", "that one ends it");
     assert_eq!(crm.warmings(), 1);
+}
+
+#[test]
+fn run_gives_its_run_back_when_it_is_interrupted() {
+    let crm = Crm::start();
+    crm.upstream.hold();
+    let directory = tempfile::tempdir().unwrap();
+    let sidecar = &Artefacts::get().sidecar;
+    let mut process = Process::start("cron run", sidecar, &directory.path().join("log"), |command| {
+        command
+            .args(["cron", "run"])
+            .env("DATABASE_URL", crm.postgres.url())
+            .env("REDIS_URL", crm.redis.url());
+    });
+    crm.upstream.wait_for(1);
+    process.interrupt();
+    assert_eq!(process.wait_exit().code(), Some(1), "{}", process.log());
+    assert!(process.log().contains("stopped"), "{}", process.log());
+    assert_eq!(crm.postgres.value::<i64>("SELECT count(*) FROM dashboard.lease"), 0);
+    crm.upstream.release();
+    let _sidecar = crm.sidecar();
+    assert_eventually!(crm.outcome() == "success", "a sidecar runs it");
 }
 
 #[test]

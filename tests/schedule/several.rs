@@ -60,8 +60,10 @@ fn a_sidecar_that_is_stopped_gives_its_run_back_at_once() {
     let crm = Crm::start();
     crm.upstream.hold();
     crm.make_due();
-    // A lease that would outlast the test.
-    let mut owner = crm.builder().env("DASHBOARD_LEASE_MS", "600000").start();
+    // A lease and a pause that would outlast the test.
+    let patient =
+        crm.builder().env("DASHBOARD_LEASE_MS", "600000").env("DASHBOARD_SCHEDULER_RETRY_MS", "900000");
+    let mut owner = patient.start();
     crm.upstream.wait_for(1);
     assert_eventually!(crm.outcome() == "running", "the run is written down");
     owner.process().terminate();

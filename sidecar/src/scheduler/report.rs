@@ -19,6 +19,8 @@ pub(crate) struct Report {
     pub(crate) outcome: &'static str,
     pub(crate) error: Option<String>,
     pub(crate) warning: Option<String>,
+    /// Whether it is to be run again without a pause, as nothing was wrong with it.
+    pub(crate) again_at_once: bool,
     warmed: Option<Arc<Warmed>>,
 }
 
@@ -31,17 +33,24 @@ impl Report {
             _ => "partial",
         };
         let error = (warmed.failed > 0).then(|| summary_of_failed(&warmed));
-        Self { outcome, error, warning, warmed: Some(Arc::new(warmed)) }
+        Self { outcome, error, warning, again_at_once: false, warmed: Some(Arc::new(warmed)) }
     }
 
     /// It could not be run.
     pub(crate) fn failed(error: impl Into<String>) -> Self {
-        Self { outcome: "failed", error: Some(error.into()), warning: None, warmed: None }
+        Self {
+            outcome: "failed",
+            error: Some(error.into()),
+            warning: None,
+            again_at_once: false,
+            warmed: None,
+        }
     }
 
     /// The sidecar ends before the run does.
     pub(crate) fn stopped() -> Self {
-        Self::failed("the sidecar was stopped while this ran: it is due again at once")
+        let error = "the process was stopped while this ran: the next sidecar that follows the schedule runs it again";
+        Self { again_at_once: true, ..Self::failed(error) }
     }
 
     /// Members of `metadata`. What is not known is null.

@@ -218,7 +218,11 @@ pub(crate) fn finish(
 impl Claim {
     /// After which pause it is tried again before its next regular time.
     pub(crate) fn retry_after(&self, report: &Report, settings: &Settings) -> Option<TimeDelta> {
-        retry_after(report.outcome, self.due.attempt, settings.first_retry).filter(|_| self.job.active)
+        let pause = match report.again_at_once {
+            true => Some(TimeDelta::zero()),
+            false => retry_after(report.outcome, self.due.attempt, settings.first_retry),
+        };
+        pause.filter(|_| self.job.active)
     }
 }
 
