@@ -33,9 +33,7 @@ fn a_wider_table_in_another_order_with_rows_of_others_is_used_as_it_is() {
              id uuid PRIMARY KEY DEFAULT gen_random_uuid(){wide});
          INSERT INTO \"The CRM\".cron_job (name, schedule, function_name, is_active, next_run)
          SELECT 'theirs ' || n, 'every_5_minutes', 'theirs', n % 2 = 0, 'infinity' FROM generate_series(1, 30) AS n;
-         ALTER DATABASE {} SET search_path = \"The CRM\", public;
-         ALTER DATABASE {0} SET default_transaction_isolation = serializable;
-         ALTER DATABASE {0} SET default_transaction_read_only = off",
+         ALTER DATABASE {} SET search_path = \"The CRM\", public",
         crm.postgres.value::<String>("SELECT current_database()::text")
     ));
     migrate(&crm.postgres);
@@ -116,6 +114,7 @@ fn a_role_that_lacks_a_right_serves_without_the_schedule_and_says_once_what_it_l
     crm.make_due();
     let complaint = "UPDATE (next_run) ON public.cron_job, DELETE ON dashboard.lease";
     assert_eventually!(lines_with(&sidecar, complaint) == 1, "it says so");
+    crm.wait_for_looks(300);
     assert_eq!(sidecar.public().get("/readyz").status, 200, "it serves all the same");
     crm.postgres.execute(
         "GRANT UPDATE (next_run) ON cron_job TO only_reads; GRANT DELETE ON dashboard.lease TO only_reads",
@@ -153,17 +152,18 @@ fn a_database_that_was_not_migrated_is_named_and_then_followed() {
 fn a_row_that_somebody_keeps_locked_does_not_keep_others_from_running() {
     let crm = Crm::start();
     crm.postgres.execute(
-        "UPDATE cron_job SET next_run = now();
+        "UPDATE cron_job SET next_run = now() - interval '1 minute';
          INSERT INTO cron_job (name, schedule, function_name, next_run)
          VALUES ('other', 'daily', 'warmDashboardBundleCache', now())",
     );
     let mut client = crm.postgres.client();
     let mut transaction = client.transaction().unwrap();
     transaction.batch_execute("SELECT FROM cron_job WHERE name LIKE 'Warm%' FOR UPDATE").unwrap();
-    let _sidecar = crm.sidecar();
+    let sidecar = crm.sidecar();
     let mut other = crm.postgres.client();
     assert_eventually!(job(&mut other, "name = 'other'")["metadata"]["outcome"] == "success", "it runs");
     assert_eq!(job(&mut other, "name LIKE 'Warm%'")["last_run"], Value::Null);
+    assert_eq!(lines_with(&sidecar, "cannot be looked after"), 0, "it was not waited for");
     transaction.rollback().unwrap();
     assert_eventually!(
         job(&mut other, "name LIKE 'Warm%'")["metadata"]["outcome"] == "success",

@@ -158,6 +158,7 @@ fn a_run_of_which_a_part_failed_is_tried_again_a_few_times() {
         crm.job()["metadata"]["attempt"] == 4 && crm.outcome() == "partial",
         "it is tried three times again"
     );
+    crm.wait_for_looks(1_000);
     let job = crm.job();
     assert!(job["metadata"]["error"].as_str().unwrap().starts_with("1 of 2 tenants"), "{job}");
     assert!(crm.postgres.value::<bool>("SELECT next_run > now() FROM cron_job"), "then at its regular time");
@@ -231,4 +232,23 @@ fn a_sidecar_told_to_leave_the_schedule_to_others_does_not_follow_it() {
     let _busy = crm.sidecar();
     assert_eventually!(crm.outcome() == "success", "the other does");
     assert_eq!(crm.postgres.value::<i64>(sessions), 1);
+}
+
+#[test]
+fn four_jobs_run_at_a_time_and_the_others_after_them() {
+    let crm = Crm::start();
+    crm.postgres.execute(
+        "DELETE FROM cron_job;
+         INSERT INTO cron_job (name, schedule, function_name, next_run, tenant_id)
+         SELECT 'job ' || n, 'daily', 'warmDashboardBundleCache', now(), gen_random_uuid() FROM generate_series(1, 6) AS n",
+    );
+    crm.upstream.hold();
+    let _sidecar = crm.sidecar();
+    let running = "SELECT count(*) FROM cron_job WHERE metadata->>'outcome' = 'running'";
+    assert_eventually!(crm.postgres.value::<i64>(running) == 4, "four run");
+    crm.wait_for_looks(300);
+    assert_eq!(crm.postgres.value::<i64>(running), 4);
+    crm.upstream.release();
+    let succeeded = "SELECT count(*) FROM cron_job WHERE metadata->>'outcome' = 'success'";
+    assert_eventually!(crm.postgres.value::<i64>(succeeded) == 6, "all have run");
 }

@@ -56,6 +56,16 @@ impl Crm {
         warmings(&self.redis)
     }
 
+    /// Waits until the one sidecar that follows the schedule has looked at it for this long since.
+    fn wait_for_looks(&self, milliseconds: u32) {
+        let now: f64 = self.postgres.value("SELECT extract(epoch FROM clock_timestamp())::float8");
+        let looked = format!(
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'dashboard-sidecar scheduler' \
+             AND datname = current_database() AND query_start > to_timestamp({now}) + interval '{milliseconds} ms'"
+        );
+        assert_eventually!(self.postgres.value::<bool>(&looked), "the schedule is looked at");
+    }
+
     /// A sidecar that is in the middle of a run.
     fn sidecar_at_work(&self) -> Sidecar {
         self.upstream.hold();

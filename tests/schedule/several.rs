@@ -1,9 +1,9 @@
 //! Several sidecars: one of them runs a job, and another takes it over if that one dies.
 
-use harness::{assert_eventually, text};
+use harness::{FakeUpstream, Redis, assert_eventually, text};
 use serde_json::json;
 
-use super::{Crm, lines_with};
+use super::{Crm, following, lines_with};
 
 #[test]
 fn a_run_whose_owner_is_killed_is_taken_over_and_ended_by_another() {
@@ -56,6 +56,59 @@ fn an_owner_that_was_frozen_writes_nothing_over_the_one_that_took_over() {
 }
 
 #[test]
+fn a_run_that_ends_after_it_was_taken_over_is_not_written_down() {
+    let crm = Crm::start();
+    let mut frozen = crm.sidecar_at_work();
+    let before = crm.job()["metadata"]["owner"].clone();
+    frozen.process().freeze();
+    // Another cache, so that the first run can end before the second.
+    let elsewhere = FakeUpstream::start();
+    elsewhere.active_tenants(&["a"]);
+    elsewhere.hold();
+    let redis = Redis::with(&elsewhere);
+    let _other = following(&redis).database(crm.postgres.url()).start();
+    assert_eventually!(crm.job()["metadata"]["owner"] != before, "the other has taken it");
+    crm.upstream.release();
+    assert_eventually!(crm.warmings() == 1, "the first one's answer is there");
+    frozen.process().thaw();
+    assert_eventually!(lines_with(&frozen, "taken a run over") == 1, "the first one notices");
+    assert_eq!(crm.outcome(), "running");
+    assert_eq!(crm.postgres.value::<i64>("SELECT count(*) FROM dashboard.lease"), 1);
+    elsewhere.release();
+    assert_eventually!(crm.outcome() == "success", "the other ends it");
+    assert_eq!(crm.job()["metadata"]["tenants"], 1);
+}
+
+#[test]
+fn a_job_that_another_sidecar_has_run_meanwhile_is_not_run_again() {
+    let crm = Crm::start();
+    // So much to do before it that each sidecar comes to the job long after it has looked.
+    crm.postgres.execute(
+        "INSERT INTO cron_job (name, schedule, function_name)
+         SELECT 'foreign', 'daily', 'sendInvoices' FROM generate_series(1, 300);
+         UPDATE cron_job SET next_run = now() WHERE function_name = 'warmDashboardBundleCache'",
+    );
+    let mut sidecars = [crm.builder().spawn(), crm.builder().spawn(), crm.builder().spawn()];
+    assert_eventually!(
+        sidecars.iter().all(|sidecar| {
+            let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND application_name = 'dashboard-sidecar scheduler'";
+            sidecar.log().contains("listening") && crm.postgres.value::<i64>(sessions) == 3
+        }),
+        "all look"
+    );
+    assert_eventually!(crm.outcome() == "success", "it has run");
+    for sidecar in &mut sidecars {
+        // What it has begun to look at, it ends.
+        sidecar.process().terminate();
+        sidecar.process().wait_exit();
+    }
+    assert_eq!(crm.warmings(), 1);
+    let noted: usize = sidecars.iter().map(|sidecar| lines_with(sidecar, "a job cannot be run")).sum();
+    assert_eq!(noted, 300);
+}
+
+#[test]
 fn a_sidecar_that_is_stopped_gives_its_run_back_at_once() {
     let crm = Crm::start();
     crm.upstream.hold();
@@ -80,6 +133,10 @@ fn a_sidecar_that_is_stopped_gives_its_run_back_at_once() {
 #[test]
 fn however_many_sidecars_there_are_a_job_is_run_once_each_time() {
     let crm = Crm::start();
+    let database: String = crm.postgres.value("SELECT current_database()::text");
+    // What others of its programs want is not to be in the way.
+    crm.postgres
+        .execute(&format!("ALTER DATABASE {database} SET default_transaction_isolation = serializable"));
     let sidecars = [crm.sidecar(), crm.sidecar(), crm.sidecar()];
     for n in 1..=20 {
         crm.make_due();
@@ -90,6 +147,8 @@ fn however_many_sidecars_there_are_a_job_is_run_once_each_time() {
     }
     let began: usize = sidecars.iter().map(|sidecar| lines_with(sidecar, "a scheduled run begins")).sum();
     assert_eq!(began, 20);
+    let refused: usize = sidecars.iter().map(|sidecar| lines_with(sidecar, "cannot be looked after")).sum();
+    assert_eq!(refused, 0);
 }
 
 #[test]
