@@ -106,6 +106,7 @@ fn run_runs_at_once_and_says_how_it_went() {
     crm.redis.client().int(&["DASHBOARD.CLEAR"]);
     let printed = refused(&crm.cron(&["run"]), 1);
     assert!(printed.contains("partial: tenants 2, warmed 1, fresh 0, failed 1"), "{printed}");
+    assert!(printed.contains("\n  b: "), "{printed}");
 }
 
 #[test]

@@ -160,7 +160,9 @@ fn a_run_of_which_a_part_failed_is_tried_again_a_few_times() {
     );
     crm.wait_for_looks(1_000);
     let job = crm.job();
-    assert!(job["metadata"]["error"].as_str().unwrap().starts_with("1 of 2 tenants"), "{job}");
+    let error = job["metadata"]["error"].as_str().unwrap();
+    assert!(error.starts_with("1 of 2 tenants could not be warmed: b ("), "{error}");
+    assert_eq!(job["metadata"]["failed_tenants"][0]["tenant"], "b", "{job}");
     assert!(crm.postgres.value::<bool>("SELECT next_run > now() FROM cron_job"), "then at its regular time");
     assert_eq!(crm.warmings(), 4);
 }
