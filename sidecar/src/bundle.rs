@@ -1,23 +1,31 @@
 //! How a bundle's bytes are put together: what Postgres returned, compacted, with `meta` in front.
 //!
 //! Knows JSON texts only, neither Postgres nor HTTP. Numbers are never parsed: sums are exact decimals and
-//! stay the digits that Postgres wrote.
+//! stay the digits that Postgres wrote. That the text is JSON at all is Postgres' promise, which lets nothing else
+//! into a column of that type; it is read once, and only for what is to be known of it here.
 
-use std::fmt;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use memchr::memchr2;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::tenant::BundleId;
 
+/// A bundle without its `meta`. Bundles of the same content share its bytes.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// All that follows the opening brace, and a line's end: so it goes into a stream of lines as it is.
+    members: Bytes,
+    etag: String,
+}
+
 /// A finished bundle: one line of JSON, `meta` first.
 #[derive(Clone, Debug)]
 pub struct Bundle {
-    json: Bytes,
+    head: Bytes,
+    members: Bytes,
 }
 
 /// What is wrong with a text that should have been a bundle.
@@ -31,163 +39,123 @@ pub enum NotABundle {
     HasMeta,
 }
 
-#[derive(Serialize)]
-struct Meta<'a> {
-    tenant_id: &'a str,
-    include_test_data: bool,
-    generated_at: String,
-    etag: &'a str,
-    compute_ms: u64,
-}
-
-impl Bundle {
-    /// Puts `meta` in front of what the SQL function returned.
-    ///
-    /// `generated_at` is the database's clock when the computing statement began, `compute_time` how long it took.
+impl Content {
+    /// Takes what the SQL function returned: valid JSON, of whatever kind and spacing.
     ///
     /// # Errors
     /// [`NotABundle`], because users replace the SQL functions: what they return is input.
-    pub fn assemble(
+    pub fn new(json: &str) -> Result<Self, NotABundle> {
+        let mut members = compact_members(json)?;
+        let etag = format!("{:032x}", xxh3_128(&members));
+        members.push(b'\n');
+        Ok(Self { members: members.into(), etag })
+    }
+}
+
+impl Bundle {
+    /// Puts `meta` in front of this content.
+    ///
+    /// `generated_at` is the database's clock when the computing statement began, `compute_time` how long it took.
+    pub fn new(
         id: &BundleId,
-        content: &str,
+        content: &Content,
         generated_at: DateTime<Utc>,
         compute_time: Duration,
-    ) -> Result<Self, NotABundle> {
-        if serde_json::from_str::<TopLevel>(content).map_err(|_| NotABundle::NotAnObject)?.has_meta {
-            return Err(NotABundle::HasMeta);
-        }
-        let content = compact(content);
-        // Past the opening brace: these very bytes follow the meta member and its comma.
-        let members = &content[1..];
-        let etag = format!("{:032x}", xxh3_128(members));
-        let meta = Meta {
-            tenant_id: id.tenant.as_str(),
-            include_test_data: id.include_test_data,
-            generated_at: generated_at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
-            etag: &etag,
-            compute_ms: u64::try_from(compute_time.as_millis()).unwrap_or(u64::MAX),
-        };
-        let mut json = Vec::with_capacity(content.len() + 256);
-        json.extend_from_slice(b"{\"meta\":");
-        serde_json::to_writer(&mut json, &meta).map_err(|_| NotABundle::NotAnObject)?;
-        if members != b"}" {
-            json.push(b',');
-        }
-        json.extend_from_slice(members);
-        Ok(Self { json: json.into() })
+    ) -> Self {
+        let Content { members, etag } = content;
+        // Nothing in these has to be escaped: a tenant's name has letters, digits and three signs.
+        let head = format!(
+            r#"{{"meta":{{"tenant_id":"{}","include_test_data":{},"generated_at":"{}","etag":"{etag}","compute_ms":{}}}{}"#,
+            id.tenant.as_str(),
+            id.include_test_data,
+            generated_at.format("%Y-%m-%dT%H:%M:%S%.6fZ"),
+            compute_time.as_millis(),
+            if members[..] == b"}\n"[..] { "" } else { "," },
+        );
+        Self { head: head.into(), members: members.clone() }
     }
 
     /// The JSON text: one line, without the line's end.
     pub fn into_json(self) -> Bytes {
-        self.json
+        let mut json = BytesMut::with_capacity(self.size() + 1);
+        json.extend_from_slice(&self.head);
+        json.extend_from_slice(&self.members);
+        json.truncate(self.size());
+        json.freeze()
     }
 
-    /// Its size in bytes.
+    /// The same with the line's end, in two pieces that are not copied.
+    pub fn into_line(self) -> [Bytes; 2] {
+        [self.head, self.members]
+    }
+
+    /// Its size in bytes, as JSON.
     pub fn size(&self) -> usize {
-        self.json.len()
+        self.head.len() + self.members.len() - b"\n".len()
     }
 }
 
-/// Drops white space between tokens: Postgres puts line breaks between array elements, and a bundle must
-/// stand on one line of a stream. The same content thereby gets the same etag however it was spaced.
-fn compact(json: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(json.len());
-    let (mut in_string, mut escaped) = (false, false);
-    for &byte in json.as_bytes() {
-        if in_string {
-            in_string = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-        } else if byte.is_ascii_whitespace() {
-            continue;
-        } else {
-            in_string = byte == b'"';
-        }
-        out.push(byte);
-    }
-    out
-}
-
-/// What has to be known of a JSON object before `meta` is put into it.
-struct TopLevel {
-    has_meta: bool,
-}
-
-impl<'de> Deserialize<'de> for TopLevel {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = TopLevel;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TopLevel, A::Error> {
-                let mut has_meta = false;
-                while let Some((name, _)) = map.next_entry::<String, IgnoredAny>()? {
-                    has_meta |= name == "meta";
+/// What follows the opening brace of a JSON object, without the white space between tokens: a bundle must stand on
+/// one line of a stream, and the same content has the same etag however it was spaced.
+fn compact_members(json: &str) -> Result<Vec<u8>, NotABundle> {
+    let json = json.trim_ascii().as_bytes();
+    let members = json.strip_prefix(b"{").ok_or(NotABundle::NotAnObject)?;
+    let mut compact = Vec::with_capacity(members.len() + b"\n".len());
+    let mut copied = 0;
+    let mut at = 0;
+    let mut depth = 1_u32;
+    // Commas of other depths set it, too: before the next string of this depth there is one of its own.
+    let mut name_is_next = true;
+    loop {
+        match members.get(at).ok_or(NotABundle::NotAnObject)? {
+            b'"' => {
+                let end = end_of_string(members, at).ok_or(NotABundle::NotAnObject)?;
+                if depth == 1 && std::mem::take(&mut name_is_next) && is_meta(&members[at..end]) {
+                    return Err(NotABundle::HasMeta);
                 }
-                Ok(TopLevel { has_meta })
+                at = end;
+                continue;
             }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            b',' => name_is_next = true,
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                compact.extend_from_slice(&members[copied..at]);
+                copied = at + 1;
+            }
+            _ => {}
         }
-        deserializer.deserialize_map(Members)
+        at += 1;
+        if depth == 0 {
+            break;
+        }
     }
+    if at != members.len() {
+        return Err(NotABundle::NotAnObject);
+    }
+    compact.extend_from_slice(&members[copied..]);
+    Ok(compact)
+}
+
+/// Where the string that begins at `start` is over.
+fn end_of_string(json: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        at += memchr2(b'"', b'\\', json.get(at..)?)?;
+        if json[at] == b'"' {
+            return Some(at + 1);
+        }
+        // Whatever is escaped does not end the string; the digits of \u are letters like others.
+        at += 2;
+    }
+}
+
+/// Whether a string, with its quotes, is the name `meta`, also if written with escapes.
+fn is_meta(string: &[u8]) -> bool {
+    string == b"\"meta\""
+        || string.contains(&b'\\')
+            && serde_json::from_slice::<String>(string).is_ok_and(|name| name == "meta")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tenant::Tenant;
-
-    fn assemble(content: &str) -> Result<String, NotABundle> {
-        let id = BundleId { tenant: Tenant::parse("t1").unwrap(), include_test_data: true };
-        let at = DateTime::from_timestamp_micros(1_767_323_045_123_456).unwrap();
-        let bundle = Bundle::assemble(&id, content, at, Duration::from_micros(12_900))?;
-        Ok(String::from_utf8(bundle.into_json().to_vec()).unwrap())
-    }
-
-    #[test]
-    fn meta_stands_first_and_the_rest_is_kept_digit_by_digit() {
-        let json = assemble("{\"stats\" : {\"v\" : 12345678901234567.10},\n \"lists\":[ 1 , 2 ]}").unwrap();
-        let (meta, rest) = json.split_once("},").unwrap();
-        assert!(meta.starts_with(
-            r#"{"meta":{"tenant_id":"t1","include_test_data":true,"generated_at":"2026-01-02T03:04:05.123456Z","etag":""#
-        ));
-        assert!(meta.ends_with(r#","compute_ms":12"#));
-        assert_eq!(rest, r#""stats":{"v":12345678901234567.10},"lists":[1,2]}"#);
-    }
-
-    #[test]
-    fn the_etag_is_of_the_content_alone_whatever_its_spacing() {
-        let etag = |json: &str| {
-            let value: serde_json::Value = serde_json::from_str(json).unwrap();
-            value["meta"]["etag"].as_str().unwrap().to_owned()
-        };
-        let plain = etag(&assemble(r#"{"a":1}"#).unwrap());
-        assert_eq!(plain, etag(&assemble("{ \"a\" :\n1 }").unwrap()));
-        assert_ne!(plain, etag(&assemble(r#"{"a":2}"#).unwrap()));
-        assert!(plain.len() == 32 && plain.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
-    }
-
-    #[test]
-    fn strings_keep_their_spaces_quotes_and_backslashes() {
-        let content = r#"{"a":"x \" y \\","b":" { } "}"#;
-        assert!(assemble(content).unwrap().ends_with(&content[1..]));
-    }
-
-    #[test]
-    fn an_empty_object_stays_valid_json() {
-        let json = assemble(" { } ").unwrap();
-        assert!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["meta"].is_object(), "{json}");
-    }
-
-    #[test]
-    fn what_is_no_bundle_is_refused() {
-        for content in ["[]", "1", "null", "\"{}\"", "", "{", "{} {}"] {
-            assert_eq!(assemble(content), Err(NotABundle::NotAnObject), "{content}");
-        }
-        for content in [r#"{"meta":{}}"#, r#"{"a":1,"m\u0065ta":1}"#] {
-            assert_eq!(assemble(content), Err(NotABundle::HasMeta), "{content}");
-        }
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use postgres::Row;
 use super::Database;
 use super::failure::classify;
 use super::session::{Query, Session};
-use crate::bundle::Bundle;
+use crate::bundle::{self, Bundle};
 use crate::error::ApiError;
 use crate::tenant::BundleId;
 
@@ -76,10 +76,11 @@ pub(super) fn assemble(
         tracing::error!(function, tenant = %id.tenant, bytes, max_bundle_bytes, "a bundle is too large");
         ApiError::too_large(id.tenant.as_str(), bytes, max_bundle_bytes)
     })?;
-    let bundle = Bundle::assemble(id, content, generated_at, took).map_err(|problem| {
+    let content = bundle::Content::new(content).map_err(|problem| {
         tracing::error!(function, tenant = %id.tenant, %problem, "a dashboard function returned no bundle");
         ApiError::wrong_result(function, &problem.to_string())
     })?;
+    let bundle = Bundle::new(id, &content, generated_at, took);
     tracing::debug!(
         tenant = %id.tenant,
         include_test_data = id.include_test_data,
