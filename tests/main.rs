@@ -8,6 +8,7 @@
 
 mod acl;
 mod bad_input;
+mod batch;
 mod blocked;
 mod bounds;
 mod clear;

@@ -55,8 +55,8 @@ pub struct ComputeArgs {
     #[arg(long, value_name = "N", env = "DASHBOARD_WARM_POOL", default_value_t = 2,
           value_parser = value_parser!(u32).range(1..=32))]
     pub warm_pool: u32,
-    /// Tenants computed by one statement while warming, 1 to 200
-    #[arg(long, value_name = "N", env = "DASHBOARD_WARM_BATCH", default_value_t = 50,
+    /// Tenants computed by one statement while warming, at most, 1 to 200; with more, a failed statement costs more
+    #[arg(long, value_name = "N", env = "DASHBOARD_WARM_BATCH", default_value_t = 100,
           value_parser = value_parser!(u16).range(1..=200))]
     pub warm_batch: u16,
     /// Requests that may wait for a Postgres connection, 0 to 10000; one more is refused as overloaded

@@ -1,49 +1,49 @@
 //! Computes many bundles and hands each over as soon as it is there.
 //!
-//! A batch is cut into chunks, one statement each, that share the warm lane's connections. What one tenant
-//! does wrong costs that tenant only: when a chunk's statement fails, the rest of the chunk is computed one
-//! by one. A reader that is slow slows the computing down; one that is gone ends it. A reader that stays but
-//! takes nothing is the connection's to notice: it cuts itself off.
+//! A batch is computed on one connection of the warm lane, chunk after chunk, see [`super::chunk`]: how many batches
+//! are computed at a time is for those to say who ask for them. A reader that is slow slows the computing down; one
+//! that is gone ends it. A reader that stays but takes nothing is the connection's to notice: it cuts itself off.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use postgres::Row;
-use postgres::types::ToSql;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Database;
-use super::failure::classify;
-use super::session::{Query, Session};
-use super::single::{self, Content};
+use super::chunk::{self, Delivery, Limits, Meter};
+use super::session::Session;
 use crate::bundle::Bundle;
 use crate::error::ApiError;
-use crate::tenant::BundleId;
+use crate::tenant::{BundleId, Tenant};
 
-const FUNCTION: &str = "dashboard.bundles";
 /// Finished bundles that wait for the reader.
 const BUFFERED: usize = 16;
-/// Rows fetched at once, at most. Postgres sends what it has when a fetch ends; within one, a small bundle may
-/// wait in its output buffer for the next ones, so there is more than one only where all of them are quick.
-const MOST_ROWS: u32 = 8;
-/// How long a fetch of more than one row may take, by what the last one took.
-const QUICK: Duration = Duration::from_millis(10);
 
 /// One of a batch's bundles, or why it could not be computed.
 pub type BundleItem = (BundleId, Result<Bundle, ApiError>);
 
+/// What comes out of a batch.
+#[derive(Debug)]
+pub enum BatchItem {
+    /// A bundle that was asked for.
+    Bundle(BundleItem),
+    /// The last: for how long Postgres was waited for.
+    QueryTime(Duration),
+}
+
 /// A batch under way. Dropping it cancels what still runs.
 pub struct BundleStream {
-    items: mpsc::Receiver<BundleItem>,
+    bundles: mpsc::Receiver<BundleItem>,
     /// Bundles still to come.
     missing: usize,
-    _chunks: JoinSet<()>,
+    /// What was spent on statements; none once it has been told.
+    query_time: Option<Meter>,
+    _work: AbortOnDropHandle<()>,
     _admission: OwnedSemaphorePermit,
 }
 
@@ -53,17 +53,19 @@ pub struct BundleStream {
 pub struct Incomplete(usize);
 
 impl BundleStream {
-    /// The next finished bundle, in no particular order; none when all have been handed over.
+    /// The next finished bundle, in no particular order; after all of them what they cost, and then none.
     ///
     /// # Errors
     /// [`Incomplete`], when no more come although some are missing.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<BundleItem, Incomplete>>> {
-        Poll::Ready(match ready!(self.items.poll_recv(context)) {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<BatchItem, Incomplete>>> {
+        Poll::Ready(match ready!(self.bundles.poll_recv(context)) {
             Some(item) => {
                 self.missing = self.missing.saturating_sub(1);
-                Some(Ok(item))
+                Some(Ok(BatchItem::Bundle(item)))
             }
-            None if self.missing == 0 => None,
+            None if self.missing == 0 => {
+                self.query_time.take().map(|time| Ok(BatchItem::QueryTime(time.total())))
+            }
             None => Some(Err(Incomplete(self.missing))),
         })
     }
@@ -80,41 +82,46 @@ impl Database {
             .clone()
             .try_acquire_owned()
             .map_err(|_| ApiError::overloaded("too many batches under way"))?;
-        let (sender, items) = mpsc::channel(BUFFERED);
+        let (sender, bundles) = mpsc::channel(BUFFERED);
         let missing = ids.len();
-        let mut chunks = JoinSet::new();
-        for chunk in cut(ids, self.warm_batch, self.warm_connections) {
-            chunks.spawn(self.clone().compute_chunk(chunk, sender.clone()));
-        }
-        Ok(BundleStream { items, missing, _chunks: chunks, _admission: admission })
+        let query_time = Meter::default();
+        let work = self.clone().compute_batch(by_tenant(ids), sender, query_time.clone());
+        Ok(BundleStream {
+            bundles,
+            missing,
+            query_time: Some(query_time),
+            _work: AbortOnDropHandle::new(tokio::spawn(work)),
+            _admission: admission,
+        })
     }
 
-    async fn compute_chunk(self: Arc<Self>, chunk: Vec<BundleId>, sender: mpsc::Sender<BundleItem>) {
-        let chunk = Arc::new(chunk);
+    async fn compute_batch(
+        self: Arc<Self>,
+        batch: Vec<Wanted>,
+        sender: mpsc::Sender<BundleItem>,
+        query_time: Meter,
+    ) {
+        let batch = Arc::new(batch);
         let delivery = Delivery {
             sender: sender.clone(),
             runtime: Handle::current(),
-            delivered: Arc::new(AtomicUsize::new(0)),
+            delivered: Arc::default(),
+            query_time,
             max_bundle_bytes: self.max_bundle_bytes,
         };
         let delivered = delivery.delivered.clone();
-        let (many_timeout, one_timeout) = (self.warm_statement_timeout, self.statement_timeout);
+        let limits = Limits { together: self.warm_statement_timeout, one: self.statement_timeout };
         let work = {
-            let chunk = chunk.clone();
+            let (batch, largest) = (batch.clone(), self.warm_batch);
             move |session: &mut Session| {
-                session.limit_statements_to(many_timeout).map_err(|error| classify(FUNCTION, &error))?;
-                let Some(failed) = delivery.outcome(together(session, &chunk, &delivery, many_timeout))?
-                else {
-                    return Ok(());
-                };
-                tracing::warn!(%failed, "a statement for many tenants failed; computing the rest of them one by one");
-                session.limit_statements_to(one_timeout).map_err(|error| classify(FUNCTION, &error))?;
-                one_by_one(session, &chunk, &delivery)
+                chunks(&batch, largest)
+                    .try_for_each(|chunk| chunk::compute(session, chunk, &delivery, limits))
             }
         };
-        if let Err(error) = self.warming.run(FUNCTION, work).await {
-            for id in &chunk[delivered.load(Ordering::Acquire)..] {
-                if sender.send((id.clone(), Err(error.clone()))).await.is_err() {
+        let Err(error) = self.warming.run(chunk::FUNCTION, work).await else { return };
+        for wanted in &batch[delivered.load(Ordering::Acquire)..] {
+            for id in wanted.ids() {
+                if sender.send((id, Err(error.clone()))).await.is_err() {
                     return;
                 }
             }
@@ -122,183 +129,82 @@ impl Database {
     }
 }
 
-/// Cuts a batch into chunks of one include flag each, at most `largest` long and short enough that every
-/// connection has work. All tenants together are a chunk of their own, and first: it takes longest.
-fn cut(ids: Vec<BundleId>, largest: usize, connections: usize) -> VecDeque<Vec<BundleId>> {
-    let (all_tenants, ids): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| id.tenant.is_all_tenants());
-    let length = ids.len().div_ceil(connections.max(1)).clamp(1, largest.max(1));
-    let (with, without): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| id.include_test_data);
-    let mut chunks: VecDeque<Vec<BundleId>> = all_tenants.into_iter().map(|id| vec![id]).collect();
-    for group in [with, without] {
-        chunks.extend(group.chunks(length).map(<[BundleId]>::to_vec));
+/// A tenant, and which of its bundles are to be handed over.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) tenant: Tenant,
+    include_test_data: Vec<bool>,
+}
+
+impl Wanted {
+    /// Its bundles.
+    pub(super) fn ids(&self) -> impl Iterator<Item = BundleId> {
+        self.include_test_data
+            .iter()
+            .map(|&include_test_data| BundleId { tenant: self.tenant.clone(), include_test_data })
     }
-    chunks
 }
 
-/// Hands a chunk's bundles over, in the chunk's order.
-struct Delivery {
-    sender: mpsc::Sender<BundleItem>,
-    runtime: Handle,
-    delivered: Arc<AtomicUsize>,
-    max_bundle_bytes: u32,
-}
-
-/// Why the statement for many tenants ended early.
-enum Stop {
-    /// Nobody reads any more.
-    ReaderGone,
-    /// The statement, or what it returned, was wrong.
-    Failed(ApiError),
-}
-
-impl Delivery {
-    fn send(&self, id: &BundleId, outcome: Result<Bundle, ApiError>) -> Result<(), Stop> {
-        self.runtime.block_on(self.sender.send((id.clone(), outcome))).map_err(|_gone| Stop::ReaderGone)?;
-        self.delivered.fetch_add(1, Ordering::AcqRel);
-        Ok(())
-    }
-
-    /// None when there is nothing left to do, the failure if the rest may succeed one by one.
-    fn outcome(&self, outcome: Result<(), Stop>) -> Result<Option<ApiError>, ApiError> {
-        match outcome {
-            Ok(()) | Err(Stop::ReaderGone) => Ok(None),
-            // A cancelled statement fails too: then nobody is left to compute for.
-            Err(Stop::Failed(_)) if self.sender.is_closed() => Ok(None),
-            Err(Stop::Failed(error)) if error.is_about_one_tenant() => Ok(Some(error)),
-            Err(Stop::Failed(error)) => Err(error),
+/// Each tenant once, as they come; all tenants together are the last: they take longest.
+fn by_tenant(ids: Vec<BundleId>) -> Vec<Wanted> {
+    let mut places = HashMap::new();
+    let mut batch: Vec<Wanted> = Vec::new();
+    for BundleId { tenant, include_test_data } in ids {
+        let place = *places.entry(tenant.clone()).or_insert(batch.len());
+        match batch.get_mut(place) {
+            Some(wanted) => wanted.include_test_data.push(include_test_data),
+            None => batch.push(Wanted { tenant, include_test_data: vec![include_test_data] }),
         }
     }
+    batch.sort_by_key(|wanted| wanted.tenant.is_all_tenants());
+    batch
 }
 
-/// Computes a chunk by one statement, thus from one snapshot, handing rows over as they come. Each fetch has
-/// the session's statement_timeout to itself; all of them together have `limit`.
-fn together(
-    session: &mut Session,
-    chunk: &[BundleId],
-    delivery: &Delivery,
-    limit: Duration,
-) -> Result<(), Stop> {
-    let failed = |error: postgres::Error| Stop::Failed(classify(FUNCTION, &error));
-    let Some(first) = chunk.first() else { return Ok(()) };
-    let tenants: Vec<&str> = chunk.iter().map(|id| id.tenant.as_str()).collect();
-    let parameters: [&(dyn ToSql + Sync); 3] =
-        [&tenants, &first.include_test_data, &i64::from(delivery.max_bundle_bytes)];
-    let statement = session.statement(Query::Many).map_err(failed)?;
-    let began = Instant::now();
-    // Read-only as the session is. Dropped early, it is rolled back, and the rest is never computed.
-    let mut transaction = session.client.transaction().map_err(failed)?;
-    let portal = transaction.bind(&statement, &parameters).map_err(failed)?;
-    let mut rest = chunk;
-    let mut fetched_rows = 1;
-    while !rest.is_empty() {
-        let started = Instant::now();
-        let rows = transaction.query_portal(&portal, fetched_rows).map_err(failed)?;
-        let Ok(count @ 1..) = u32::try_from(rows.len()) else {
-            return Err(Stop::Failed(mismatch("fewer rows than tenants")));
-        };
-        let took = started.elapsed() / count;
-        for row in &rows {
-            let Some((id, others)) = rest.split_first() else { break };
-            deliver_row(row, id, took, delivery)?;
-            rest = others;
-        }
-        if began.elapsed() > limit {
-            return Err(Stop::Failed(ApiError::timeout(FUNCTION)));
-        }
-        fetched_rows = next_fetch(took, count, rest.len());
-    }
-    if !transaction.query_portal(&portal, 1).map_err(failed)?.is_empty() {
-        // Every tenant has its bundle already; whoever wrote the function should know.
-        mismatch("more rows than tenants");
-    }
-    transaction.commit().map_err(failed)
-}
-
-/// How many rows to fetch next, when each of the last `count` took so long and `rest` are to come.
-fn next_fetch(took: Duration, count: u32, rest: usize) -> i32 {
-    let quick = (1..=MOST_ROWS.min(count * 2)).rev().find(|&rows| took * rows <= QUICK).unwrap_or(1);
-    i32::try_from(rest).unwrap_or(i32::MAX).min(quick.cast_signed()).max(1)
-}
-
-fn deliver_row(row: &Row, id: &BundleId, took: Duration, delivery: &Delivery) -> Result<(), Stop> {
-    let failed = |error: postgres::Error| Stop::Failed(classify(FUNCTION, &error));
-    let generated_at: DateTime<Utc> = row.try_get(0).map_err(failed)?;
-    let tenant: Option<&str> = row.try_get(1).map_err(failed)?;
-    // One tenant's figures under another's name would be the worst of errors.
-    if tenant != Some(id.tenant.as_str()) {
-        return Err(Stop::Failed(mismatch("rows in another order than the tenants asked for")));
-    }
-    let content = Content::of(row, 2).map_err(failed)?;
-    let bundle = single::assemble(FUNCTION, id, &content, delivery.max_bundle_bytes, generated_at, took);
-    delivery.send(id, bundle)
-}
-
-fn mismatch(problem: &str) -> ApiError {
-    tracing::error!(problem, "dashboard.bundles must return one row for each tenant, in order");
-    ApiError::wrong_result(FUNCTION, problem)
-}
-
-/// Computes what is left of a chunk, tenant by tenant; only a failure of the whole database ends it.
-fn one_by_one(session: &mut Session, chunk: &[BundleId], delivery: &Delivery) -> Result<(), ApiError> {
-    for id in &chunk[delivery.delivered.load(Ordering::Acquire)..] {
-        let outcome = single::compute(session, id, delivery.max_bundle_bytes);
-        if let Err(error) = &outcome
-            && !error.is_about_one_tenant()
-        {
-            return Err(error.clone());
-        }
-        if delivery.send(id, outcome).is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
+/// Cuts a batch into what one statement computes: `largest` tenants at most, and all tenants together by themselves.
+fn chunks(batch: &[Wanted], largest: usize) -> impl Iterator<Item = &[Wanted]> {
+    let ordinary = batch.partition_point(|wanted| !wanted.tenant.is_all_tenants());
+    let (ordinary, all_tenants) = batch.split_at(ordinary);
+    ordinary.chunks(largest.max(1)).chain(all_tenants.chunks(1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenant::{ALL_TENANTS, Tenant};
+    use crate::tenant::ALL_TENANTS;
 
-    fn ids(names: &[(&str, bool)]) -> Vec<BundleId> {
-        names
-            .iter()
-            .map(|(name, include)| BundleId {
-                tenant: Tenant::parse(name).unwrap(),
-                include_test_data: *include,
-            })
-            .collect()
+    fn batch(names: &[(&str, bool)]) -> Vec<Wanted> {
+        let id = |&(name, include_test_data): &(&str, bool)| BundleId {
+            tenant: Tenant::parse(name).unwrap(),
+            include_test_data,
+        };
+        by_tenant(names.iter().map(id).collect())
+    }
+
+    fn names(chunks: &[&[Wanted]]) -> Vec<Vec<String>> {
+        let names = |chunk: &&[Wanted]| chunk.iter().map(|wanted| wanted.tenant.to_string()).collect();
+        chunks.iter().map(names).collect()
     }
 
     #[test]
-    fn a_chunk_has_one_flag_and_all_tenants_together_come_first() {
-        let batch = ids(&[("a", true), ("b", false), (ALL_TENANTS, true), ("c", true), ("d", true)]);
-        let chunks: Vec<_> = cut(batch, 50, 2).into();
-        assert_eq!(
-            chunks,
-            [
-                ids(&[(ALL_TENANTS, true)]),
-                ids(&[("a", true), ("c", true)]),
-                ids(&[("d", true)]),
-                ids(&[("b", false)])
-            ]
-        );
+    fn a_tenant_is_computed_once_and_each_of_its_bundles_is_handed_over() {
+        let batch = batch(&[("a", true), ("b", false), ("a", false), ("b", false)]);
+        let wanted: Vec<_> = batch.iter().map(|w| (w.tenant.as_str(), w.include_test_data.clone())).collect();
+        assert_eq!(wanted, [("a", vec![true, false]), ("b", vec![false, false])]);
     }
 
     #[test]
-    fn several_rows_are_fetched_at_once_only_where_each_is_quick() {
-        let quick = Duration::from_micros(400);
-        assert_eq!([1, 2, 4, 8].map(|count| next_fetch(quick, count, 50)), [2, 4, 8, 8]);
-        assert_eq!(next_fetch(quick, 8, 3), 3, "no more than are to come");
-        assert_eq!(next_fetch(Duration::from_millis(4), 4, 50), 2);
-        assert_eq!(next_fetch(Duration::from_secs(60), 8, 50), 1);
+    fn all_tenants_together_are_a_statement_of_their_own_and_the_last() {
+        let batch =
+            batch(&[("a", true), (ALL_TENANTS, true), ("b", true), ("c", true), (ALL_TENANTS, false)]);
+        let chunks: Vec<_> = chunks(&batch, 2).collect();
+        assert_eq!(names(&chunks), [vec!["a", "b"], vec!["c"], vec![ALL_TENANTS]]);
     }
 
     #[test]
     fn a_chunk_is_never_longer_than_the_setting() {
         let names: Vec<String> = (0..200).map(|n| format!("t{n}")).collect();
-        let batch = ids(&names.iter().map(|name| (name.as_str(), true)).collect::<Vec<_>>());
-        let chunks = cut(batch, 30, 2);
-        assert!(chunks.iter().all(|chunk| chunk.len() <= 30));
-        assert_eq!(chunks.iter().map(Vec::len).sum::<usize>(), 200);
+        let batch = batch(&names.iter().map(|name| (name.as_str(), true)).collect::<Vec<_>>());
+        let lengths: Vec<_> = chunks(&batch, 30).map(<[Wanted]>::len).collect();
+        assert_eq!(lengths, [30, 30, 30, 30, 30, 30, 20]);
     }
 }

@@ -5,6 +5,7 @@
 
 mod batch;
 mod cancel;
+mod chunk;
 mod dialer;
 mod failure;
 mod gate;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-pub use batch::{BundleItem, BundleStream, Incomplete};
+pub use batch::{BatchItem, BundleItem, BundleStream, Incomplete};
 pub use dialer::Dialer;
 pub(crate) use target::chain;
 
@@ -53,7 +54,6 @@ pub struct Database {
     statement_timeout: Duration,
     warm_statement_timeout: Duration,
     warm_batch: usize,
-    warm_connections: usize,
     max_bundle_bytes: u32,
     shared_probe: SharedProbe,
 }
@@ -129,7 +129,6 @@ impl Database {
             statement_timeout,
             warm_statement_timeout,
             warm_batch: usize::from(compute.warm_batch),
-            warm_connections: compute.warm_pool as usize,
             max_bundle_bytes: compute.max_bundle_bytes,
             shared_probe: SharedProbe::default(),
             target,

@@ -14,13 +14,14 @@ const APPLICATION_NAME: &str = "dashboard-sidecar compute";
 const ONE: &str =
     "SELECT now(), octet_length(json)::bigint, CASE WHEN octet_length(json) <= $3::bigint THEN json END
                    FROM (SELECT dashboard.bundle($1::text, $2::boolean)::text AS json OFFSET 0) AS computed";
-const MANY: &str = "SELECT now(), tenant, octet_length(json)::bigint,
-                           CASE WHEN octet_length(json) <= $3::bigint THEN json END
-                    FROM (SELECT tenant, bundle::text AS json
-                          FROM dashboard.bundles($1::text[], $2::boolean) OFFSET 0) AS computed";
+const MANY: &str = "SELECT now(), tenant,
+                           octet_length(json)::bigint, CASE WHEN octet_length(json) <= $2::bigint THEN json END,
+                           octet_length(other)::bigint, CASE WHEN octet_length(other) <= $2::bigint THEN other END
+                    FROM (SELECT tenant, bundle::text AS json, without_test_data::text AS other
+                          FROM dashboard.bundles($1::text[]) OFFSET 0) AS computed";
 const TENANTS: &str = "SELECT t::text FROM dashboard.active_tenants() AS t";
 const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') IS NOT NULL
-                        AND to_regprocedure('dashboard.bundles(text[], boolean)') IS NOT NULL
+                        AND to_regprocedure('dashboard.bundles(text[])') IS NOT NULL
                         AND to_regprocedure('dashboard.active_tenants()') IS NOT NULL";
 
 /// How long a batch may wait for its reader between two rows. Said here because a database's own setting may be
@@ -35,7 +36,8 @@ const CHECK_CLIENT: &str = "SELECT set_config(name, '1000', false) FROM pg_setti
 pub(super) enum Query {
     /// Database time, bytes and bundle of one tenant; parameters tenant, include_test_data, most bytes.
     One,
-    /// Database time, tenant, bytes and bundle of many; parameters tenants, include_test_data, most bytes.
+    /// Of many: database time, tenant, bytes and bundle with test data, bytes and bundle without it where that is
+    /// another; parameters tenants, most bytes.
     Many,
     /// The tenants that warming covers.
     Tenants,

@@ -1,6 +1,6 @@
 //! Computes one bundle.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use postgres::Row;
@@ -8,9 +8,9 @@ use postgres::Row;
 use super::Database;
 use super::failure::classify;
 use super::session::{Query, Session};
-use crate::bundle::{self, Bundle};
+use crate::bundle::{Bundle, Content};
 use crate::error::ApiError;
-use crate::tenant::BundleId;
+use crate::tenant::{BundleId, Tenant};
 
 const FUNCTION: &str = "dashboard.bundle";
 
@@ -21,15 +21,16 @@ impl Database {
     /// `no_tenant`, or why it could not be computed.
     pub async fn bundle(&self, id: BundleId) -> Result<Bundle, ApiError> {
         let max_bundle_bytes = self.max_bundle_bytes;
-        self.misses.run(FUNCTION, move |session| compute(session, &id, max_bundle_bytes)).await
+        self.misses.run(FUNCTION, move |session| compute(session, &id, max_bundle_bytes, |_took| {})).await
     }
 }
 
-/// Computes one bundle on this session.
+/// Computes one bundle on this session; `waited` is told for how long Postgres was waited for.
 pub(super) fn compute(
     session: &mut Session,
     id: &BundleId,
     max_bundle_bytes: u32,
+    waited: impl FnOnce(Duration),
 ) -> Result<Bundle, ApiError> {
     let _named_in_the_log =
         tracing::info_span!("bundle", tenant = %id.tenant, include_test_data = id.include_test_data)
@@ -39,48 +40,63 @@ pub(super) fn compute(
     let started = Instant::now();
     let row = session
         .client
-        .query_one(&statement, &[&id.tenant.as_str(), &id.include_test_data, &i64::from(max_bundle_bytes)])
-        .map_err(failed)?;
+        .query_one(&statement, &[&id.tenant.as_str(), &id.include_test_data, &i64::from(max_bundle_bytes)]);
     let took = started.elapsed();
+    waited(took);
+    let row = row.map_err(failed)?;
     let generated_at: DateTime<Utc> = row.try_get(0).map_err(failed)?;
-    let content = Content::of(&row, 1).map_err(failed)?;
-    assemble(FUNCTION, id, &content, max_bundle_bytes, generated_at, took)
+    let returned = Returned::of(&row, 1).map_err(failed)?;
+    Ok(assemble(id, &returned.content(FUNCTION, &id.tenant, max_bundle_bytes)?, generated_at, took))
 }
 
-/// What a function returned for one tenant.
-pub(super) struct Content<'a> {
-    /// None when there is no such tenant.
+/// What a function returned as one bundle.
+#[derive(Clone, Copy)]
+pub(super) struct Returned<'a> {
+    /// None when it was NULL.
     bytes: Option<i64>,
     /// None also when it has more bytes than were allowed: then Postgres keeps it to itself.
     json: Option<&'a str>,
 }
 
-impl<'a> Content<'a> {
+impl<'a> Returned<'a> {
     /// Reads the two columns that begin at `column`.
     pub(super) fn of(row: &'a Row, column: usize) -> Result<Self, postgres::Error> {
         Ok(Self { bytes: row.try_get(column)?, json: row.try_get(column + 1)? })
     }
+
+    /// Whether the function said nothing at all.
+    pub(super) fn is_null(self) -> bool {
+        self.bytes.is_none()
+    }
+
+    /// Checks what `function` returned for `tenant`; NULL means that there is no such tenant.
+    pub(super) fn content(
+        self,
+        function: &'static str,
+        tenant: &Tenant,
+        max_bundle_bytes: u32,
+    ) -> Result<Content, ApiError> {
+        let tenant = tenant.as_str();
+        let bytes = self.bytes.ok_or_else(|| ApiError::no_tenant(tenant))?;
+        let json = self.json.ok_or_else(|| {
+            tracing::error!(function, tenant, bytes, max_bundle_bytes, "a bundle is too large");
+            ApiError::too_large(tenant, bytes, max_bundle_bytes)
+        })?;
+        Content::new(json).map_err(|problem| {
+            tracing::error!(function, tenant, %problem, "a dashboard function returned no bundle");
+            ApiError::wrong_result(function, &problem.to_string())
+        })
+    }
 }
 
-/// Checks and completes what `function` returned.
+/// Completes a bundle.
 pub(super) fn assemble(
-    function: &'static str,
     id: &BundleId,
-    content: &Content<'_>,
-    max_bundle_bytes: u32,
+    content: &Content,
     generated_at: DateTime<Utc>,
-    took: std::time::Duration,
-) -> Result<Bundle, ApiError> {
-    let bytes = content.bytes.ok_or_else(|| ApiError::no_tenant(id.tenant.as_str()))?;
-    let content = content.json.ok_or_else(|| {
-        tracing::error!(function, tenant = %id.tenant, bytes, max_bundle_bytes, "a bundle is too large");
-        ApiError::too_large(id.tenant.as_str(), bytes, max_bundle_bytes)
-    })?;
-    let content = bundle::Content::new(content).map_err(|problem| {
-        tracing::error!(function, tenant = %id.tenant, %problem, "a dashboard function returned no bundle");
-        ApiError::wrong_result(function, &problem.to_string())
-    })?;
-    let bundle = Bundle::new(id, &content, generated_at, took);
+    took: Duration,
+) -> Bundle {
+    let bundle = Bundle::new(id, content, generated_at, took);
     tracing::debug!(
         tenant = %id.tenant,
         include_test_data = id.include_test_data,
@@ -88,5 +104,5 @@ pub(super) fn assemble(
         bytes = bundle.size(),
         "computed a bundle"
     );
-    Ok(bundle)
+    bundle
 }

@@ -1,5 +1,6 @@
 //! `POST /internal/v1/bundles`: many bundles as lines of JSON, each sent as soon as it is computed. While none
-//! is, empty lines tell the reader that work goes on.
+//! is, empty lines tell the reader that work goes on. The last line tells what the batch has cost: `{"query_us":41700}`,
+//! the microseconds for which Postgres was waited for.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ::http::StatusCode;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::Request;
 use hyper::body::{Body as HttpBody, Frame, Incoming};
@@ -15,13 +16,13 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, Sleep};
 
-use crate::db::{BundleItem, BundleStream, Database};
+use crate::db::{BatchItem, BundleStream, Database};
 use crate::error::ApiError;
 use crate::http::{self, BodyError, Params, Reply};
 use crate::tenant::{BundleId, Tenant};
 
 /// Bundles that one request may ask for.
-const MAX_BUNDLES: usize = 200;
+const MAX_BUNDLES: usize = 400;
 /// The request's largest body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 /// Longest wait for the request's body.
@@ -89,12 +90,34 @@ fn parse(body: &[u8]) -> Result<Vec<BundleId>, ApiError> {
 /// The reply's body. Dropped with the connection, it takes what still computes with it.
 struct Lines {
     stream: BundleStream,
+    /// The rest of a line that has begun.
+    rest: Option<Bytes>,
     heartbeat: Pin<Box<Sleep>>,
 }
 
 impl Lines {
     fn new(stream: BundleStream) -> Self {
-        Self { stream, heartbeat: Box::pin(tokio::time::sleep(HEARTBEAT)) }
+        Self { stream, rest: None, heartbeat: Box::pin(tokio::time::sleep(HEARTBEAT)) }
+    }
+
+    /// A line, or what a bundle's line begins with.
+    fn begin(&mut self, item: BatchItem) -> Bytes {
+        let json = match item {
+            BatchItem::Bundle((_, Ok(bundle))) => {
+                let [head, rest] = bundle.into_line();
+                self.rest = Some(rest);
+                return head;
+            }
+            BatchItem::Bundle((id, Err(error))) => json!({
+                "error": http::error_object(&error),
+                "tenant_id": id.tenant.as_str(),
+                "include_test_data": id.include_test_data,
+            }),
+            BatchItem::QueryTime(time) => {
+                json!({"query_us": u64::try_from(time.as_micros()).unwrap_or(u64::MAX)})
+            }
+        };
+        format!("{json}\n").into()
     }
 }
 
@@ -106,8 +129,11 @@ impl HttpBody for Lines {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(rest) = self.rest.take() {
+            return Poll::Ready(Some(Ok(Frame::data(rest))));
+        }
         let next = match self.stream.poll_next(context) {
-            Poll::Ready(next) => next.map(|item| item.map(line)),
+            Poll::Ready(next) => next.map(|item| item.map(|item| self.begin(item))),
             Poll::Pending => {
                 ready!(self.heartbeat.as_mut().poll(context));
                 Some(Ok(Bytes::from_static(b"\n")))
@@ -116,23 +142,6 @@ impl HttpBody for Lines {
         self.heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
         Poll::Ready(next.map(|line| line.map(Frame::data).map_err(Into::into)))
     }
-}
-
-fn line((id, outcome): BundleItem) -> Bytes {
-    let line = match outcome {
-        Ok(bundle) => bundle.into_json(),
-        Err(error) => json!({
-            "error": http::error_object(&error),
-            "tenant_id": id.tenant.as_str(),
-            "include_test_data": id.include_test_data,
-        })
-        .to_string()
-        .into(),
-    };
-    let mut bytes = BytesMut::with_capacity(line.len() + 1);
-    bytes.extend_from_slice(&line);
-    bytes.extend_from_slice(b"\n");
-    bytes.freeze()
 }
 
 #[cfg(test)]
@@ -151,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_a_batch_is_named() {
-        assert!(error(r#"{"bundles":[]}"#).contains("1 to 200 items, not 0"));
+        assert!(error(r#"{"bundles":[]}"#).contains("1 to 400 items, not 0"));
         assert!(
             error(r#"{"bundles":[{"tenant_id":"a b","include_test_data":true}]}"#)
                 .starts_with("bundles[0].tenant_id")
@@ -159,7 +168,7 @@ mod tests {
         assert!(error(r#"{"bundles":[{"tenant_id":"a"}]}"#).contains("include_test_data"));
         assert!(error(r#"{"bundels":[]}"#).contains("bundels"));
         assert!(error("\u{0}").starts_with("the body"));
-        let many = vec![r#"{"tenant_id":"a","include_test_data":true}"#; 201].join(",");
-        assert!(error(&format!(r#"{{"bundles":[{many}]}}"#)).contains("not 201"));
+        let many = vec![r#"{"tenant_id":"a","include_test_data":true}"#; 401].join(",");
+        assert!(error(&format!(r#"{{"bundles":[{many}]}}"#)).contains("not 401"));
     }
 }

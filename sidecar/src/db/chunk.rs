@@ -1,0 +1,239 @@
+//! Computes a part of a batch by one statement for many tenants, which gives both bundles of each.
+//!
+//! What one tenant does wrong costs that tenant only: when the statement fails, the rest of the chunk is computed
+//! one by one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use postgres::Row;
+use postgres::types::ToSql;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::batch::{BundleItem, Wanted};
+use super::failure::classify;
+use super::session::{Query, Session};
+use super::single::{self, Returned};
+use crate::error::ApiError;
+
+pub(super) const FUNCTION: &str = "dashboard.bundles";
+/// Rows fetched at once, at most. Postgres sends what it has when a fetch ends; within one, a small bundle may
+/// wait in its output buffer for the next ones, so there is more than one only where all of them are quick.
+const MOST_ROWS: u32 = 8;
+/// How long a fetch of more than one row may take, by what the last one took.
+const QUICK: Duration = Duration::from_millis(10);
+
+/// How long statements may take.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// The one for a chunk.
+    pub(super) together: Duration,
+    /// The one for a single bundle.
+    pub(super) one: Duration,
+}
+
+/// For how long Postgres was waited for; the time that a reader takes is not in it.
+#[derive(Clone, Default)]
+pub(super) struct Meter {
+    nanos: Arc<AtomicU64>,
+}
+
+impl Meter {
+    /// All that was added.
+    pub(super) fn total(&self) -> Duration {
+        Duration::from_nanos(self.nanos.load(Ordering::Acquire))
+    }
+
+    fn add(&self, time: Duration) {
+        self.nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::AcqRel);
+    }
+
+    /// Runs something that waits for Postgres, and adds the time that it takes.
+    fn time<T>(&self, work: impl FnOnce() -> T) -> (T, Duration) {
+        let started = Instant::now();
+        let outcome = work();
+        let took = started.elapsed();
+        self.add(took);
+        (outcome, took)
+    }
+}
+
+/// Hands a batch's bundles over, tenant by tenant, in the batch's order.
+pub(super) struct Delivery {
+    pub(super) sender: mpsc::Sender<BundleItem>,
+    pub(super) runtime: Handle,
+    /// Tenants whose bundles have been handed over.
+    pub(super) delivered: Arc<AtomicUsize>,
+    pub(super) query_time: Meter,
+    pub(super) max_bundle_bytes: u32,
+}
+
+/// Why a statement ended early.
+enum Stop {
+    /// Nobody reads any more.
+    ReaderGone,
+    /// The statement, or what it returned, was wrong.
+    Failed(ApiError),
+}
+
+impl Delivery {
+    /// Hands over all that was wanted of one tenant.
+    fn send(&self, bundles: impl IntoIterator<Item = BundleItem>) -> Result<(), Stop> {
+        for item in bundles {
+            self.runtime.block_on(self.sender.send(item)).map_err(|_gone| Stop::ReaderGone)?;
+        }
+        self.delivered.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// None when there is nothing left to do, the failure if the rest may succeed one by one.
+    fn outcome(&self, outcome: Result<(), Stop>) -> Result<Option<ApiError>, ApiError> {
+        match outcome {
+            Ok(()) | Err(Stop::ReaderGone) => Ok(None),
+            // A cancelled statement fails too: then nobody is left to compute for.
+            Err(Stop::Failed(_)) if self.sender.is_closed() => Ok(None),
+            Err(Stop::Failed(error)) if error.is_about_one_tenant() => Ok(Some(error)),
+            Err(Stop::Failed(error)) => Err(error),
+        }
+    }
+}
+
+/// Computes a chunk, which is the next of its batch. Where nobody reads any more, nothing is done.
+///
+/// # Errors
+/// Only what is wrong with the whole database: then none of the rest is handed over.
+pub(super) fn compute(
+    session: &mut Session,
+    chunk: &[Wanted],
+    delivery: &Delivery,
+    limits: Limits,
+) -> Result<(), ApiError> {
+    if delivery.sender.is_closed() {
+        return Ok(());
+    }
+    let before = delivery.delivered.load(Ordering::Acquire);
+    session.limit_statements_to(limits.together).map_err(|error| classify(FUNCTION, &error))?;
+    let Some(failed) = delivery.outcome(together(session, chunk, delivery, limits.together))? else {
+        return Ok(());
+    };
+    tracing::warn!(%failed, "a statement for many tenants failed; computing the rest of them one by one");
+    session.limit_statements_to(limits.one).map_err(|error| classify(FUNCTION, &error))?;
+    one_by_one(session, &chunk[delivery.delivered.load(Ordering::Acquire) - before..], delivery)
+}
+
+/// Computes a chunk by one statement, thus from one snapshot, handing rows over as they come. Each fetch has
+/// the session's statement_timeout to itself; all of them together have `limit`.
+fn together(
+    session: &mut Session,
+    chunk: &[Wanted],
+    delivery: &Delivery,
+    limit: Duration,
+) -> Result<(), Stop> {
+    let failed = |error: postgres::Error| Stop::Failed(classify(FUNCTION, &error));
+    let tenants: Vec<&str> = chunk.iter().map(|wanted| wanted.tenant.as_str()).collect();
+    let parameters: [&(dyn ToSql + Sync); 2] = [&tenants, &i64::from(delivery.max_bundle_bytes)];
+    let meter = &delivery.query_time;
+    let statement = meter.time(|| session.statement(Query::Many)).0.map_err(failed)?;
+    // Read-only as the session is. Dropped early, it is rolled back, and the rest is never computed.
+    let mut transaction = meter.time(|| session.client.transaction()).0.map_err(failed)?;
+    let portal = meter.time(|| transaction.bind(&statement, &parameters)).0.map_err(failed)?;
+    let mut rest = chunk;
+    let mut spent = Duration::ZERO;
+    let mut fetched_rows = 1;
+    while !rest.is_empty() {
+        let (rows, took) = meter.time(|| transaction.query_portal(&portal, fetched_rows));
+        let rows = rows.map_err(failed)?;
+        let Ok(count @ 1..) = u32::try_from(rows.len()) else {
+            return Err(Stop::Failed(mismatch("fewer rows than tenants")));
+        };
+        for row in &rows {
+            let Some((wanted, others)) = rest.split_first() else { break };
+            deliver_row(row, wanted, took / count, delivery)?;
+            rest = others;
+        }
+        spent += took;
+        if spent > limit {
+            return Err(Stop::Failed(ApiError::timeout(FUNCTION)));
+        }
+        fetched_rows = next_fetch(took / count, count, rest.len());
+    }
+    if !meter.time(|| transaction.query_portal(&portal, 1)).0.map_err(failed)?.is_empty() {
+        // Every tenant has its bundle already; whoever wrote the function should know.
+        mismatch("more rows than tenants");
+    }
+    meter.time(|| transaction.commit()).0.map_err(failed)
+}
+
+/// How many rows to fetch next, when each of the last `count` took so long and `rest` are to come.
+fn next_fetch(took: Duration, count: u32, rest: usize) -> i32 {
+    let quick = (1..=MOST_ROWS.min(count * 2)).rev().find(|&rows| took * rows <= QUICK).unwrap_or(1);
+    i32::try_from(rest).unwrap_or(i32::MAX).min(quick.cast_signed()).max(1)
+}
+
+fn deliver_row(row: &Row, wanted: &Wanted, took: Duration, delivery: &Delivery) -> Result<(), Stop> {
+    let failed = |error: postgres::Error| Stop::Failed(classify(FUNCTION, &error));
+    let generated_at: DateTime<Utc> = row.try_get(0).map_err(failed)?;
+    let tenant: Option<&str> = row.try_get(1).map_err(failed)?;
+    // One tenant's figures under another's name would be the worst of errors.
+    if tenant != Some(wanted.tenant.as_str()) {
+        return Err(Stop::Failed(mismatch("rows in another order than the tenants asked for")));
+    }
+    let with = Returned::of(row, 2).map_err(failed)?;
+    let without = Returned::of(row, 4).map_err(failed)?;
+    // Looked at once, even where it is both bundles.
+    let content = |of: Returned<'_>| of.content(FUNCTION, &wanted.tenant, delivery.max_bundle_bytes);
+    let (with, without) = match (content(with), without.is_null()) {
+        (content, true) => (content.clone(), content),
+        (with_test_data, false) => (with_test_data, content(without)),
+    };
+    delivery.send(wanted.ids().map(|id| {
+        let content = if id.include_test_data { &with } else { &without };
+        let bundle = match content {
+            Ok(content) => Ok(single::assemble(&id, content, generated_at, took)),
+            Err(error) => Err(error.clone()),
+        };
+        (id, bundle)
+    }))
+}
+
+fn mismatch(problem: &str) -> ApiError {
+    tracing::error!(problem, "dashboard.bundles must return one row for each tenant, in order");
+    ApiError::wrong_result(FUNCTION, problem)
+}
+
+/// Computes what is left of a chunk, bundle by bundle; only a failure of the whole database ends it.
+fn one_by_one(session: &mut Session, rest: &[Wanted], delivery: &Delivery) -> Result<(), ApiError> {
+    for wanted in rest {
+        let mut bundles = Vec::new();
+        for id in wanted.ids() {
+            let outcome = single::compute(session, &id, delivery.max_bundle_bytes, |took| {
+                delivery.query_time.add(took);
+            });
+            match outcome {
+                Err(error) if !error.is_about_one_tenant() => return Err(error),
+                outcome => bundles.push((id, outcome)),
+            }
+        }
+        if delivery.send(bundles).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_rows_are_fetched_at_once_only_where_each_is_quick() {
+        let quick = Duration::from_micros(400);
+        assert_eq!([1, 2, 4, 8].map(|count| next_fetch(quick, count, 50)), [2, 4, 8, 8]);
+        assert_eq!(next_fetch(quick, 8, 3), 3, "no more than are to come");
+        assert_eq!(next_fetch(Duration::from_millis(4), 4, 50), 2);
+        assert_eq!(next_fetch(Duration::from_secs(60), 8, 50), 1);
+    }
+}
