@@ -29,6 +29,7 @@ fn night() -> Night {
     let sidecar = Sidecar::builder()
         .database(postgres.url())
         .env("REDIS_URL", format!("redis://127.0.0.1:{port}"))
+        .env("DASHBOARD_SCHEDULER", "on")
         .env("DASHBOARD_SCHEDULER_POLL_MS", "50")
         .start();
     let redis = Redis::builder()
@@ -40,7 +41,8 @@ fn night() -> Night {
         .start();
     postgres.execute("UPDATE cron_job SET next_run = now()");
     assert_eventually!(
-        postgres.value::<Option<String>>("SELECT metadata->>'outcome' FROM cron_job").as_deref() == Some("success"),
+        postgres.value::<Option<String>>("SELECT metadata->>'outcome' FROM cron_job").as_deref()
+            == Some("success"),
         "the job has run"
     );
     let mut client = redis.client();
@@ -65,7 +67,10 @@ fn morning(Night { postgres, mut sidecar, redis }: Night) {
     assert_eq!(status(&mut client, &tenant), "stale", "at once, from memory");
     assert_eq!(client.figure("refreshes_behind"), 1);
     sidecar.process().thaw();
-    assert_eventually!(client.figure("stored") == client.figure("computed") && client.figure("flights") == 0, "it is refreshed");
+    assert_eventually!(
+        client.figure("stored") == client.figure("computed") && client.figure("flights") == 0,
+        "it is refreshed"
+    );
     assert_eq!(status(&mut client, &tenant), "hit");
     assert_eq!((client.figure("misses"), client.figure("timeouts")), (0, 0), "nobody has waited");
 }

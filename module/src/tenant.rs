@@ -8,6 +8,8 @@ use std::fmt;
 const RESERVED: [&str; 3] = ["SOFT", "FORCE", "ASYNC"];
 
 const MAX_TENANT_BYTES: usize = 64;
+/// The name that stands for all tenants together.
+pub(crate) const ALL_TENANTS: &str = "SUPERADMIN_GLOBAL";
 const PREFIX: &[u8] = b"dashboard:bundle:";
 
 /// The tenant of a bundle's key, with or without a hash tag, and its include flag; `None` where `key` is not
@@ -37,6 +39,11 @@ impl Tenant {
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it stands for all tenants together.
+    pub(crate) fn is_all_tenants(&self) -> bool {
+        self.as_str() == ALL_TENANTS
     }
 }
 

@@ -33,8 +33,7 @@ fn main() -> ExitCode {
     machine::allow_open_files();
     eprintln!("{}", machine::facts());
     let mut table = Table::default();
-    let parts: [Part; 3] =
-        [("hits", cost::measure), ("herd", herd::measure), ("warming", warming::measure)];
+    let parts: [Part; 3] = [("hits", cost::measure), ("herd", herd::measure), ("warming", warming::measure)];
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     if let Some(unknown) = wanted.iter().find(|name| parts.iter().all(|(part, _)| part != name)) {
         eprintln!(

@@ -6,6 +6,7 @@ pub(crate) mod help;
 pub(crate) mod warm;
 
 use crate::errors::Error;
+use crate::tenant::ALL_TENANTS;
 use crate::{ffi, reply};
 use redis_module::{AclPermissions, Context, ContextFlags, RedisResult, RedisString, RedisValue};
 
@@ -24,7 +25,7 @@ pub(crate) fn may_block(ctx: &Context) -> bool {
 ///
 /// Ask [`may_block`] first: what is not a client's own command may have no user at all.
 fn may_change_all(ctx: &Context, command: &'static str) -> Result<(), Error> {
-    let all = RedisString::create(None, "SUPERADMIN_GLOBAL");
+    let all = RedisString::create(None, ALL_TENANTS);
     ctx.acl_check_key_permission(&ctx.get_current_user(), &all, &AclPermissions::UPDATE)
         .map_err(|_| Error::no_permission(command))
 }

@@ -105,9 +105,11 @@ impl Run {
         tenants.drain(..most.min(tenants.len())).collect()
     }
 
-    /// Tenants, and for how long nobody has read each, in the order of the list.
+    /// Tenants, and for how long nobody has read each, in the order of the list. All of them together come before
+    /// any: that one takes longest, so the others are warmed beside it.
     pub(super) fn rank(&mut self, tenants: Vec<(Tenant, u64)>) {
         for (tenant, unread) in tenants {
+            let unread = if tenant.is_all_tenants() { 0 } else { unread.saturating_add(1) };
             self.ranked.push(Reverse(Ranked { unread, place: self.listed, tenant }));
             self.listed += 1;
         }
