@@ -154,7 +154,7 @@ start_sidecar
 start_redis
 wait_until 30 http_answers /readyz || fail "the sidecar has not become ready; see $RUN/sidecar/log"
 step "Warming every tenant's bundle"
-"$SIDECAR" warm
+"$SIDECAR" warm --progress
 
 TENANT=$(sql -d crm -c 'SELECT t.id FROM tenant t JOIN leads l ON l.tenant_id = t.id GROUP BY t.id ORDER BY count(*) DESC, t.id LIMIT 1')
 cat <<EOF
@@ -167,4 +167,8 @@ All is up; make stop ends it and keeps the data. Try:
   redis-cli -p $REDIS_PORT DASHBOARD.CLEAR $TENANT
   redis-cli -p $REDIS_PORT INFO dashboard
   curl --noproxy '*' -s http://127.0.0.1:$HTTP_PORT/api/system/health
+
+Every bundle is warmed each night at 00:00 UTC. When, and how the last run went:
+
+  DATABASE_URL=$DATABASE_URL REDIS_URL=$REDIS_URL ${SIDECAR#"$PWD/"} cron list
 EOF
