@@ -414,7 +414,7 @@ fn warm_shows_how_far_it_is_and_names_the_tenants_that_failed() {
     let line = lines.recv_timeout(Duration::from_secs(30));
     upstream.release();
     let output = warming.wait_with_output().unwrap();
-    assert_eq!(line.as_deref(), Ok("warm: 0 of 2 tenants, 0 failed, 0 a second, no telling how long"));
+    assert_eq!(line.as_deref(), Ok("warm: 0 of 2 tenants, 0 failed, 0.0 a second, no telling how long"));
     assert_eq!(output.status.code(), Some(1));
     let printed = String::from_utf8_lossy(&output.stdout);
     let (counts, failed) = printed.split_once('\n').unwrap();

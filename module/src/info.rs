@@ -159,7 +159,7 @@ fn describe(state: &mut State) -> Vec<(String, String)> {
     // Of the run under way, else of the last one; absent before the first.
     if let Some(shown) = state.runs.shown(now) {
         let Summary { run, by, started, report, failures } = shown.as_ref();
-        let a_second = report.done().saturating_mul(1000).checked_div(report.elapsed_ms);
+        let a_second = report.done() as f64 * 1000.0 / report.elapsed_ms.max(1) as f64;
         fields.extend([
             ("warm_run".to_owned(), run.to_string()),
             ("warm_by".to_owned(), by.clone()),
@@ -170,7 +170,7 @@ fn describe(state: &mut State) -> Vec<(String, String)> {
             ("warm_warmed".to_owned(), report.warmed.to_string()),
             ("warm_fresh".to_owned(), report.fresh.to_string()),
             ("warm_failed".to_owned(), report.failed.to_string()),
-            ("warm_tenants_per_sec".to_owned(), a_second.unwrap_or_default().to_string()),
+            ("warm_tenants_per_sec".to_owned(), format!("{a_second:.1}")),
         ]);
         for (n, FailedTenant { tenant, reason }) in failures.iter().take(SHOWN_FAILURES).enumerate() {
             fields.push((format!("warm_failure{n}"), format!("tenant={tenant},reason={reason}")));

@@ -49,7 +49,7 @@ async fn warm(args: &WarmArgs, tenants: &[Tenant]) -> Result<Warmed, ApiError> {
     }
     let mut display = Display::new();
     let watching = async {
-        let Err(error) = cache::watch(url, |progress| display.show(progress)).await;
+        let Err(error) = cache::watch(url, CALLER, |progress| display.show(progress)).await;
         eprintln!("the progress cannot be shown: {}", error.message());
         std::future::pending::<Infallible>().await
     };
@@ -106,11 +106,12 @@ impl Drop for Display {
 /// The rate is the run's own, so that it is right also where the run began before we did.
 fn line(progress: &Progress) -> String {
     let Progress { tenants, done, failed, per_second } = progress;
-    let left = match tenants.saturating_sub(*done).checked_div(*per_second) {
-        Some(seconds) => format!("{} left", HumanDuration(Duration::from_secs(seconds))),
-        None => "no telling how long".into(),
+    let left = Duration::try_from_secs_f64(tenants.saturating_sub(*done) as f64 / per_second);
+    let left = match left {
+        Ok(left) => format!("{} left", HumanDuration(left)),
+        Err(_endless) => "no telling how long".into(),
     };
-    format!("{done} of {tenants} tenants, {failed} failed, {per_second} a second, {left}")
+    format!("{done} of {tenants} tenants, {failed} failed, {per_second:.1} a second, {left}")
 }
 
 fn parse(name: &str) -> Result<Tenant, Failure> {
@@ -128,9 +129,9 @@ mod tests {
 
     #[test]
     fn a_line_tells_how_far_it_is_and_how_long_it_takes() {
-        let mut progress = Progress { tenants: 100, done: 20, failed: 1, per_second: 40 };
-        assert_eq!(line(&progress), "20 of 100 tenants, 1 failed, 40 a second, 2 seconds left");
-        progress.per_second = 0;
+        let mut progress = Progress { tenants: 100, done: 20, failed: 1, per_second: 40.0 };
+        assert_eq!(line(&progress), "20 of 100 tenants, 1 failed, 40.0 a second, 2 seconds left");
+        progress.per_second = 0.0;
         assert!(line(&progress).ends_with("no telling how long"));
     }
 

@@ -1,6 +1,7 @@
 //! Redis: the only place that speaks `DASHBOARD.*`. Reads, warming and probes each have connections of
 //! their own.
 
+mod dedicated;
 mod failure;
 mod lifetime;
 mod reply;

@@ -2,15 +2,12 @@
 //! takes.
 
 use std::convert::Infallible;
-use std::str::FromStr;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisError, Value};
+use redis::{RedisError, Value};
 
-use super::failure;
 use super::reply::{self, Warmed};
-use super::{CONNECT_TIMEOUT, MALFORMED_URL};
+use super::{PROBE_TIMEOUT, dedicated, failure};
 use crate::config::Secret;
 use crate::error::ApiError;
 use crate::tenant::Tenant;
@@ -24,13 +21,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// # Errors
 /// If REDIS_URL is malformed, Redis cannot be reached, or it refuses.
 pub async fn warm(url: &Secret, caller: &str, tenants: &[Tenant], force: bool) -> Result<Warmed, ApiError> {
-    let mut connection = connect(url).await?;
-    let mut name = redis::cmd("CLIENT");
-    name.arg("SETNAME").arg(caller);
-    // A user that may only warm may not name itself, and is not to be stopped by that.
-    if let Err(error) = name.query_async::<()>(&mut connection).await {
-        tracing::debug!(%error, "the connection that warms has no name");
-    }
+    let mut connection = dedicated::open(url, caller, None).await?;
     let mut command = redis::cmd("DASHBOARD.WARM");
     for tenant in tenants {
         command.arg(tenant.as_str());
@@ -43,7 +34,7 @@ pub async fn warm(url: &Secret, caller: &str, tenants: &[Tenant], force: bool) -
 }
 
 /// How far the run under way is; of several, the oldest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progress {
     /// Tenants covered.
     pub tenants: u64,
@@ -52,15 +43,19 @@ pub struct Progress {
     /// Of these, the failed ones.
     pub failed: u64,
     /// Tenants done in a second, since the run began.
-    pub per_second: u64,
+    pub per_second: f64,
 }
 
 /// Tells `seen` how far the run under way is, a few times a second, for as long as the future lives.
 ///
 /// # Errors
 /// If Redis cannot be asked.
-pub async fn watch(url: &Secret, mut seen: impl FnMut(&Progress)) -> Result<Infallible, ApiError> {
-    let mut connection = connect(url).await?;
+pub async fn watch(
+    url: &Secret,
+    caller: &str,
+    mut seen: impl FnMut(&Progress),
+) -> Result<Infallible, ApiError> {
+    let mut connection = dedicated::open(url, caller, Some(PROBE_TIMEOUT)).await?;
     let mut command = redis::cmd("INFO");
     command.arg("dashboard");
     loop {
@@ -75,27 +70,19 @@ pub async fn watch(url: &Secret, mut seen: impl FnMut(&Progress)) -> Result<Infa
 impl Progress {
     /// What `INFO dashboard` says; `None` while nothing is warmed, or its list of tenants is still to come.
     fn of(info: &str) -> Option<Self> {
-        let field = |name: &str| -> Option<u64> {
-            let line = |line: &str| {
-                line.strip_prefix("dashboard_")?.strip_prefix(name)?.strip_prefix(':').map(u64::from_str)
-            };
-            info.lines().find_map(line)?.ok()
+        let text = |name: &str| {
+            let fields = info.lines().filter_map(|line| line.strip_prefix("dashboard_")?.split_once(':'));
+            fields.into_iter().find_map(|(field, value)| (field == name).then_some(value))
         };
+        let field = |name: &str| text(name)?.parse::<u64>().ok();
         let progress = Self {
             tenants: field("warm_tenants")?,
             done: field("warm_done")?,
             failed: field("warm_failed")?,
-            per_second: field("warm_tenants_per_sec")?,
+            per_second: text("warm_tenants_per_sec")?.parse().ok()?,
         };
         (field("warm_running")? > 0 && progress.tenants > 0).then_some(progress)
     }
-}
-
-async fn connect(url: &Secret) -> Result<MultiplexedConnection, ApiError> {
-    let config =
-        AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(None);
-    let client = redis::Client::open(url.expose()).map_err(|_| ApiError::redis_unavailable(MALFORMED_URL))?;
-    client.get_multiplexed_async_connection_with_config(&config).await.map_err(refused)
 }
 
 fn refused(error: RedisError) -> ApiError {
@@ -112,10 +99,10 @@ mod tests {
             format!(
                 "# dashboard_stats\r\ndashboard_warm_running:{running}\r\ndashboard_warm_failed_runs:9\r\n\
                  dashboard_warm_tenants:{tenants}\r\ndashboard_warm_done:3\r\ndashboard_warm_failed:1\r\n\
-                 dashboard_warm_tenants_per_sec:70\r\n"
+                 dashboard_warm_tenants_per_sec:0.7\r\n"
             )
         };
-        let expected = Progress { tenants: 8, done: 3, failed: 1, per_second: 70 };
+        let expected = Progress { tenants: 8, done: 3, failed: 1, per_second: 0.7 };
         assert_eq!(Progress::of(&info(1, 8)), Some(expected));
         assert_eq!(Progress::of(&info(0, 8)), None, "the last run");
         assert_eq!(Progress::of(&info(1, 0)), None, "without its list yet");

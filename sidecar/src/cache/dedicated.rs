@@ -1,0 +1,54 @@
+//! A connection of its own, for what no pool is for: a command that takes as long as it takes, or a question that
+//! is asked once.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
+use redis::{AsyncConnectionConfig, IntoConnectionInfo, RedisError};
+
+use super::{CONNECT_TIMEOUT, MALFORMED_URL, failure};
+use crate::config::Secret;
+use crate::error::ApiError;
+
+/// A connection that has been silent for so long is probed,
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+/// again after so long without an answer,
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+/// so many times; then Redis has gone.
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// Connects, under the name that Redis is to show. Without a `timeout` a reply is waited for as long as Redis is
+/// there.
+///
+/// # Errors
+/// If REDIS_URL is malformed, or Redis cannot be reached.
+pub(super) async fn open(
+    url: &Secret,
+    name: &str,
+    timeout: Option<Duration>,
+) -> Result<MultiplexedConnection, ApiError> {
+    let malformed = |_| ApiError::redis_unavailable(MALFORMED_URL);
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(timeout);
+    // Without them, a host that has vanished would be waited for without end.
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    let info = url.expose().into_connection_info().map_err(malformed)?.set_tcp_settings(tcp);
+    let client = redis::Client::open(info).map_err(malformed)?;
+    let refused = |error: RedisError| failure::of_warming(&error);
+    let mut connection =
+        client.get_multiplexed_async_connection_with_config(&config).await.map_err(refused)?;
+    let mut command = redis::cmd("CLIENT");
+    command.arg("SETNAME").arg(name);
+    // A user with few rights may not name itself, and is not to be stopped by that.
+    if let Err(error) = command.query_async::<()>(&mut connection).await {
+        tracing::debug!(%error, name, "a connection to Redis has no name");
+    }
+    Ok(connection)
+}
