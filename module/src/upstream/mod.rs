@@ -354,6 +354,33 @@ mod tests {
         assert_eq!(failures(&events), [(2, Failure::Timeout), (1, Failure::Abandoned)]);
     }
 
+    /// The numbers of the batches that have ended, if each did so after the last of its landings.
+    fn ended(events: &Receiver<Event>) -> Vec<BatchId> {
+        let events: Vec<Event> = events.try_iter().collect();
+        let last_landing = events.iter().rposition(|event| matches!(event, Event::Landed { .. }));
+        let ended = events.iter().enumerate().filter_map(|(at, event)| match event {
+            Event::BatchEnded { batch, .. } => Some((at, *batch)),
+            _ => None,
+        });
+        ended.filter(|(at, _)| Some(*at) > last_landing).map(|(_, batch)| batch).collect()
+    }
+
+    #[test]
+    fn a_batch_ends_once_and_last_however_it_ends() {
+        let batch = || What::Batch(7, vec![order(1), order(2)]);
+        let with = |end: fn(Promise)| {
+            let (sender, events) = crossbeam_channel::unbounded();
+            end(Promise::new(&batch(), Outbox { events: sender, wake: || {}, owed: Arc::default() }));
+            ended(&events)
+        };
+        assert_eq!(with(|promise| promise.end_batch(None, Some(Duration::ZERO))), [7]);
+        assert_eq!(
+            with(|promise| promise.end_batch(Some(Problem::new(Failure::Timeout, "late")), None)),
+            [7]
+        );
+        assert_eq!(with(drop), [7], "a panic or an unload");
+    }
+
     #[test]
     fn a_flight_lands_once_whatever_arrives_for_it() {
         let (sender, events) = crossbeam_channel::unbounded();

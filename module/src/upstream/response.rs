@@ -476,6 +476,22 @@ mod tests {
     }
 
     #[test]
+    fn the_last_line_tells_what_a_batch_has_cost() {
+        let cost = |last: &str| {
+            let orders = [order(1, "a", true)];
+            let mut lines = Lines::new(4096, &orders);
+            let body = format!("{}\n{last}\n", answer("a", true));
+            lines.feed(body.as_bytes(), &|_, _| ()).unwrap();
+            lines.finish().map_err(|problem| problem.failure)
+        };
+        assert_eq!(cost(r#"{"query_us":41700}"#), Ok(Some(Duration::from_micros(41_700))));
+        assert_eq!(cost(""), Ok(None), "another version's sidecar");
+        for other in [r#"{"query_us":-1}"#, r#"{"query_us":1,"a":2}"#, "[1]", r#"{"query_us":"1"}"#] {
+            assert_eq!(cost(other), Err(Failure::Malformed), "{other}");
+        }
+    }
+
+    #[test]
     fn a_stream_without_an_end_is_refused_at_the_bound() {
         let (_, ended) = stream(&[order(1, "a", true)], &"x".repeat(50_000), &[]);
         assert_eq!(ended, Some(Failure::TooLarge));
