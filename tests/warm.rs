@@ -187,6 +187,7 @@ fn what_is_cleared_while_it_is_warmed_is_computed_again_within_the_bound_of_warm
     warming.receive().unwrap();
     assert_eq!((other.figure("warm_warmed"), other.figure("warm_failed")), (16, 0));
     assert_eq!(other.int(&["DBSIZE"]), 32);
+    assert_eq!(upstream.exchanges(), 2, "the batch, and one more: no request for each bundle");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The fence: what a clear does to the flights under way.
 
 use super::negative::NegativeCache;
-use super::terms::{Cancelled, Fenced, Limits, Scope};
+use super::terms::{Again, Cancelled, Fenced, Limits, Scope};
 use super::{Backoffs, Engine, FlightId, Millis};
 use crate::tenant::BundleId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,26 +31,32 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             }
         }
         self.counters.orphaned += orphans.len() as u64;
-        let mut fenced = Fenced { launches: Vec::new(), cancel: Vec::new(), refused: Vec::new() };
+        let mut fenced =
+            Fenced { launches: Vec::new(), cancel: Vec::new(), refused: Vec::new(), again: Vec::new() };
         for (bundle, flight) in orphans {
-            let (next, has_runs) = self.who_wait_on(flight);
+            let (next, runs) = self.who_wait_on(flight);
             fenced.cancel.extend(self.cancel_unwanted(flight, Cancelled::Unwanted));
+            if !runs.is_empty() {
+                fenced.again.push(Again { bundle: bundle.clone(), waiters: runs });
+            }
             if !next.is_empty() {
-                fenced.refused.extend(self.follow(now, limits, bundle, next, has_runs, &mut fenced.launches));
+                fenced.refused.extend(self.follow(now, limits, bundle, next, &mut fenced.launches));
             }
         }
         fenced
     }
 
     /// Takes out of an orphaned flight those whom its result does not help: who asked for something newer,
-    /// and warming runs, which want the bundle stored.
-    fn who_wait_on(&mut self, orphan: FlightId) -> (BTreeSet<W>, bool) {
-        let Some(flight) = self.flights.get_mut(&orphan) else { return (BTreeSet::new(), false) };
+    /// and, apart, warming runs, which want the bundle stored.
+    fn who_wait_on(&mut self, orphan: FlightId) -> (BTreeSet<W>, BTreeSet<W>) {
+        let Some(flight) = self.flights.get_mut(&orphan) else { return Default::default() };
         let mut next = std::mem::take(&mut flight.next);
+        let mut runs = BTreeSet::new();
         if flight.has_runs {
             let seats = &self.seats;
-            next.extend(flight.waiters.extract_if(.., |waiter| seats.is_patient(*waiter)));
+            runs.extend(flight.waiters.extract_if(.., |waiter| seats.is_patient(*waiter)));
+            runs.extend(next.extract_if(.., |waiter| seats.is_patient(*waiter)));
         }
-        (next, flight.has_runs)
+        (next, runs)
     }
 }

@@ -25,8 +25,8 @@ mod terms;
 mod waiting;
 
 pub(crate) use terms::{
-    Ask, Cancelled, Carrier, Counters, Expiry, Landing, Launch, Limits, Plan, Refusal, Refused, Scope, Seat,
-    Stored, new_enough,
+    Again, Ask, Cancelled, Carrier, Counters, Expiry, Landing, Launch, Limits, Plan, Refusal, Refused, Scope,
+    Seat, Stored, new_enough,
 };
 
 use crate::tenant::BundleId;
@@ -235,7 +235,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         self.last_flight += 1;
         let flight = self.last_flight;
         self.counters.flights += 1;
-        self.batched += usize::from(carrier != Carrier::Single);
+        self.batched += usize::from(carrier == Carrier::Batch);
         self.current.insert(bundle.clone(), flight);
         let state = Flight {
             bundle: bundle.clone(),
@@ -272,8 +272,8 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         outcome: Result<(), &Failure>,
     ) -> Option<Landing<W>> {
         let landed = self.flights.remove(&flight)?;
-        let Flight { bundle, carrier, cancelled, waiters, next, has_runs, .. } = landed;
-        self.batched -= usize::from(carrier != Carrier::Single);
+        let Flight { bundle, carrier, cancelled, waiters, mut next, has_runs, .. } = landed;
+        self.batched -= usize::from(carrier == Carrier::Batch);
         let current = self.current.get(&bundle) == Some(&flight);
         if current {
             self.current.remove(&bundle);
@@ -291,11 +291,15 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             }
             None => self.note_outcome(now, limits, flight, &bundle, current, outcome),
         }
-        let (mut relaunch, mut refused) = (Vec::new(), None);
-        if !next.is_empty() {
-            refused = self.follow(now, limits, bundle.clone(), next, has_runs, &mut relaunch);
+        let (mut relaunch, mut refused, mut again) = (Vec::new(), None, None);
+        if has_runs {
+            let runs: BTreeSet<W> = next.extract_if(.., |waiter| self.seats.is_patient(*waiter)).collect();
+            again = (!runs.is_empty()).then(|| Again { bundle: bundle.clone(), waiters: runs });
         }
-        Some(Landing { bundle, current, cancelled, waiters, relaunch, refused })
+        if !next.is_empty() {
+            refused = self.follow(now, limits, bundle.clone(), next, &mut relaunch);
+        }
+        Some(Landing { bundle, current, cancelled, waiters, relaunch, refused, again })
     }
 
     fn note_outcome(
@@ -333,18 +337,14 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         limits: &Limits,
         bundle: BundleId,
         next: BTreeSet<W>,
-        has_runs: bool,
         launches: &mut Vec<Launch>,
     ) -> Option<Refused<W>> {
-        let has_runs = has_runs && next.iter().any(|waiter| self.seats.is_patient(*waiter));
-        // Runs have their own bound, which they keep.
-        let carrier = if has_runs { Carrier::Again } else { Carrier::Single };
-        if let (false, Err(why)) = (has_runs, self.room(now, limits)) {
+        if let Err(why) = self.room(now, limits) {
             self.count_refused(why, next.len());
             return Some(Refused { bundle, waiters: next, why });
         }
-        let flight = self.launch(now, bundle, carrier, false, launches);
-        self.seat_all(flight, next, has_runs);
+        let flight = self.launch(now, bundle, Carrier::Single, false, launches);
+        self.seat_all(flight, next, false);
         None
     }
 

@@ -6,8 +6,8 @@
 //! later read may get less.
 
 use super::{
-    Ask, BATCH_PATIENCE, Cancelled, Carrier, Engine, Expiry, FlightId, Landing, Launch, Limits, Millis, Plan,
-    Refusal, Scope, Stored,
+    Again, Ask, BATCH_PATIENCE, Cancelled, Carrier, Engine, Expiry, FlightId, Landing, Launch, Limits,
+    Millis, Plan, Refusal, Scope, Stored,
 };
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::Failure;
@@ -249,7 +249,19 @@ impl World {
         self.took_off(fenced.launches, false);
         for waiter in fenced.refused.into_iter().flat_map(|refused| refused.waiters) {
             let waits = self.release(waiter);
-            assert!(waits.hard.is_some(), "a run gets its flight");
+            assert!(waits.hard.is_some(), "a run is not refused");
+        }
+        self.warm_again(fenced.again);
+    }
+
+    /// Runs get no flight at once, and ask once more for what they need.
+    fn warm_again(&mut self, again: impl IntoIterator<Item = Again<u64>>) {
+        for Again { bundle, waiters } in again {
+            for waiter in waiters {
+                let waits = self.release(waiter);
+                assert!(waits.hard.is_none() && waits.bundle == bundle, "only runs are asked to come again");
+                self.warm(&bundle, true);
+            }
         }
     }
 
@@ -340,7 +352,7 @@ impl World {
         let outcome = how.outcome();
         let before = self.kept.get(&flight.bundle).copied();
         let landing = self.engine.land(self.now, &LIMITS, flight.flight, outcome.as_ref().copied());
-        let Landing { bundle, current, cancelled, waiters, relaunch, refused } =
+        let Landing { bundle, current, cancelled, waiters, relaunch, refused, again } =
             landing.expect("a flight lands once");
         assert_eq!(cancelled.is_some(), flight.cancelled && how == How::Abandoned);
         assert_eq!(bundle, flight.bundle, "7. Isolation");
@@ -381,8 +393,9 @@ impl World {
         }
         for waiter in refused.into_iter().flat_map(|refused| refused.waiters) {
             let waits = self.release(waiter);
-            assert!(waits.hard.is_some(), "a run gets its flight");
+            assert!(waits.hard.is_some(), "a run is not refused");
         }
+        self.warm_again(again);
     }
 
     fn expire(&mut self) {

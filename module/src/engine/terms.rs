@@ -97,9 +97,6 @@ pub(crate) struct Launch {
 pub(crate) enum Carrier {
     Single,
     Batch,
-    /// A request of its own that a warming run waits for, because a clear has fenced the run's first one. It
-    /// counts as the batch's did.
-    Again,
 }
 
 /// Why a flight is broken off.
@@ -124,6 +121,8 @@ pub(crate) struct Landing<W> {
     pub(crate) relaunch: Vec<Launch>,
     /// Those of them for whom there is no flight left.
     pub(crate) refused: Option<Refused<W>>,
+    /// Runs that need something newer: see [`Again`].
+    pub(crate) again: Option<Again<W>>,
 }
 
 /// What to do after a fence.
@@ -135,6 +134,16 @@ pub(crate) struct Fenced<W> {
     pub(crate) cancel: Vec<FlightId>,
     /// Those for whom there is no flight left.
     pub(crate) refused: Vec<Refused<W>>,
+    /// Runs whose flights were fenced.
+    pub(crate) again: Vec<Again<W>>,
+}
+
+/// Warming runs that need this bundle once more. They get no flight at once, but send it in one of their next
+/// batches: a run keeps its pace whatever is cleared. Take each out with [`super::Engine::release`].
+#[derive(Debug)]
+pub(crate) struct Again<W> {
+    pub(crate) bundle: BundleId,
+    pub(crate) waiters: BTreeSet<W>,
 }
 
 /// Those who waited for a flight that could not begin: take each out with [`super::Engine::release`] and answer

@@ -10,7 +10,7 @@ pub(crate) mod pump;
 pub(crate) use clients::{ClientId, Waiter};
 
 use crate::commands::get::Waiting;
-use crate::engine::{Ask, Engine, FlightId, Launch, Millis, Plan, Refusal, Scope, Stored};
+use crate::engine::{Again, Ask, Engine, FlightId, Launch, Millis, Plan, Refusal, Scope, Stored};
 use crate::errors::Error;
 use crate::ffi::{self, BlockedClient, Handle, ServerEvent, Timer};
 use crate::info::{self, Count, Counters};
@@ -166,6 +166,7 @@ pub(crate) fn fence<'a>(scopes: impl IntoIterator<Item = Scope<'a>>) {
         state.send_all(fenced.launches);
         fenced.cancel.into_iter().for_each(|flight| state.cancel(Some(flight)));
         state.disappoint(fenced.refused);
+        state.warm_again(fenced.again);
     }
     state.rearm();
 }
@@ -333,6 +334,17 @@ impl State {
         if !orders.is_empty() {
             let batch = self.runs.sent(tenants);
             self.send(What::Batch(batch, orders));
+        }
+    }
+
+    /// Lets runs have this in one of their next batches.
+    fn warm_again(&mut self, again: impl IntoIterator<Item = Again<Waiter>>) {
+        for Again { bundle, waiters } in again {
+            for waiter in waiters {
+                if let (true, Waiter::Warm(seat)) = (self.engine.release(waiter), waiter) {
+                    self.runs.again(seat, &bundle.tenant);
+                }
+            }
         }
     }
 

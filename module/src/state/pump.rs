@@ -140,7 +140,8 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     let now = monotonic();
     let outcome = result.as_ref().map(|_| ());
     let landing = STATE.lock().engine.land(now, &config::limits(), flight, outcome);
-    let Some(Landing { bundle, current, cancelled, waiters, relaunch, refused: unlucky }) = landing else {
+    let Some(Landing { bundle, current, cancelled, waiters, relaunch, refused: unlucky, again }) = landing
+    else {
         return;
     };
     // Clients come before runs in the order of waiters.
@@ -150,6 +151,7 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
         let mut state = STATE.lock();
         state.send_all(relaunch);
         state.disappoint(unlucky);
+        state.warm_again(again);
         // Beforehand, so that everyone has an answer even if something panics in between.
         state.gifts.push_back(Gift {
             waiters,

@@ -158,7 +158,7 @@ impl Runs {
         let (db, force) = (run.order.db, run.order.force);
         let tenants = run.take_ranked(size, STEP);
         if tenants.is_empty() {
-            return Some(Task::Send { run: id, db, force, batch: run.take_wanted() });
+            return Some(Task::Send { run: id, db, force, batch: run.take_wanted(size) });
         }
         Some(Task::Look { run: id, db, force, tenants })
     }
@@ -203,6 +203,13 @@ impl Runs {
     /// A bundle has come, or has failed for a reason; true where it made a tenant failed that was not yet.
     pub(crate) fn landed(&mut self, seat: Seat, outcome: Result<(), (&Tenant, &'static str)>) -> bool {
         self.runs.get_mut(&seat.run).is_some_and(|run| run.landed(seat, outcome))
+    }
+
+    /// A bundle is needed once more: a clear has come between, or the one that was under way began too early.
+    pub(crate) fn again(&mut self, seat: Seat, tenant: &Tenant) {
+        if let Some(run) = self.runs.get_mut(&seat.run) {
+            run.again(seat, tenant);
+        }
     }
 
     /// A run that has ended, taken out.
@@ -357,6 +364,28 @@ mod tests {
         assert_eq!(runs.next_at(5, PACE), Some(5));
         let (short, _) = next_batch(&mut runs, 5, PACE).unwrap();
         assert_ne!(short, long, "who has nothing under way comes before who has");
+    }
+
+    #[test]
+    fn what_a_clear_has_fenced_goes_into_later_batches_of_the_same_size() {
+        let mut runs = Runs::default();
+        runs.begin(0, order(false, true), tenants(BATCH_TENANTS * 2), None);
+        let (run, first) = next_batch(&mut runs, 0, PACE).unwrap();
+        let (_, second) = next_batch(&mut runs, 0, PACE).unwrap();
+        for wanted in first.iter().chain(&second) {
+            for include in 0..2 {
+                runs.again(Seat { run, bundle: wanted.place * 2 + include }, &wanted.tenant);
+            }
+        }
+        for _ in 0..2 {
+            let (_, batch) = next_batch(&mut runs, 0, PACE).unwrap();
+            assert_eq!(batch.len(), BATCH_TENANTS);
+            assert!(batch.iter().all(|wanted| wanted.bundles == [true, true]));
+            assert!(runs.take_ended(0).is_none());
+            complete(&mut runs, run, &batch);
+        }
+        let report = runs.take_ended(0).unwrap().summary.report;
+        assert_eq!((report.warmed, report.failed), (BATCH_TENANTS as u64 * 2, 0), "each is counted once");
     }
 
     #[test]

@@ -137,13 +137,29 @@ impl Run {
     }
 
     /// The batch. From here on its bundles count as under way.
-    pub(super) fn take_wanted(&mut self) -> Vec<Wanted> {
-        for wanted in &self.wanted {
+    pub(super) fn take_wanted(&mut self, size: usize) -> Vec<Wanted> {
+        let batch: Vec<Wanted> = self.wanted.drain(..size.min(self.wanted.len())).collect();
+        for wanted in &batch {
             let open = wanted.bundles.iter().map(|wanted| u8::from(*wanted)).sum();
             self.under_way += usize::from(open);
-            self.progress.insert(wanted.place, Progress { open, failed: false });
+            // What is sent once more is open already.
+            self.progress.entry(wanted.place).or_insert(Progress { open, failed: false });
         }
-        std::mem::take(&mut self.wanted)
+        batch
+    }
+
+    /// A bundle that was under way goes into a later batch. Its tenant is open until then.
+    pub(super) fn again(&mut self, seat: Seat, tenant: &Tenant) {
+        self.under_way = self.under_way.saturating_sub(1);
+        let (place, bundle) = (seat.bundle / 2, usize::from(!seat.bundle.is_multiple_of(2)));
+        let mut bundles = [false, false];
+        match self.wanted.last_mut().filter(|wanted| wanted.place == place) {
+            Some(wanted) => wanted.bundles[bundle] = true,
+            None => {
+                bundles[bundle] = true;
+                self.wanted.push(Wanted { place, tenant: tenant.clone(), bundles });
+            }
+        }
     }
 
     /// A bundle has come, or has failed; true where that made a tenant failed that was not yet.
