@@ -136,7 +136,7 @@ fn add(desk: &mut Desk) -> Result<(), CronError> {
         .and_then(|schedule| schedule.next_after(desk.now))
         .map_err(|error| CronError::Schedule { error })?;
     let sql = format!(
-        "INSERT INTO {} (name, schedule, function_name, is_active, next_run) VALUES ($1, $2, $3, true, $4)",
+        "INSERT INTO {} (name, schedule, function_name, is_active, next_run) VALUES ($1, $2, $3, true, $4::timestamptz)",
         desk.table.0
     );
     desk.client

@@ -47,6 +47,23 @@ fn a_wider_table_in_another_order_with_rows_of_others_is_used_as_it_is() {
 }
 
 #[test]
+fn a_table_with_times_that_have_no_zone_and_with_json_is_used_as_it_is() {
+    let crm = Crm::start();
+    crm.postgres.execute(
+        "ALTER TABLE cron_job ALTER last_run TYPE timestamp, ALTER next_run TYPE timestamp,
+             ALTER updated_at TYPE timestamp, ALTER metadata DROP DEFAULT, ALTER metadata TYPE json",
+    );
+    let _sidecar = crm.sidecar();
+    crm.postgres.execute(&format!("UPDATE cron_job SET next_run = now() AT TIME ZONE 'UTC' WHERE {OURS}"));
+    assert_eventually!(crm.outcome() == "success", "it has run");
+    assert!(crm.postgres.value::<bool>(
+        "SELECT abs(extract(epoch FROM last_run - now() AT TIME ZONE 'UTC')) < 600 FROM cron_job"
+    ));
+    let set = crm.cron(&["set", "hourly"]);
+    assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+}
+
+#[test]
 fn migrating_leaves_a_row_that_is_there_as_it_is() {
     let postgres = Postgres::start_unmigrated();
     postgres.execute(

@@ -152,7 +152,7 @@ pub(crate) fn settle(
         member("next_run_for", job.computed_for()),
     ]);
     let sql = format!(
-        "UPDATE {} SET last_run = $3, next_run = $4, updated_at = $3, metadata = {MERGED} WHERE id::text = $1",
+        "UPDATE {} SET last_run = $3::timestamptz, next_run = $4::timestamptz, updated_at = $3::timestamptz, metadata = {MERGED} WHERE id::text = $1",
         table.0
     );
     transaction.execute(&sql, &[&id, &Json(metadata), &now, &due.next_run])?;
@@ -207,7 +207,7 @@ pub(crate) fn finish(
     metadata.extend([member("finished_at", written(now)), member("duration_ms", duration_ms)]);
     let again = pause.and_then(|pause| now.checked_add_signed(pause));
     let sql = format!(
-        "UPDATE {} SET next_run = LEAST(next_run, $3), updated_at = $4, metadata = {MERGED} WHERE id::text = $1",
+        "UPDATE {} SET next_run = LEAST(next_run, $3::timestamptz), updated_at = $4::timestamptz, metadata = {MERGED} WHERE id::text = $1",
         table.0
     );
     transaction.execute(&sql, &[&job.id, &Json(metadata), &again, &now])?;
@@ -256,7 +256,7 @@ pub(crate) fn apply(
     change: &Change,
 ) -> Result<(), StoreError> {
     let sql = format!(
-        "UPDATE {} SET next_run = CASE WHEN $3 THEN $4 ELSE next_run END, updated_at = clock_timestamp(),
+        "UPDATE {} SET next_run = CASE WHEN $3 THEN $4::timestamptz ELSE next_run END, updated_at = clock_timestamp(),
                 metadata = {MERGED}
          WHERE id::text = $1",
         table.0
