@@ -368,12 +368,14 @@ fn a_share_of_the_databases_time_makes_warming_pause_and_a_changed_one_applies_a
     upstream.query_time(Duration::from_secs(3_600));
     let redis = Redis::builder()
         .upstream(&upstream)
-        .setting("warm-concurrency", 1)
+        .setting("warm-concurrency", 4)
         .setting("warm-share", 100)
         .start();
     let (mut warming, mut other) = (redis.client(), redis.client());
     warming.send(&["DASHBOARD.WARM"]);
+    assert_eventually!(other.figure("warm_running") == 1, "it has begun");
     assert_eventually!(other.figure("warm_done") > 0, "the first batch is done");
+    assert_eq!(upstream.exchanges(), 1, "what a batch costs is not learned from four");
     assert!(other.figure("warm_done") < 64, "under a share it is a small one");
     assert_eq!((other.figure("flights"), other.figure("warm_running")), (0, 1), "an hour is to be paid off");
     // A reader in the pause waits for nobody.

@@ -332,7 +332,7 @@ impl State {
         }
         let orders: Vec<Order> = launches.into_iter().map(order).collect();
         if !orders.is_empty() {
-            let batch = self.runs.sent(tenants);
+            let batch = self.runs.sent(now, config::pace(), tenants);
             self.send(What::Batch(batch, orders));
         }
     }

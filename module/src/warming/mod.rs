@@ -93,8 +93,8 @@ pub(crate) struct Ended {
 pub(crate) struct Runs {
     runs: BTreeMap<u64, Run>,
     last: u64,
-    /// Requests under way, with their numbers of tenants.
-    batches: BTreeMap<BatchId, usize>,
+    /// Requests under way, with their numbers of tenants and what was reserved for each.
+    batches: BTreeMap<BatchId, (usize, Duration)>,
     last_batch: BatchId,
     ledger: Ledger,
     /// The run that ended last, for `INFO`.
@@ -149,7 +149,7 @@ impl Runs {
         if let Some((&id, run)) = self.runs.iter_mut().find(|(_, run)| run.is_unranked()) {
             return Some(Task::Rank { run: id, db: run.order.db, tenants: run.take_unranked(STEP) });
         }
-        if self.batches.len() >= pace.concurrency || self.ledger.ready_at(now, pace) > now {
+        if self.is_full(pace) || self.ledger.ready_at(now, pace) > now {
             return None;
         }
         let size = self.ledger.tenants(pace, BATCH_TENANTS);
@@ -168,8 +168,14 @@ impl Runs {
         if self.runs.values().any(Run::is_unranked) {
             return Some(now);
         }
-        let waits = self.batches.len() >= pace.concurrency || !self.runs.values().any(Run::has_work);
+        let waits = self.is_full(pace) || !self.runs.values().any(Run::has_work);
         (!waits).then(|| self.ledger.ready_at(now, pace).min(now + LONGEST_PAUSE))
+    }
+
+    /// No further request may begin before one has ended.
+    fn is_full(&self, pace: Pace) -> bool {
+        let most = if self.ledger.is_learning(pace) { 1 } else { pace.concurrency };
+        self.batches.len() >= most
     }
 
     /// For how long nobody has read each of these, in milliseconds.
@@ -187,16 +193,17 @@ impl Runs {
     }
 
     /// A request for so many tenants goes to the sidecar: the number it has.
-    pub(crate) fn sent(&mut self, tenants: usize) -> BatchId {
+    pub(crate) fn sent(&mut self, now: Millis, pace: Pace, tenants: usize) -> BatchId {
         self.last_batch += 1;
-        self.batches.insert(self.last_batch, tenants);
+        let reserved = self.ledger.reserve(now, pace, tenants);
+        self.batches.insert(self.last_batch, (tenants, reserved));
         self.last_batch
     }
 
     /// That request has ended, and the database has worked so long for it.
     pub(crate) fn batch_ended(&mut self, now: Millis, pace: Pace, batch: BatchId, query: Duration) {
-        if let Some(tenants) = self.batches.remove(&batch) {
-            self.ledger.spend(now, pace, query, tenants);
+        if let Some((tenants, reserved)) = self.batches.remove(&batch) {
+            self.ledger.spend(now, pace, query, reserved, tenants);
         }
     }
 
@@ -353,9 +360,9 @@ mod tests {
         let mut runs = Runs::default();
         runs.begin(0, order(false, false), tenants(BATCH_TENANTS * 4), None);
         let (long, first) = next_batch(&mut runs, 0, PACE).unwrap();
-        let first_number = runs.sent(first.len());
+        let first_number = runs.sent(0, PACE, first.len());
         let (_, second) = next_batch(&mut runs, 0, PACE).unwrap();
-        runs.sent(second.len());
+        runs.sent(0, PACE, second.len());
         assert!(next_batch(&mut runs, 0, PACE).is_none(), "two are under way");
         assert_eq!(runs.next_at(0, PACE), None);
         runs.begin(0, order(false, true), tenants(1), None);
@@ -395,7 +402,7 @@ mod tests {
         runs.begin(0, order(false, false), tenants(100), None);
         let (run, batch) = next_batch(&mut runs, 0, pace).unwrap();
         assert!(batch.len() < BATCH_TENANTS);
-        let number = runs.sent(batch.len());
+        let number = runs.sent(0, pace, batch.len());
         complete(&mut runs, run, &batch);
         runs.batch_ended(100, pace, number, Duration::from_millis(100));
         assert!(next_batch(&mut runs, 100, pace).is_none());

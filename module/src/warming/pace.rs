@@ -5,8 +5,9 @@ use std::time::Duration;
 
 /// A share of the database's time is spent in portions of so many to the second.
 const PORTIONS: u64 = 10;
-/// Tenants of the first batch under a share, while it is not known what one costs.
-const FIRST: usize = 8;
+/// Under a share, a batch has at most so many times the tenants of the one before: what one costs is learned from
+/// small batches, and so is that others cost more.
+const GROWTH: usize = 2;
 
 /// The settings, as they are now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,22 +18,49 @@ pub(crate) struct Pace {
     pub(crate) share: u64,
 }
 
-/// Query time that was used and is not paid off yet: it is paid off at the rate of the share, and nothing new
-/// is begun before.
+/// Query time that was used, or is expected of what is under way, and is not paid off yet: it is paid off at the
+/// rate of the share, and nothing new is begun before.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     owed: Duration,
     at: Millis,
-    /// What a tenant of the last batch took.
-    tenant: Option<Duration>,
+    /// The batch that has ended last: how many tenants it had, and what one of them took.
+    last: Option<(usize, Duration)>,
 }
 
 impl Ledger {
-    /// A batch of so many tenants has taken so long.
-    pub(super) fn spend(&mut self, now: Millis, pace: Pace, query: Duration, tenants: usize) {
-        self.owed = if pace.share == 0 { Duration::ZERO } else { self.owed(now, pace) + query };
+    /// A batch of so many tenants begins: what it is expected to take, owed from now on.
+    pub(super) fn reserve(&mut self, now: Millis, pace: Pace, tenants: usize) -> Duration {
+        let tenant = self.last.map(|(_, tenant)| tenant).unwrap_or_default();
+        let expected = tenant.saturating_mul(u32::try_from(tenants).unwrap_or(u32::MAX));
+        let expected = if pace.share == 0 { Duration::ZERO } else { expected };
+        self.owe(now, pace, expected, Duration::ZERO);
+        expected
+    }
+
+    /// A batch of so many tenants, for which so much was reserved, has taken so long.
+    pub(super) fn spend(
+        &mut self,
+        now: Millis,
+        pace: Pace,
+        query: Duration,
+        reserved: Duration,
+        tenants: usize,
+    ) {
+        self.owe(now, pace, query, reserved);
+        let tenant = u32::try_from(tenants).ok().and_then(|tenants| query.checked_div(tenants));
+        self.last = tenant.map(|tenant| (tenants, tenant));
+    }
+
+    /// Whether what a tenant costs is still to be learned, so that there is one batch at a time.
+    pub(super) fn is_learning(&self, pace: Pace) -> bool {
+        pace.share > 0 && self.last.is_none()
+    }
+
+    fn owe(&mut self, now: Millis, pace: Pace, more: Duration, less: Duration) {
+        let owed = (self.owed(now, pace) + more).saturating_sub(less);
+        self.owed = if pace.share == 0 { Duration::ZERO } else { owed };
         self.at = now;
-        self.tenant = u32::try_from(tenants).ok().and_then(|tenants| query.checked_div(tenants));
     }
 
     /// When the next batch may begin.
@@ -48,11 +76,9 @@ impl Ledger {
             return most;
         }
         let portion = Duration::from_micros(pace.share * 1000 / PORTIONS);
-        let fitting = match self.tenant {
-            None => FIRST,
-            Some(tenant) => usize::try_from(portion.as_nanos() / tenant.as_nanos().max(1)).unwrap_or(most),
-        };
-        fitting.clamp(1, most)
+        let Some((tenants, tenant)) = self.last else { return 1 };
+        let fitting = usize::try_from(portion.as_nanos() / tenant.as_nanos().max(1)).unwrap_or(most);
+        fitting.min(tenants.saturating_mul(GROWTH)).clamp(1, most)
     }
 
     fn owed(&self, now: Millis, pace: Pace) -> Duration {
@@ -74,9 +100,9 @@ mod tests {
     fn query_time_is_paid_off_at_the_rate_of_the_share() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.ready_at(0, share(100)), 0);
-        ledger.spend(1_000, share(100), Duration::from_millis(20), 10);
+        ledger.spend(1_000, share(100), Duration::from_millis(20), Duration::ZERO, 10);
         assert_eq!(ledger.ready_at(1_000, share(100)), 1_200);
-        ledger.spend(1_100, share(100), Duration::from_millis(20), 10);
+        ledger.spend(1_100, share(100), Duration::from_millis(20), Duration::ZERO, 10);
         assert_eq!(ledger.ready_at(1_100, share(100)), 1_400, "what is owed adds up");
         assert_eq!(ledger.ready_at(1_100, share(200)), 1_250, "a setting applies at once");
         assert_eq!(ledger.ready_at(1_100, share(0)), 1_100);
@@ -87,15 +113,46 @@ mod tests {
     fn a_batch_takes_a_portion_of_a_second() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.tenants(share(0), 64), 64);
-        assert_eq!(ledger.tenants(share(100), 64), FIRST);
-        ledger.spend(0, share(100), Duration::from_millis(8), 8);
+        assert_eq!(ledger.tenants(share(100), 64), 1);
+        ledger.spend(0, share(100), Duration::from_millis(8), Duration::ZERO, 8);
         assert_eq!(ledger.tenants(share(100), 64), 10);
-        assert_eq!(ledger.tenants(share(1_000), 64), 64);
-        ledger.spend(0, share(100), Duration::from_secs(8), 8);
+        assert_eq!(ledger.tenants(share(1_000), 64), 16, "it grows step by step");
+        ledger.spend(0, share(100), Duration::from_secs(8), Duration::ZERO, 8);
         assert_eq!(ledger.tenants(share(100), 64), 1, "never none");
     }
 
+    #[test]
+    fn what_is_under_way_is_owed_already() {
+        let mut ledger = Ledger::default();
+        assert!(ledger.is_learning(share(100)) && !ledger.is_learning(share(0)));
+        ledger.spend(0, share(100), Duration::from_millis(10), Duration::ZERO, 10);
+        assert!(!ledger.is_learning(share(100)));
+        let reserved = ledger.reserve(100, share(100), 20);
+        assert_eq!((reserved, ledger.ready_at(100, share(100))), (Duration::from_millis(20), 300));
+        ledger.spend(150, share(100), Duration::from_millis(30), reserved, 20);
+        assert_eq!(ledger.ready_at(150, share(100)), 400, "what it took beyond that is owed, too");
+        let reserved = ledger.reserve(400, share(100), 20);
+        ledger.spend(400, share(100), Duration::from_millis(5), reserved, 20);
+        assert_eq!(ledger.ready_at(400, share(100)), 450, "and no more than it took");
+    }
+
     proptest! {
+        /// With several at a time, and all as long as expected: no more is used than the share and one batch.
+        #[test]
+        fn several_at_a_time_use_no_more_than_one_after_the_other(
+            share_ms in 1_u64..4_000, query_ms in 1_u64..500, batches in 1_u64..100,
+        ) {
+            let (mut ledger, pace) = (Ledger::default(), share(share_ms));
+            let query = Duration::from_millis(query_ms);
+            let mut now = query_ms;
+            ledger.spend(now, pace, query, Duration::ZERO, 1);
+            for begun in 1..=batches {
+                now = ledger.ready_at(now, pace);
+                prop_assert!(begun * query_ms * 1_000 <= now * share_ms, "{begun} batches within {now} ms");
+                ledger.reserve(now, pace, 1);
+            }
+        }
+
         /// However long batches take: over any stretch from the first beginning on, no more is used than the
         /// share of it and what was under way at its end.
         #[test]
@@ -108,9 +165,10 @@ mod tests {
             for query_us in queries {
                 now = ledger.ready_at(now, pace);
                 prop_assert!(used <= now * share_ms, "{used} microseconds within {now} ms");
+                let reserved = ledger.reserve(now, pace, 1);
                 now += query_us / 1_000;
                 used += query_us;
-                ledger.spend(now, pace, Duration::from_micros(query_us), 1);
+                ledger.spend(now, pace, Duration::from_micros(query_us), reserved, 1);
             }
         }
     }
