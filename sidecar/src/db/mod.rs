@@ -34,8 +34,9 @@ use lane::{Bounds, Lane};
 use session::Query;
 use target::Target;
 
-/// Batches computed at once; each holds a connection of the module's.
-const MAX_BATCHES: usize = 16;
+/// Batches admitted at once; each holds a connection of the module's. Two servers may warm with the module's
+/// greatest `warm-concurrency`; most of their batches wait for a connection to Postgres.
+const MAX_BATCHES: usize = 64;
 /// Longest wait of a batch's part for its turn.
 const LONGEST_BATCH_WAIT: Duration = Duration::from_secs(3600);
 /// Requests for the list of tenants that may wait for one another.

@@ -1,5 +1,9 @@
 //! Why the schedule cannot be read or written, in words for who runs the sidecar.
 
+use std::error::Error as _;
+
+use postgres::types::WrongType;
+
 use crate::db::chain;
 
 /// An error of the schedule's store.
@@ -37,9 +41,11 @@ impl StoreError {
     /// Whether the connection is at fault, so that the same may work on another.
     pub(crate) fn is_connection(&self) -> bool {
         match self {
-            Self::Postgres(error) => error
-                .code()
-                .is_none_or(|code| ["08", "53", "57P"].iter().any(|class| code.code().starts_with(class))),
+            Self::Postgres(error) => match error.code() {
+                Some(code) => ["08", "53", "57P"].iter().any(|class| code.code().starts_with(class)),
+                // A column of another type than ours will be that on every connection.
+                None => !error.source().is_some_and(|source| source.is::<WrongType>()),
+            },
             Self::Thread => true,
             _ => false,
         }
