@@ -13,8 +13,8 @@ use crate::figures::{EMPTY, EXISTING, NASTY, ONE, OTHER};
 /// second one is left out just where it is the same. Times stay as they are for as long as the statement runs.
 const COMPARED: &str = "
     SELECT names.name, computed.tenant IS NOT DISTINCT FROM names.name,
-           computed.bundle::text IS NOT DISTINCT FROM single.with_test_data,
-           COALESCE(computed.without_test_data, computed.bundle)::text IS NOT DISTINCT FROM single.without,
+           @with@ IS NOT DISTINCT FROM single.with_test_data,
+           COALESCE(@without@, @with@) IS NOT DISTINCT FROM single.without,
            names.name = 'SUPERADMIN_GLOBAL'
                OR (computed.without_test_data IS NULL) = (single.with_test_data IS NOT DISTINCT FROM single.without),
            computed.without_test_data IS NOT NULL
@@ -24,12 +24,35 @@ const COMPARED: &str = "
                               dashboard.bundle(names.name, false)::text AS without) AS single ON true
     ORDER BY place";
 
+/// A bundle with its lists, which Postgres writes as it does in `dashboard.bundle`.
+const WHOLE: &str = r#"
+    CREATE FUNCTION pg_temp.whole(bundle json, activities dashboard.recent_activity[], leads dashboard.recent_lead[],
+                                  opportunities dashboard.recent_opportunity[]) RETURNS text
+    LANGUAGE sql STABLE SET timezone = 'UTC' AS
+    $$SELECT CASE WHEN leads IS NULL THEN bundle::text
+                  ELSE left(bundle::text, -1) || ',"lists":{"recentActivities":' || array_to_json(activities)
+                       || ',"recentLeads":' || array_to_json(leads)
+                       || ',"recentOpportunities":' || array_to_json(opportunities) || '}}' END$$"#;
+const WITH: &str =
+    r#"pg_temp.whole(computed.bundle, "recentActivities", "recentLeads", "recentOpportunities")"#;
+const WITHOUT: &str = r#"pg_temp.whole(without_test_data,
+    COALESCE("recentActivities_without_test_data", "recentActivities"),
+    COALESCE("recentLeads_without_test_data", "recentLeads"),
+    COALESCE("recentOpportunities_without_test_data", "recentOpportunities"))"#;
+
 /// Compares the two functions for these tenants; how many of them have a second bundle.
 fn assert_word_for_word(postgres: &Postgres, names: &[&str], why: &str) -> usize {
     let mut client = postgres.client();
     // The functions have settings of their own; a session's must not show.
     client.batch_execute("SET timezone = 'Asia/Kathmandu'; SET plan_cache_mode = force_custom_plan").unwrap();
-    let rows = client.query(COMPARED, &[&names]).unwrap();
+    let (with, without) = if is_one_statement(postgres) {
+        client.batch_execute(WHOLE).unwrap();
+        (WITH, WITHOUT)
+    } else {
+        ("computed.bundle::text", "computed.without_test_data::text")
+    };
+    let compared = COMPARED.replace("@without@", without).replace("@with@", with);
+    let rows = client.query(&compared, &[&names]).unwrap();
     assert_eq!(rows.len(), names.len(), "{why}");
     for row in &rows {
         let name: &str = row.get(0);
@@ -77,6 +100,7 @@ fn a_batch_is_word_for_word_what_single_bundles_are_whatever_is_asked_for() {
     assert_eq!(assert_word_for_word(&postgres, &names, "nasty data"), 5);
     assert_eq!(assert_word_for_word(&postgres, &[], "nobody"), 0);
     assert_eq!(assert_word_for_word(&postgres, &[ONE], "one"), 1);
+    assert_eq!(assert_word_for_word(&postgres, &["SUPERADMIN_GLOBAL"], "all tenants by themselves"), 1);
     let many: Vec<_> = names.iter().copied().cycle().take(200).collect();
     assert_word_for_word(&postgres, &many, "many");
     let nobody: i64 = postgres
@@ -292,6 +316,25 @@ fn the_last_line_of_a_batch_tells_for_how_long_postgres_was_waited_for() {
 }
 
 #[test]
+fn what_is_computed_for_all_before_the_first_is_there_is_the_time_of_each() {
+    let postgres = Postgres::start();
+    postgres.execute(
+        r#"DROP FUNCTION dashboard.bundles(text[]);
+           CREATE FUNCTION dashboard.bundles(tenants text[])
+           RETURNS TABLE(tenant text, bundle json, without_test_data json) LANGUAGE plpgsql AS
+           $$BEGIN
+               PERFORM pg_sleep(0.3);
+               RETURN QUERY SELECT name, '{"stats":{}}'::json, NULL::json FROM unnest(tenants) AS name;
+           END$$"#,
+    );
+    let sidecar = Sidecar::on(&postgres.url());
+    let (lines, _) = batch(&sidecar, &[("a", true), ("b", true), ("c", true)]);
+    for line in lines {
+        assert!(line["meta"]["compute_ms"].as_u64().is_some_and(|ms| ms >= 100), "{line}");
+    }
+}
+
+#[test]
 fn the_last_line_comes_also_where_no_bundle_could_be_computed() {
     let postgres = Postgres::start();
     let sidecar = Sidecar::on(&postgres.url());
@@ -315,7 +358,8 @@ END$$;"#;
 
 /// Hands on each row as soon as it is there, so that some have been when another fails.
 const ROW_BY_ROW: &str = "
-CREATE OR REPLACE FUNCTION dashboard.bundles(tenants text[])
+DROP FUNCTION dashboard.bundles(text[]);
+CREATE FUNCTION dashboard.bundles(tenants text[])
 RETURNS TABLE(tenant text, bundle json, without_test_data json) LANGUAGE sql STABLE ROWS 100 AS
 $$SELECT asked.name, dashboard.bundle(asked.name, true), dashboard.bundle(asked.name, false)
   FROM (SELECT name FROM unnest(tenants) WITH ORDINALITY AS names(name, place) ORDER BY place) AS asked$$";
@@ -348,7 +392,8 @@ fn a_function_that_returns_tenants_in_another_order_gives_nobody_the_figures_of_
     let postgres = Postgres::start();
     postgres.execute(ODD);
     postgres.execute(
-        "CREATE OR REPLACE FUNCTION dashboard.bundles(tenants text[])
+        "DROP FUNCTION dashboard.bundles(text[]);
+         CREATE FUNCTION dashboard.bundles(tenants text[])
          RETURNS TABLE(tenant text, bundle json, without_test_data json) LANGUAGE sql STABLE AS
          $$SELECT t, json_build_object('stats', t), NULL::json FROM unnest(tenants) AS t ORDER BY t DESC$$",
     );

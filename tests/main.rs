@@ -25,6 +25,7 @@ mod history;
 mod interruptions;
 mod isolation;
 mod leaks;
+mod lists;
 mod morning;
 mod no_blocking;
 mod panics;

@@ -27,7 +27,8 @@ $$BEGIN
     END CASE;
     RETURN '{"stats":{"totalContacts":1},"funnel":{},"lists":{}}';
 END$$;
-CREATE OR REPLACE FUNCTION dashboard.bundles(tenants text[])
+DROP FUNCTION dashboard.bundles(text[]);
+CREATE FUNCTION dashboard.bundles(tenants text[])
 RETURNS TABLE(tenant text, bundle json, without_test_data json) LANGUAGE sql STABLE ROWS 100 AS
 $$SELECT asked.name, dashboard.bundle(asked.name, true), NULL::json
   FROM (SELECT name FROM unnest(tenants) WITH ORDINALITY AS names(name, place) ORDER BY place) AS asked$$;"#;

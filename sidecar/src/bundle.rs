@@ -37,6 +37,9 @@ pub enum NotABundle {
     /// The member `meta` is written by the sidecar.
     #[error("an object with a member 'meta', which the sidecar adds itself")]
     HasMeta,
+    /// And `lists` too, where there are lists besides.
+    #[error("an object with a member 'lists', and lists besides in columns of their own")]
+    HasLists,
 }
 
 impl Content {
@@ -45,10 +48,49 @@ impl Content {
     /// # Errors
     /// [`NotABundle`], because users replace the SQL functions: what they return is input.
     pub fn new(json: &str) -> Result<Self, NotABundle> {
-        let mut members = compact_members(json)?;
+        Ok(Self::of(compact_members(json, 0, &[NotABundle::HasMeta])?))
+    }
+
+    /// The same with a last member `lists`, whose members `write_lists` appends, about so many bytes.
+    ///
+    /// # Errors
+    /// [`NotABundle`], and what `write_lists` returns.
+    pub fn with_lists<E: From<NotABundle>>(
+        json: &str,
+        bytes: usize,
+        write_lists: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut members = compact_members(json, bytes, &[NotABundle::HasMeta, NotABundle::HasLists])?;
+        members.pop();
+        if !members.is_empty() {
+            members.push(b',');
+        }
+        members.extend_from_slice(b"\"lists\":{");
+        write_lists(&mut members)?;
+        members.extend_from_slice(b"}}");
+        Ok(Self::of(members))
+    }
+
+    fn of(mut members: Vec<u8>) -> Self {
         let etag = format!("{:032x}", xxh3_128(&members));
         members.push(b'\n');
-        Ok(Self { members: members.into(), etag })
+        Self { members: members.into(), etag }
+    }
+
+    /// Its size in bytes, as JSON without `meta`.
+    pub fn size(&self) -> usize {
+        b"{".len() + self.members.len() - b"\n".len()
+    }
+}
+
+impl NotABundle {
+    /// The member that must not be there.
+    fn name(self) -> &'static str {
+        match self {
+            Self::NotAnObject => "",
+            Self::HasMeta => "meta",
+            Self::HasLists => "lists",
+        }
     }
 }
 
@@ -97,10 +139,11 @@ impl Bundle {
 
 /// What follows the opening brace of a JSON object, without the white space between tokens: a bundle must stand on
 /// one line of a stream, and the same content has the same etag however it was spaced.
-fn compact_members(json: &str) -> Result<Vec<u8>, NotABundle> {
+/// Leaves room for `more` bytes, and refuses members of certain names.
+fn compact_members(json: &str, more: usize, refused: &[NotABundle]) -> Result<Vec<u8>, NotABundle> {
     let json = json.trim_ascii().as_bytes();
     let members = json.strip_prefix(b"{").ok_or(NotABundle::NotAnObject)?;
-    let mut compact = Vec::with_capacity(members.len() + b"\n".len());
+    let mut compact = Vec::with_capacity(members.len() + more + b"\n".len());
     let mut copied = 0;
     let mut at = 0;
     let mut depth = 1_u32;
@@ -110,8 +153,11 @@ fn compact_members(json: &str) -> Result<Vec<u8>, NotABundle> {
         match members.get(at).ok_or(NotABundle::NotAnObject)? {
             b'"' => {
                 let end = end_of_string(members, at).ok_or(NotABundle::NotAnObject)?;
-                if depth == 1 && std::mem::take(&mut name_is_next) && is_meta(&members[at..end]) {
-                    return Err(NotABundle::HasMeta);
+                if depth == 1 && std::mem::take(&mut name_is_next) {
+                    let name = &members[at..end];
+                    if let Some(&problem) = refused.iter().find(|problem| is(name, problem.name())) {
+                        return Err(problem);
+                    }
                 }
                 at = end;
                 continue;
@@ -150,11 +196,27 @@ fn end_of_string(json: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// Whether a string, with its quotes, is the name `meta`, also if written with escapes.
-fn is_meta(string: &[u8]) -> bool {
-    string == b"\"meta\""
-        || string.contains(&b'\\')
-            && serde_json::from_slice::<String>(string).is_ok_and(|name| name == "meta")
+/// Whether a string, with its quotes, is this name, also if written with escapes.
+fn is(string: &[u8], name: &str) -> bool {
+    if string.contains(&b'\\') {
+        return serde_json::from_slice::<String>(string).is_ok_and(|string| string == name);
+    }
+    string.get(1..string.len() - 1) == Some(name.as_bytes())
+}
+
+/// Appends a JSON value without the white space between its tokens.
+pub(crate) fn compact_into(json: &[u8], compact: &mut Vec<u8>) {
+    let mut at = 0;
+    while let Some(&byte) = json.get(at) {
+        let token = at;
+        match byte {
+            b'"' => at = end_of_string(json, at).unwrap_or(json.len()),
+            _ => at += 1,
+        }
+        if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            compact.extend_from_slice(&json[token..at]);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -70,6 +70,37 @@ fn what_is_no_bundle_is_refused() {
 }
 
 #[test]
+fn lists_are_the_last_member_and_the_only_one_of_their_name() {
+    let with_lists = |json: &str| {
+        let content = Content::with_lists(json, 0, |members| {
+            members.extend_from_slice(br#""a":[1]"#);
+            Ok::<(), NotABundle>(())
+        })?;
+        assert_eq!(content.size(), content.members.len());
+        Ok(format!("{{{}", std::str::from_utf8(&content.members).unwrap().trim_end()))
+    };
+    assert_eq!(with_lists(r#"{ "b": 1 }"#).unwrap(), r#"{"b":1,"lists":{"a":[1]}}"#);
+    assert_eq!(with_lists("{}").unwrap(), r#"{"lists":{"a":[1]}}"#);
+    assert_eq!(with_lists(r#"{"b":{"lists":1}}"#).unwrap(), r#"{"b":{"lists":1},"lists":{"a":[1]}}"#);
+    assert_eq!(with_lists(r#"{"b":1,"l\u0069sts":{}}"#), Err(NotABundle::HasLists));
+    assert_eq!(with_lists(r#"{"meta":1}"#), Err(NotABundle::HasMeta));
+    assert_eq!(with_lists("[]"), Err(NotABundle::NotAnObject));
+}
+
+#[test]
+fn json_values_are_compacted_and_their_strings_are_not() {
+    for (json, compact) in [
+        ("[ 1.50 ,\n\"  x\\\" \" ]", r#"[1.50,"  x\" "]"#),
+        (" 5 ", "5"),
+        ("{\"a\" :\tnull}", r#"{"a":null}"#),
+    ] {
+        let mut out = Vec::new();
+        compact_into(json.as_bytes(), &mut out);
+        assert_eq!(std::str::from_utf8(&out).unwrap(), compact);
+    }
+}
+
+#[test]
 fn bundles_of_the_same_content_share_its_bytes() {
     let content = Content::new(r#"{"a":1}"#).unwrap();
     let of = |include_test_data| {

@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Database;
 use super::chunk::{self, Delivery, Limits, Meter};
+use super::many;
 use super::session::Session;
 use crate::bundle::Bundle;
 use crate::error::ApiError;
@@ -118,7 +119,7 @@ impl Database {
                     .try_for_each(|chunk| chunk::compute(session, chunk, &delivery, limits))
             }
         };
-        let Err(error) = self.warming.run(chunk::FUNCTION, work).await else { return };
+        let Err(error) = self.warming.run(many::FUNCTION, work).await else { return };
         for wanted in &batch[delivered.load(Ordering::Acquire)..] {
             for id in wanted.ids() {
                 if sender.send((id, Err(error.clone()))).await.is_err() {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use postgres::Row;
 use postgres::types::ToSql;
 use tokio::runtime::Handle;
@@ -15,11 +14,11 @@ use tokio::sync::mpsc;
 
 use super::batch::{BundleItem, Wanted};
 use super::failure::classify;
-use super::session::{Query, Session};
-use super::single::{self, Returned};
+use super::many::{FUNCTION, Many, mismatch};
+use super::session::Session;
+use super::single;
 use crate::error::ApiError;
 
-pub(super) const FUNCTION: &str = "dashboard.bundles";
 /// Rows fetched at once, at most. Postgres sends what it has when a fetch ends; within one, a small bundle may
 /// wait in its output buffer for the next ones, so there is more than one only where all of them are quick.
 const MOST_ROWS: u32 = 8;
@@ -116,9 +115,11 @@ pub(super) fn compute(
     }
     let before = delivery.delivered.load(Ordering::Acquire);
     session.limit_statements_to(limits.together).map_err(|error| classify(FUNCTION, &error))?;
-    let Some(failed) = delivery.outcome(together(session, chunk, delivery, limits.together))? else {
-        return Ok(());
-    };
+    let outcome = together(session, chunk, delivery, limits.together);
+    if let Err(Stop::Failed(_)) = outcome {
+        session.forget_many();
+    }
+    let Some(failed) = delivery.outcome(outcome)? else { return Ok(()) };
     tracing::warn!(%failed, "a statement for many tenants failed; computing the rest of them one by one");
     session.limit_statements_to(limits.one).map_err(|error| classify(FUNCTION, &error))?;
     one_by_one(session, &chunk[delivery.delivered.load(Ordering::Acquire) - before..], delivery)
@@ -136,12 +137,13 @@ fn together(
     let tenants: Vec<&str> = chunk.iter().map(|wanted| wanted.tenant.as_str()).collect();
     let parameters: [&(dyn ToSql + Sync); 2] = [&tenants, &i64::from(delivery.max_bundle_bytes)];
     let meter = &delivery.query_time;
-    let statement = meter.time(|| session.statement(Query::Many)).0.map_err(failed)?;
+    let many = meter.time(|| session.many()).0.map_err(Stop::Failed)?;
     // Read-only as the session is. Dropped early, it is rolled back, and the rest is never computed.
     let mut transaction = meter.time(|| session.client.transaction()).0.map_err(failed)?;
-    let portal = meter.time(|| transaction.bind(&statement, &parameters)).0.map_err(failed)?;
+    let portal = meter.time(|| transaction.bind(&many.statement, &parameters)).0.map_err(failed)?;
     let mut rest = chunk;
     let mut spent = Duration::ZERO;
+    let mut share = Duration::ZERO;
     let mut fetched_rows = 1;
     while !rest.is_empty() {
         let (rows, took) = meter.time(|| transaction.query_portal(&portal, fetched_rows));
@@ -149,16 +151,22 @@ fn together(
         let Ok(count @ 1..) = u32::try_from(rows.len()) else {
             return Err(Stop::Failed(mismatch("fewer rows than tenants")));
         };
+        // What was computed for all of them before the first row is each one's.
+        let is_first = rest.len() == chunk.len();
+        if is_first && many.at_once {
+            share = took / u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+        }
+        let each = if is_first && many.at_once { share } else { took / count };
         for row in &rows {
             let Some((wanted, others)) = rest.split_first() else { break };
-            deliver_row(row, wanted, took / count, delivery)?;
+            deliver_row(row, &many, wanted, each.max(share), delivery)?;
             rest = others;
         }
         spent += took;
         if spent > limit {
             return Err(Stop::Failed(ApiError::timeout(FUNCTION)));
         }
-        fetched_rows = next_fetch(took / count, count, rest.len());
+        fetched_rows = next_fetch(each, count, rest.len());
     }
     if !meter.time(|| transaction.query_portal(&portal, 1)).0.map_err(failed)?.is_empty() {
         // Every tenant has its bundle already; whoever wrote the function should know.
@@ -173,35 +181,22 @@ fn next_fetch(took: Duration, count: u32, rest: usize) -> i32 {
     i32::try_from(rest).unwrap_or(i32::MAX).min(quick.cast_signed()).max(1)
 }
 
-fn deliver_row(row: &Row, wanted: &Wanted, took: Duration, delivery: &Delivery) -> Result<(), Stop> {
-    let failed = |error: postgres::Error| Stop::Failed(classify(FUNCTION, &error));
-    let generated_at: DateTime<Utc> = row.try_get(0).map_err(failed)?;
-    let tenant: Option<&str> = row.try_get(1).map_err(failed)?;
-    // One tenant's figures under another's name would be the worst of errors.
-    if tenant != Some(wanted.tenant.as_str()) {
-        return Err(Stop::Failed(mismatch("rows in another order than the tenants asked for")));
-    }
-    let with = Returned::of(row, 2).map_err(failed)?;
-    let without = Returned::of(row, 4).map_err(failed)?;
-    // Looked at once, even where it is both bundles.
-    let content = |of: Returned<'_>| of.content(FUNCTION, &wanted.tenant, delivery.max_bundle_bytes);
-    let (with, without) = match (content(with), without.is_null()) {
-        (content, true) => (content.clone(), content),
-        (with_test_data, false) => (with_test_data, content(without)),
-    };
+fn deliver_row(
+    row: &Row,
+    many: &Many,
+    wanted: &Wanted,
+    took: Duration,
+    delivery: &Delivery,
+) -> Result<(), Stop> {
+    let pair = many.read(row, &wanted.tenant, delivery.max_bundle_bytes).map_err(Stop::Failed)?;
     delivery.send(wanted.ids().map(|id| {
-        let content = if id.include_test_data { &with } else { &without };
+        let content = if id.include_test_data { &pair.with } else { &pair.without };
         let bundle = match content {
-            Ok(content) => Ok(single::assemble(&id, content, generated_at, took)),
+            Ok(content) => Ok(single::assemble(&id, content, pair.generated_at, took)),
             Err(error) => Err(error.clone()),
         };
         (id, bundle)
     }))
-}
-
-fn mismatch(problem: &str) -> ApiError {
-    tracing::error!(problem, "dashboard.bundles must return one row for each tenant, in order");
-    ApiError::wrong_result(FUNCTION, problem)
 }
 
 /// Computes what is left of a chunk, bundle by bundle; only a failure of the whole database ends it.

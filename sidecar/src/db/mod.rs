@@ -10,9 +10,12 @@ mod dialer;
 mod failure;
 mod gate;
 mod lane;
+mod list;
+mod many;
 mod session;
 mod single;
 mod target;
+mod timestamp;
 mod tls;
 
 use std::sync::Arc;

@@ -1,10 +1,13 @@
 //! One compute connection: its set-up, its prepared statements, and how the pool makes and checks it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::{Client, Error, Statement};
 
+use super::many::Many;
 use super::target::{Target, chain};
+use crate::error::ApiError;
 
 /// What pg_stat_activity shows.
 const APPLICATION_NAME: &str = "dashboard-sidecar compute";
@@ -14,11 +17,6 @@ const APPLICATION_NAME: &str = "dashboard-sidecar compute";
 const ONE: &str =
     "SELECT now(), octet_length(json)::bigint, CASE WHEN octet_length(json) <= $3::bigint THEN json END
                    FROM (SELECT dashboard.bundle($1::text, $2::boolean)::text AS json OFFSET 0) AS computed";
-const MANY: &str = "SELECT now(), tenant,
-                           octet_length(json)::bigint, CASE WHEN octet_length(json) <= $2::bigint THEN json END,
-                           octet_length(other)::bigint, CASE WHEN octet_length(other) <= $2::bigint THEN other END
-                    FROM (SELECT tenant, bundle::text AS json, without_test_data::text AS other
-                          FROM dashboard.bundles($1::text[]) OFFSET 0) AS computed";
 const TENANTS: &str = "SELECT t::text FROM dashboard.active_tenants() AS t";
 const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') IS NOT NULL
                         AND to_regprocedure('dashboard.bundles(text[])') IS NOT NULL
@@ -36,9 +34,6 @@ const CHECK_CLIENT: &str = "SELECT set_config(name, '1000', false) FROM pg_setti
 pub(super) enum Query {
     /// Database time, bytes and bundle of one tenant; parameters tenant, include_test_data, most bytes.
     One,
-    /// Of many: database time, tenant, bytes and bundle with test data, bytes and bundle without it where that is
-    /// another; parameters tenants, most bytes.
-    Many,
     /// The tenants that warming covers.
     Tenants,
     /// Whether the schema is complete.
@@ -48,7 +43,8 @@ pub(super) enum Query {
 /// A connection in a pool.
 pub(super) struct Session {
     pub(super) client: Client,
-    prepared: [Option<Statement>; 4],
+    prepared: [Option<Statement>; 3],
+    many: Option<Arc<Many>>,
     statement_timeout: Duration,
     broken: bool,
 }
@@ -58,9 +54,8 @@ impl Session {
     pub(super) fn statement(&mut self, query: Query) -> Result<Statement, Error> {
         let (slot, sql) = match query {
             Query::One => (0, ONE),
-            Query::Many => (1, MANY),
-            Query::Tenants => (2, TENANTS),
-            Query::Probe => (3, PROBE),
+            Query::Tenants => (1, TENANTS),
+            Query::Probe => (2, PROBE),
         };
         if let Some(statement) = &self.prepared[slot] {
             return Ok(statement.clone());
@@ -68,6 +63,22 @@ impl Session {
         let statement = self.client.prepare(sql)?;
         self.prepared[slot] = Some(statement.clone());
         Ok(statement)
+    }
+
+    /// The statement for many tenants, likewise.
+    pub(super) fn many(&mut self) -> Result<Arc<Many>, ApiError> {
+        if let Some(many) = &self.many {
+            return Ok(many.clone());
+        }
+        let many = Arc::new(Many::prepare(&mut self.client)?);
+        self.many = Some(many.clone());
+        Ok(many)
+    }
+
+    /// Has the statement for many tenants prepared anew: the function, or the types of its lists, may be others by now.
+    pub(super) fn forget_many(&mut self) {
+        self.many = None;
+        self.client.clear_type_cache();
     }
 
     /// Sets how long the next statements may take.
@@ -121,7 +132,8 @@ impl r2d2::ManageConnection for Manager {
         }
         Ok(Session {
             client,
-            prepared: [const { None }; 4],
+            prepared: [const { None }; 3],
+            many: None,
             statement_timeout: self.statement_timeout,
             broken: false,
         })

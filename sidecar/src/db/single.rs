@@ -1,5 +1,6 @@
 //! Computes one bundle.
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -46,7 +47,8 @@ pub(super) fn compute(
     let row = row.map_err(failed)?;
     let generated_at: DateTime<Utc> = row.try_get(0).map_err(failed)?;
     let returned = Returned::of(&row, 1).map_err(failed)?;
-    Ok(assemble(id, &returned.content(FUNCTION, &id.tenant, max_bundle_bytes)?, generated_at, took))
+    let content = returned.content(FUNCTION, &id.tenant, max_bundle_bytes, Content::new)?;
+    Ok(assemble(id, &content, generated_at, took))
 }
 
 /// What a function returned as one bundle.
@@ -69,23 +71,30 @@ impl<'a> Returned<'a> {
         self.bytes.is_none()
     }
 
-    /// Checks what `function` returned for `tenant`; NULL means that there is no such tenant.
-    pub(super) fn content(
+    /// Checks what `function` returned for `tenant`, and makes a bundle's content of it; NULL means that there is no
+    /// such tenant.
+    pub(super) fn content<E: Display>(
         self,
         function: &'static str,
         tenant: &Tenant,
         max_bundle_bytes: u32,
+        make: impl FnOnce(&str) -> Result<Content, E>,
     ) -> Result<Content, ApiError> {
         let tenant = tenant.as_str();
-        let bytes = self.bytes.ok_or_else(|| ApiError::no_tenant(tenant))?;
-        let json = self.json.ok_or_else(|| {
+        let too_large = |bytes| {
             tracing::error!(function, tenant, bytes, max_bundle_bytes, "a bundle is too large");
             ApiError::too_large(tenant, bytes, max_bundle_bytes)
-        })?;
-        Content::new(json).map_err(|problem| {
+        };
+        let bytes = self.bytes.ok_or_else(|| ApiError::no_tenant(tenant))?;
+        let json = self.json.ok_or_else(|| too_large(bytes))?;
+        let content = make(json).map_err(|problem| {
             tracing::error!(function, tenant, %problem, "a dashboard function returned no bundle");
             ApiError::wrong_result(function, &problem.to_string())
-        })
+        })?;
+        match i64::try_from(content.size()) {
+            Ok(bytes) if bytes > i64::from(max_bundle_bytes) => Err(too_large(bytes)),
+            _ => Ok(content),
+        }
     }
 }
 
