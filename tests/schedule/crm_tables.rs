@@ -187,3 +187,39 @@ fn a_row_that_somebody_keeps_locked_does_not_keep_others_from_running() {
         "then that one"
     );
 }
+
+#[test]
+fn however_many_rows_are_others_our_own_is_run_and_found() {
+    let crm = Crm::start();
+    crm.postgres.execute(
+        "INSERT INTO cron_job (name, schedule, function_name, is_active, next_run)
+         SELECT 'theirs ' || n, 'daily', 'theirs', n % 2 = 0, CASE WHEN n % 3 = 0 THEN now() - interval '1 year' END
+         FROM generate_series(1, 1200) AS n",
+    );
+    let _sidecar = crm.sidecar();
+    crm.make_due();
+    assert_eventually!(crm.outcome() == "success", "it has run");
+    let enabled = crm.cron(&["enable"]);
+    assert!(enabled.status.success(), "{enabled:?}");
+    let ours = format!("SELECT count(*) FROM cron_job WHERE {OURS}");
+    assert_eq!(crm.postgres.value::<i64>(&ours), 1, "none is added beside the one that is there");
+}
+
+#[test]
+fn times_without_a_zone_and_text_for_metadata_are_used_as_they_are() {
+    let crm = Crm { postgres: Postgres::start_unmigrated(), ..Crm::start() };
+    crm.postgres.execute(
+        "CREATE TABLE cron_job (id serial PRIMARY KEY, tenant_id text, name varchar(99) NOT NULL,
+             schedule varchar(99) NOT NULL, function_name varchar(99) NOT NULL, is_active boolean DEFAULT true,
+             last_run timestamp, next_run timestamp, metadata json, created_at timestamp DEFAULT now(),
+             updated_at timestamp DEFAULT now())",
+    );
+    migrate(&crm.postgres);
+    let _sidecar = crm.sidecar();
+    crm.make_due();
+    assert_eventually!(crm.outcome() == "success", "it has run");
+    for arguments in [&["set", "hourly"][..], &["disable"], &["enable"], &["run"], &["list"]] {
+        let said = crm.cron(arguments);
+        assert!(said.status.success(), "{arguments:?}: {said:?}");
+    }
+}

@@ -9,7 +9,7 @@ use postgres::{Client, GenericClient, Row, Transaction};
 use serde_json::{Map, Value};
 
 use super::error::StoreError;
-use super::job::{Action, Change, Due, Job, Lease, retry_after};
+use super::job::{Action, Change, Due, Job, Lease, WARM_FUNCTION, retry_after};
 use super::report::Report;
 use super::settings::Settings;
 
@@ -39,7 +39,8 @@ const LOCATE: &str = "
     FROM pg_class AS crm JOIN pg_namespace ON pg_namespace.oid = relnamespace
     WHERE crm.oid = dashboard.cron_job_table()";
 
-/// Infinite times are brought within what can be read; older tables may have json, and times without a zone.
+/// Infinite times are brought within what can be read; older tables may have json, and times without a zone, which
+/// are UTC. So what is written has its type said, too: by itself it would take the column's.
 const COLUMNS: &str = "
     j.id::text, COALESCE(j.name::text, ''), COALESCE(j.schedule::text, ''), COALESCE(j.function_name::text, ''),
     j.tenant_id::text, COALESCE(j.is_active, false),
@@ -105,11 +106,16 @@ pub(crate) fn locate(client: &mut Client, to_run: bool) -> Result<Table, StoreEr
     Ok(Table(row.try_get(0)?))
 }
 
-/// The database's time, and all jobs, the longest due first.
+/// The database's time, and all jobs: ours first, so that others may be as many as they are, and of these the longest
+/// due.
 pub(crate) fn jobs(client: &mut Client, table: &Table) -> Result<(DateTime<Utc>, Vec<Job>), StoreError> {
     let now = client.query_one("SELECT clock_timestamp()", &[])?.try_get(0)?;
-    let sql = format!("{} ORDER BY j.next_run NULLS FIRST, j.id LIMIT $1", select(table));
-    let rows = client.query(&sql, &[&MOST_JOBS])?;
+    let sql = format!(
+        "{} ORDER BY j.function_name::text IS DISTINCT FROM $2, j.is_active IS NOT TRUE, j.next_run NULLS FIRST, j.id
+         LIMIT $1",
+        select(table)
+    );
+    let rows = client.query(&sql, &[&MOST_JOBS, &WARM_FUNCTION])?;
     Ok((now, rows.iter().map(read).collect::<Result<_, _>>()?))
 }
 
@@ -152,7 +158,9 @@ pub(crate) fn settle(
         member("next_run_for", job.computed_for()),
     ]);
     let sql = format!(
-        "UPDATE {} SET last_run = $3::timestamptz, next_run = $4::timestamptz, updated_at = $3::timestamptz, metadata = {MERGED} WHERE id::text = $1",
+        "UPDATE {} SET last_run = $3::timestamptz, next_run = $4::timestamptz, updated_at = $3::timestamptz,
+                metadata = {MERGED}
+         WHERE id::text = $1",
         table.0
     );
     transaction.execute(&sql, &[&id, &Json(metadata), &now, &due.next_run])?;
@@ -207,7 +215,8 @@ pub(crate) fn finish(
     metadata.extend([member("finished_at", written(now)), member("duration_ms", duration_ms)]);
     let again = pause.and_then(|pause| now.checked_add_signed(pause));
     let sql = format!(
-        "UPDATE {} SET next_run = LEAST(next_run, $3::timestamptz), updated_at = $4::timestamptz, metadata = {MERGED} WHERE id::text = $1",
+        "UPDATE {} SET next_run = LEAST(next_run, $3::timestamptz), updated_at = $4::timestamptz, metadata = {MERGED}
+         WHERE id::text = $1",
         table.0
     );
     transaction.execute(&sql, &[&job.id, &Json(metadata), &again, &now])?;
