@@ -1,6 +1,6 @@
 //! Several sidecars: one of them runs a job, and another takes it over if that one dies.
 
-use harness::{FakeUpstream, Redis, assert_eventually, text};
+use harness::{FakeUpstream, Redis, assert_eventually, freeze_pid, text, thaw_pid};
 use serde_json::json;
 
 use super::{Crm, following, lines_with};
@@ -157,4 +157,38 @@ fn redis_can_tell_who_has_begun_a_run() {
     let _sidecar = crm.sidecar_at_work();
     let clients = text(&crm.redis.client().ok(&["CLIENT", "LIST"]));
     assert!(clients.contains("name=dashboard-sidecar-cron"), "{clients}");
+}
+
+/// A process that stands still for as long as this lives, also where the test fails.
+struct Frozen(i32);
+
+impl Frozen {
+    fn new(pid: i32) -> Self {
+        freeze_pid(pid);
+        Self(pid)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        thaw_pid(self.0);
+    }
+}
+
+#[test]
+fn a_postgres_that_never_answers_does_not_keep_a_sidecar_from_ending() {
+    let crm = Crm::start();
+    let mut sidecar = crm.sidecar();
+    let mut client = crm.postgres.client();
+    let mut transaction = client.transaction().unwrap();
+    transaction.batch_execute("LOCK TABLE cron_job").unwrap();
+    let waiting = "FROM pg_stat_activity WHERE application_name = 'dashboard-sidecar scheduler'
+                   AND datname = current_database() AND wait_event_type = 'Lock'";
+    assert_eventually!(
+        crm.postgres.value::<bool>(&format!("SELECT count(*) > 0 {waiting}")),
+        "a look is under way"
+    );
+    let _frozen = Frozen::new(crm.postgres.value(&format!("SELECT pid {waiting}")));
+    sidecar.process().terminate();
+    sidecar.process().wait_exit();
 }

@@ -41,6 +41,9 @@ pub const APPLICATION_NAME: &str = "dashboard-sidecar scheduler";
 const MOST_RUNS: usize = 4;
 /// However soon the next job is due: a clock that stands still is not asked without end.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+/// From the shutdown on, how long all is waited for: a Postgres that takes what is asked and never answers must not
+/// keep the process. Longer than a run takes to give its lease back.
+const LONGEST_END: Duration = Duration::from_secs(5);
 
 /// Looks for jobs that are due, and runs them.
 pub struct Scheduler {
@@ -65,11 +68,22 @@ impl Scheduler {
         }
     }
 
-    /// Runs until `shutdown`, and gives back then what it holds.
+    /// Runs until `shutdown`, and gives back then what it holds, as far as Postgres lets it soon.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        let too_long = async {
+            shutdown.cancelled().await;
+            sleep(LONGEST_END).await;
+        };
+        tokio::select! {
+            () = self.work(&shutdown) => {}
+            () = too_long => tracing::warn!("Postgres does not answer the schedule; what it holds ends by itself"),
+        }
+    }
+
+    async fn work(&mut self, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
             // Not broken off by a shutdown: a run that is claimed must be known, to be given back.
-            let pause = self.look(&shutdown).await;
+            let pause = self.look(shutdown).await;
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = sleep(pause) => {}
