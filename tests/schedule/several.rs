@@ -1,9 +1,11 @@
 //! Several sidecars: one of them runs a job, and another takes it over if that one dies.
 
-use harness::{FakeUpstream, Redis, assert_eventually, freeze_pid, text, thaw_pid};
+use std::time::Duration;
+
+use harness::{FakeUpstream, Postgres, Redis, assert_eventually, freeze_pid, text, thaw_pid};
 use serde_json::json;
 
-use super::{Crm, following, lines_with};
+use super::{Crm, OURS, following, lines_with};
 
 #[test]
 fn a_run_whose_owner_is_killed_is_taken_over_and_ended_by_another() {
@@ -191,4 +193,31 @@ fn a_postgres_that_never_answers_does_not_keep_a_sidecar_from_ending() {
     let _frozen = Frozen::new(crm.postgres.value(&format!("SELECT pid {waiting}")));
     sidecar.process().terminate();
     sidecar.process().wait_exit();
+}
+
+#[test]
+fn a_redis_that_vanishes_while_it_warms_is_noticed_within_seconds() {
+    let upstream = FakeUpstream::start();
+    upstream.active_tenants(&["a"]);
+    let redis = Redis::builder().upstream(&upstream).tcp().start();
+    let postgres = Postgres::start();
+    upstream.hold();
+    postgres.execute(&format!("UPDATE cron_job SET next_run = now() WHERE {OURS}"));
+    let _sidecar = following(&redis).env("REDIS_URL", redis.tcp_url()).database(postgres.url()).start();
+    upstream.wait_for(1);
+    let soon = |left| left <= Duration::from_secs(10);
+    assert_eventually!(keepalive(redis.port()).is_some_and(soon), "the kernel asks for it");
+    upstream.release();
+}
+
+/// In how long the kernel asks for the first time whether the server at this loopback port is still there; none: never.
+fn keepalive(port: u16) -> Option<Duration> {
+    let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let server = format!("0100007F:{port:04X}");
+    // Columns: number, local and remote address, state, queues, and the timer with hundredths of a second.
+    let timers = connections.lines().filter_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        if columns[2] == server { columns[5].strip_prefix("02:") } else { None }
+    });
+    timers.map(|left| Duration::from_millis(u64::from_str_radix(left, 16).unwrap() * 10)).min()
 }
