@@ -184,7 +184,7 @@ fn run(args: &CronRunArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::run(&error))?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         let (mut terminate, mut interrupt) = (
             signal(SignalKind::terminate()).map_err(|error| Failure::run(&error))?,
@@ -206,11 +206,19 @@ fn run(args: &CronRunArgs) -> Result<(), Failure> {
         loop {
             tokio::select! {
                 outcome = &mut work => return outcome,
-                _ = terminate.recv() => shutdown.cancel(),
-                _ = interrupt.recv() => shutdown.cancel(),
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
             }
+            // The second one ends at once: Postgres may never answer.
+            if shutdown.is_cancelled() {
+                return Err(Failure::already_reported());
+            }
+            shutdown.cancel();
         }
-    })
+    });
+    // A blocking thread that still waits for Postgres is not waited for.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn run_one(

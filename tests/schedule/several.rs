@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{FakeUpstream, Postgres, Redis, assert_eventually, freeze_pid, text, thaw_pid};
+use harness::{FakeUpstream, Postgres, Redis, Sidecar, assert_eventually, freeze_pid, text, thaw_pid};
 use serde_json::json;
 
 use super::{Crm, OURS, following, lines_with};
@@ -193,6 +193,34 @@ fn a_postgres_that_never_answers_does_not_keep_a_sidecar_from_ending() {
     let _frozen = Frozen::new(crm.postgres.value(&format!("SELECT pid {waiting}")));
     sidecar.process().terminate();
     sidecar.process().wait_exit();
+}
+
+#[test]
+fn a_postgres_that_never_answers_does_not_keep_a_run_by_hand_from_being_interrupted() {
+    let crm = Crm::start();
+    crm.upstream.hold();
+    let mut command = Sidecar::command(&["cron", "run"], &crm.postgres.url());
+    let mut running =
+        command.env("REDIS_URL", crm.redis.url()).env("DASHBOARD_LEASE_MS", "300").spawn().unwrap();
+    let mut client = crm.postgres.client();
+    crm.upstream.wait_for(1);
+    let mut transaction = client.transaction().unwrap();
+    transaction.batch_execute("LOCK TABLE dashboard.lease").unwrap();
+    let waiting = "FROM pg_stat_activity WHERE application_name = 'dashboard-sidecar cron'
+                   AND datname = current_database() AND wait_event_type = 'Lock'";
+    assert_eventually!(
+        crm.postgres.value::<bool>(&format!("SELECT count(*) > 0 {waiting}")),
+        "the lease is being renewed"
+    );
+    let _frozen = Frozen::new(crm.postgres.value(&format!("SELECT pid {waiting}")));
+    let pid = rustix::process::Pid::from_child(&running);
+    assert_eventually!(
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+            running.try_wait().unwrap().is_some()
+        },
+        "it ends"
+    );
 }
 
 #[test]
