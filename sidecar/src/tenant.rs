@@ -8,24 +8,28 @@ pub const ALL_TENANTS: &str = "SUPERADMIN_GLOBAL";
 /// A tenant's longest name, in bytes.
 pub const MAX_TENANT_BYTES: usize = 64;
 
-/// A tenant name: 1–64 of `[A-Za-z0-9_.-]`, compared byte for byte.
+/// Words that the module's commands read as options.
+const RESERVED: [&str; 3] = ["SOFT", "FORCE", "ASYNC"];
+
+/// A tenant name: 1–64 of `[A-Za-z0-9_.-]`, compared byte for byte, and no option of the module's commands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tenant(String);
 
 /// Why a text is no tenant name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a tenant is 1 to 64 of A-Z a-z 0-9 _ . -")]
+#[error("a tenant is 1 to 64 of A-Z a-z 0-9 _ . -, and none of the words SOFT, FORCE and ASYNC")]
 pub struct InvalidTenant;
 
 impl Tenant {
     /// Checks a text.
     ///
     /// # Errors
-    /// [`InvalidTenant`] for an empty or overlong name or a character outside the set: the set is what keeps
-    /// separators and patterns out of cache keys.
+    /// [`InvalidTenant`] for an empty or overlong name, a character outside the set, which is what keeps separators
+    /// and patterns out of cache keys, or a reserved word.
     pub fn parse(text: &str) -> Result<Self, InvalidTenant> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-        if (1..=MAX_TENANT_BYTES).contains(&text.len()) && text.bytes().all(allowed) {
+        let reserved = RESERVED.iter().any(|word| word.eq_ignore_ascii_case(text));
+        if (1..=MAX_TENANT_BYTES).contains(&text.len()) && text.bytes().all(allowed) && !reserved {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidTenant)

@@ -11,8 +11,6 @@ use crate::config::WarmArgs;
 use crate::error::{ApiError, Failure};
 use crate::tenant::Tenant;
 
-/// Words that the module's commands read as options.
-const RESERVED: [&str; 3] = ["SOFT", "FORCE", "ASYNC"];
 /// What Redis calls the connection.
 const CALLER: &str = "dashboard-sidecar-warm";
 
@@ -115,11 +113,6 @@ fn line(progress: &Progress) -> String {
 }
 
 fn parse(name: &str) -> Result<Tenant, Failure> {
-    if RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name)) {
-        return Err(Failure::config(format!(
-            "'{name}' is a reserved word, no tenant (for FORCE, use --force)"
-        )));
-    }
     Tenant::parse(name).map_err(|reason| Failure::config(format!("tenant '{name}': {reason}")))
 }
 
@@ -137,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_tenant_that_would_be_read_as_an_option_is_refused() {
-        assert!(parse("force").unwrap_err().to_string().contains("--force"));
+        assert!(parse("force").unwrap_err().to_string().contains("FORCE"));
         assert!(parse("a b").unwrap_err().to_string().contains("'a b'"));
         assert!(parse("acme").is_ok());
     }

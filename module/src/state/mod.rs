@@ -341,8 +341,10 @@ impl State {
     fn warm_again(&mut self, again: impl IntoIterator<Item = Again<Waiter>>) {
         for Again { bundle, waiters } in again {
             for waiter in waiters {
-                if let (true, Waiter::Warm(seat)) = (self.engine.release(waiter), waiter) {
-                    self.runs.again(seat, &bundle.tenant);
+                if let (true, Waiter::Warm(seat)) = (self.engine.release(waiter), waiter)
+                    && self.runs.again(seat, &bundle.tenant)
+                {
+                    self.counters.warm_failures += 1;
                 }
             }
         }

@@ -212,11 +212,10 @@ impl Runs {
         self.runs.get_mut(&seat.run).is_some_and(|run| run.landed(seat, outcome))
     }
 
-    /// A bundle is needed once more: a clear has come between, or the one that was under way began too early.
-    pub(crate) fn again(&mut self, seat: Seat, tenant: &Tenant) {
-        if let Some(run) = self.runs.get_mut(&seat.run) {
-            run.again(seat, tenant);
-        }
+    /// A bundle is needed once more: a clear has come between, or the one that was under way began too early. True
+    /// where that has been so too often, and made a tenant failed.
+    pub(crate) fn again(&mut self, seat: Seat, tenant: &Tenant) -> bool {
+        self.runs.get_mut(&seat.run).is_some_and(|run| run.again(seat, tenant))
     }
 
     /// A run that has ended, taken out.
@@ -393,6 +392,25 @@ mod tests {
         }
         let report = runs.take_ended(0).unwrap().summary.report;
         assert_eq!((report.warmed, report.failed), (BATCH_TENANTS as u64 * 2, 0), "each is counted once");
+    }
+
+    #[test]
+    fn a_tenant_that_is_cleared_again_and_again_does_not_keep_a_run_from_ending() {
+        let mut runs = Runs::default();
+        runs.begin(0, order(false, true), tenants(1), None);
+        let (mut sent, mut failures) = (0, 0);
+        while let Some((run, batch)) = next_batch(&mut runs, 0, PACE) {
+            sent += 1;
+            assert!(sent < 1_000, "it goes on without end");
+            for include in 0..2 {
+                let bundle = u32::try_from(include).unwrap();
+                let cleared = batch[0].bundles[include] && runs.again(Seat { run, bundle }, &batch[0].tenant);
+                failures += usize::from(cleared);
+            }
+        }
+        assert_eq!(failures, 1);
+        let summary = runs.take_ended(0).expect("it has ended").summary;
+        assert_eq!((summary.report.failed, summary.failures[0].reason), (1, "cleared"));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 /// Failed tenants that a run names; it counts all of them.
 const NAMED_FAILURES: usize = 100;
 
+/// How often a tenant's bundles are sent once more because of clears: a run has an end.
+const MOST_AGAIN: u8 = 32;
+
 /// Who asked for a run, for what, and when.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
@@ -37,6 +40,8 @@ struct Ranked {
 struct Progress {
     open: u8,
     failed: bool,
+    /// How often one of them had to be sent once more.
+    again: u8,
 }
 
 /// A tenant of a batch, and which of its bundles are to be computed.
@@ -143,15 +148,22 @@ impl Run {
             let open = wanted.bundles.iter().map(|wanted| u8::from(*wanted)).sum();
             self.under_way += usize::from(open);
             // What is sent once more is open already.
-            self.progress.entry(wanted.place).or_insert(Progress { open, failed: false });
+            self.progress.entry(wanted.place).or_insert(Progress { open, ..Progress::default() });
         }
         batch
     }
 
-    /// A bundle that was under way goes into a later batch. Its tenant is open until then.
-    pub(super) fn again(&mut self, seat: Seat, tenant: &Tenant) {
-        self.under_way = self.under_way.saturating_sub(1);
+    /// A bundle that was under way goes into a later batch. Its tenant is open until then; true where it has failed
+    /// instead, because it is cleared again and again.
+    pub(super) fn again(&mut self, seat: Seat, tenant: &Tenant) -> bool {
         let (place, bundle) = (seat.bundle / 2, usize::from(!seat.bundle.is_multiple_of(2)));
+        if let Some(progress) = self.progress.get_mut(&place) {
+            progress.again = progress.again.saturating_add(1);
+            if progress.again > MOST_AGAIN {
+                return self.landed(seat, Err((tenant, "cleared")));
+            }
+        }
+        self.under_way = self.under_way.saturating_sub(1);
         let mut bundles = [false, false];
         match self.wanted.last_mut().filter(|wanted| wanted.place == place) {
             Some(wanted) => wanted.bundles[bundle] = true,
@@ -160,6 +172,7 @@ impl Run {
                 self.wanted.push(Wanted { place, tenant: tenant.clone(), bundles });
             }
         }
+        false
     }
 
     /// A bundle has come, or has failed; true where that made a tenant failed that was not yet.

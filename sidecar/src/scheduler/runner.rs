@@ -16,6 +16,8 @@ use crate::config::Secret;
 const CALLER: &str = "dashboard-sidecar-cron";
 /// How long a run that has ended waits for a Postgres that is away. By then it has long been taken over.
 const LONGEST_WAIT_TO_WRITE: Duration = Duration::from_secs(15 * 60);
+/// How many times of a schedule are looked at for the longest pause between two.
+const PAUSES_LOOKED_AT: usize = 8;
 /// The pause between two attempts to write.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 /// How long a sidecar that is to end tries to give its lease back. If it cannot, the lease ends by itself.
@@ -83,8 +85,14 @@ impl Runner {
     async fn warn_of_cold_mornings(&self, claim: &Claim) -> Option<String> {
         let stale_ttl = cache::stale_ttl(&self.redis_url, CALLER).await?;
         let schedule = claim.job.parsed().ok()?;
-        let first = claim.due.next_run?;
-        let pause = (schedule.next_after(first).ok()? - first).to_std().ok()?;
+        // The longest of some: nights differ, as on weekends.
+        let mut at = claim.due.next_run?;
+        let mut pause = Duration::ZERO;
+        for _ in 0..PAUSES_LOOKED_AT {
+            let next = schedule.next_after(at).ok()?;
+            pause = pause.max((next - at).to_std().ok()?);
+            at = next;
+        }
         (pause > stale_ttl).then(|| {
             format!(
                 "bundles end {} s after they ceased to be fresh, and the schedule '{}' warms them every {} s: set \
