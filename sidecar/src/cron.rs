@@ -122,7 +122,7 @@ fn enable(args: &JobArgs) -> Result<(), Failure> {
         if job.is_ours() {
             // It begins with its next time: while it was not enabled, it has missed nothing.
             next = Some(next_time(&job, desk.now).map_err(failed)?);
-            change = job.rescheduled(next);
+            change = job.rescheduled(desk.now, next);
         }
         desk.change(&job, &change, Column::Active(true)).map_err(failed)?;
         println!("{} is enabled, next run {}", job.name, time(next));
@@ -161,7 +161,8 @@ fn set(args: &CronSetArgs) -> Result<(), Failure> {
         known(&job).map_err(failed)?;
         let job = Job { schedule: args.schedule.trim().to_owned(), ..job };
         let next = next_time(&job, desk.now).map_err(failed)?;
-        desk.change(&job, &job.rescheduled(Some(next)), Column::Schedule(&job.schedule)).map_err(failed)?;
+        desk.change(&job, &job.rescheduled(desk.now, Some(next)), Column::Schedule(&job.schedule))
+            .map_err(failed)?;
         let state = if job.active { "" } else { "; it is disabled: dashboard-sidecar cron enable" };
         println!("{} is set to '{}', next run {}{state}", job.name, job.schedule, time(Some(next)));
     }

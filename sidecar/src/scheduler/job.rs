@@ -15,6 +15,8 @@ pub(crate) const WARM_FUNCTION: &str = "warmDashboardBundleCache";
 /// When warming happens, unless somebody says otherwise.
 pub(crate) const WARM_SCHEDULE: &str = "cron:0 0 * * *";
 
+/// The member of `metadata` that says for when the next try was announced.
+pub(crate) const RETRY_AT: &str = "retry_at";
 /// How an error begins that is about the function's name.
 const UNKNOWN_FUNCTION: &str = "the sidecar knows no function";
 /// The longest pause before a run is tried again.
@@ -154,8 +156,13 @@ impl Job {
     }
 
     /// The change to this next time, with all that was wrong with the schedule taken back.
-    pub(crate) fn rescheduled(&self, next_run: Option<DateTime<Utc>>) -> Change {
-        Change { next_run: Some(next_run), ..self.note(next_run).unwrap_or_default() }
+    pub(crate) fn rescheduled(&self, now: DateTime<Utc>, next_run: Option<DateTime<Utc>>) -> Change {
+        let mut change = Change { next_run: Some(next_run), ..self.note(next_run).unwrap_or_default() };
+        // A run whose owner has died is not taken over: the next time has been chosen.
+        if self.outcome() == Some("running") && self.holder(now).is_none() {
+            change.metadata.insert("outcome".into(), Value::Null);
+        }
+        change
     }
 
     fn follow_schedule(&self, now: DateTime<Utc>) -> Result<Action, ScheduleError> {
@@ -182,10 +189,13 @@ impl Job {
         }
     }
 
-    /// Whether what is due is a run that ended badly, rather than the next regular one.
+    /// Whether what is due is the next try that was announced when a run had ended badly, rather than the next regular
+    /// time, or one that a person has set.
     fn is_retry(&self, schedule: &Schedule, now: DateTime<Utc>) -> bool {
         let Some(last_run) = self.last_run else { return false };
-        matches!(self.outcome(), Some("failed" | "partial"))
+        let announced = self.text(RETRY_AT).and_then(|text| text.parse::<DateTime<Utc>>().ok());
+        announced.is_some()
+            && announced == self.next_run
             && schedule.next_after(last_run).is_ok_and(|regular| regular > now)
     }
 

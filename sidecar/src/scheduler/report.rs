@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::job::RETRY_AT;
 use crate::cache::{FailedTenant, Warmed};
 
 /// More failed tenants are counted, not named: `metadata` stays small.
@@ -83,6 +84,7 @@ impl Report {
             "failed_tenants",
             "error",
             "warning",
+            RETRY_AT,
         ];
         names.into_iter().map(|name| (name.to_owned(), Value::Null)).collect()
     }

@@ -3,13 +3,13 @@
 //! Every function blocks. All time is the database's. A row is locked before its lease, always, and what is
 //! locked is never waited for by who only looks for work: another sidecar is at it.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use postgres::types::Json;
 use postgres::{Client, GenericClient, Row, Transaction};
 use serde_json::{Map, Value};
 
 use super::error::StoreError;
-use super::job::{Action, Change, Due, Job, Lease, WARM_FUNCTION, retry_after};
+use super::job::{Action, Change, Due, Job, Lease, RETRY_AT, WARM_FUNCTION, retry_after};
 use super::report::Report;
 use super::settings::Settings;
 
@@ -213,7 +213,9 @@ pub(crate) fn finish(
     let duration_ms = (now - started_at).num_milliseconds();
     let mut metadata = report.metadata();
     metadata.extend([member("finished_at", written(now)), member("duration_ms", duration_ms)]);
-    let again = pause.and_then(|pause| now.checked_add_signed(pause));
+    // As exact as it is written.
+    let again = pause.and_then(|pause| now.checked_add_signed(pause)).map(|at| at.trunc_subsecs(3));
+    metadata.extend([member(RETRY_AT, again.map(written))]);
     let sql = format!(
         "UPDATE {} SET next_run = LEAST(next_run, $3::timestamptz), updated_at = $4::timestamptz, metadata = {MERGED}
          WHERE id::text = $1",

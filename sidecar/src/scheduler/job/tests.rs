@@ -84,12 +84,14 @@ fn a_run_whose_owner_died_is_due_whatever_its_next_time_says() {
 #[test]
 fn attempts_are_counted_from_the_regular_time() {
     let mut job = Job { schedule: "every_6_hours".into(), next_run: Some(now()), ..job() };
-    job.metadata = metadata(json!({"outcome": "failed", "attempt": 4}));
+    let announced = json!({"outcome": "failed", "attempt": 4, "retry_at": "2026-03-04T09:59:00.250Z"});
+    job.metadata = metadata(announced);
+    job.next_run = Some(at("2026-03-04T09:59:00.250Z"));
     job.last_run = Some(at("2026-03-04T09:50:00Z"));
     assert_eq!(attempt(&job), 5, "its regular time was at six");
     job.last_run = Some(at("2026-03-04T05:50:00Z"));
     assert_eq!(attempt(&job), 1, "at six it would have been due anyhow");
-    job.metadata = metadata(json!({"outcome": "success", "attempt": 4}));
+    job.metadata = metadata(json!({"outcome": "partial", "attempt": 4, "retry_at": null}));
     job.last_run = Some(at("2026-03-04T09:50:00Z"));
     assert_eq!(attempt(&job), 1, "somebody has asked for it");
 }
@@ -134,4 +136,14 @@ fn a_job_of_one_tenant_names_it() {
     let one = Job { tenant: Some("acme".into()), ..job() };
     assert_eq!(one.tenants().unwrap()[0].as_str(), "acme");
     assert!(Job { tenant: Some("a b".into()), ..job() }.tenants().unwrap_err().contains("'a b'"));
+}
+
+#[test]
+fn a_job_that_is_given_a_time_anew_is_not_taken_over_before_it() {
+    let mut job = job();
+    job.metadata.insert("outcome".into(), json!("running"));
+    assert!(matches!(job.assess(now()), Action::Run(_)), "its owner has died");
+    let change = job.rescheduled(now(), job.next_run);
+    job.metadata.extend(change.metadata);
+    assert_eq!(job.assess(now()), Action::Wait(job.next_run));
 }
