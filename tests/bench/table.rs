@@ -101,7 +101,7 @@ impl fmt::Display for Table {
         };
         for row in std::iter::once(&heads).chain(&self.0) {
             let line = format!(
-                "{:what$}  {:measured$}  {:8}{}",
+                "{:what$}  {:measured$}  {:9} {}",
                 row.what,
                 row.measured,
                 row.budget,
