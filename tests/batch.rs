@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use harness::{Postgres, Sidecar, assert_eventually, run_ok};
 use serde_json::{Value, json};
 
-use crate::figures::{EMPTY, EXISTING, NASTY, ONE, OTHER};
+use crate::figures::{EMPTY, EXISTING, NASTY, ONE, OTHER, why_a_confined_role_is_refused};
 
 /// Of each row: whether it is at its place, whether each bundle is what the function for one says, and whether the
 /// second one is left out just where it is the same. Times stay as they are for as long as the statement runs.
@@ -172,18 +172,8 @@ fn a_batch_from_an_existing_wider_crm_is_word_for_word_what_single_bundles_are()
     assert!(is_one_statement(&postgres));
     assert_word_for_word(&postgres, &[OTHER, ONE, EMPTY, "SUPERADMIN_GLOBAL"], "a wider CRM");
 
-    let mut client = postgres.client();
-    let role = format!("confined_batch_{}", std::process::id());
-    client
-        .batch_execute(&format!(
-            "CREATE ROLE {role}; GRANT USAGE ON SCHEMA dashboard TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}; \
-             SET ROLE {role}"
-        ))
-        .unwrap();
-    let refused = client.query("SELECT * FROM dashboard.bundles(ARRAY[$1::text])", &[&ONE]);
-    client.batch_execute(&format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}")).unwrap();
-    let refused = refused.expect_err("a policy would have hidden rows");
-    let why = refused.as_db_error().map_or_else(|| refused.to_string(), |error| error.message().to_owned());
+    let many = "SELECT * FROM dashboard.bundles(ARRAY[$1::text])";
+    let why = why_a_confined_role_is_refused(&postgres, many);
     assert!(why.contains("row-level security"), "{why}");
 }
 

@@ -1,5 +1,7 @@
 //! Every figure against separate, naive SELECTs over nasty data, through the real sidecar.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use harness::{Postgres, Sidecar, run, run_ok};
 use postgres::Client;
 
@@ -333,20 +335,29 @@ fn an_index_that_cannot_be_built_is_named_and_keeps_nothing_else_from_being_done
     assert_every_figure(&mut client, &bundle(&sidecar, ONE, true), ONE, true);
 }
 
-#[test]
-fn a_role_that_policies_confine_gets_an_error_and_never_too_small_figures() {
-    let postgres = Postgres::start_unmigrated();
-    postgres.execute(EXISTING);
-    run_ok(&mut Sidecar::command(&["migrate"], &postgres.url()));
+/// Why Postgres refuses what a role asks about [`ONE`] that may read every table, but by its policies not every row.
+pub(crate) fn why_a_confined_role_is_refused(postgres: &Postgres, sql: &str) -> String {
+    static ROLES: AtomicU32 = AtomicU32::new(1);
     let mut client = postgres.client();
-    let role = format!("confined_{}", std::process::id());
+    // Roles are shared by all databases of the server.
+    let role = format!("confined_{}_{}", std::process::id(), ROLES.fetch_add(1, Ordering::Relaxed));
     client
         .batch_execute(&format!(
             "CREATE ROLE {role}; GRANT USAGE ON SCHEMA dashboard TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}; \
              SET ROLE {role}"
         ))
         .unwrap();
-    let refused = client.query("SELECT dashboard.bundle($1, true)", &[&ONE]);
+    let refused = client.query(sql, &[&ONE]);
     client.batch_execute(&format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}")).unwrap();
-    assert!(refused.is_err(), "a policy would have hidden rows");
+    let refused = refused.expect_err("a policy would have hidden rows");
+    refused.as_db_error().map_or_else(|| refused.to_string(), |error| error.message().to_owned())
+}
+
+#[test]
+fn a_role_that_policies_confine_gets_an_error_and_never_too_small_figures() {
+    let postgres = Postgres::start_unmigrated();
+    postgres.execute(EXISTING);
+    run_ok(&mut Sidecar::command(&["migrate"], &postgres.url()));
+    let why = why_a_confined_role_is_refused(&postgres, "SELECT dashboard.bundle($1, true)");
+    assert!(why.contains("row-level security"), "{why}");
 }

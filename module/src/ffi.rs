@@ -279,11 +279,15 @@ pub(crate) fn read_string<T>(
     Held::String(read(bytes, (expiry >= 0).then_some(expiry)))
 }
 
+/// Opens a key without that counting as a read of it; `None` where there is none.
+fn untouched(ctx: &Context, name: &[u8]) -> Option<OpenKey> {
+    let Server { api, .. } = SERVER.get()?;
+    OpenKey::open(api, ctx, name, raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH)
+}
+
 /// For how long nobody has read the key; `None` where the server does not keep that (LFU) or has no key.
 pub(crate) fn idle(ctx: &Context, name: &[u8]) -> Option<Duration> {
-    let Server { api, .. } = SERVER.get()?;
-    let key = OpenKey::open(api, ctx, name, raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH)?;
-    key.idle()
+    untouched(ctx, name)?.idle()
 }
 
 /// Whether somebody has read the key within `window`. Under LFU the server keeps no times, but a frequency
@@ -291,9 +295,7 @@ pub(crate) fn idle(ctx: &Context, name: &[u8]) -> Option<Duration> {
 pub(crate) fn read_within(ctx: &Context, name: &[u8], window: Duration) -> bool {
     /// The server's LFU_INIT_VAL.
     const NEW: i64 = 5;
-    let Some(Server { api, .. }) = SERVER.get() else { return false };
-    let mode = raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH;
-    let Some(key) = OpenKey::open(api, ctx, name, mode) else { return false };
+    let Some(key) = untouched(ctx, name) else { return false };
     match key.idle() {
         Some(idle) => idle < window,
         None => key.frequency().is_some_and(|frequency| frequency > NEW) && !window.is_zero(),
@@ -303,9 +305,7 @@ pub(crate) fn read_within(ctx: &Context, name: &[u8], window: Duration) -> bool 
 /// For how long nobody has read the key, in milliseconds; the greatest number where there is no key. Under LFU
 /// the less often it is read the greater.
 pub(crate) fn unread(ctx: &Context, name: &[u8]) -> u64 {
-    let Some(Server { api, .. }) = SERVER.get() else { return u64::MAX };
-    let mode = raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH;
-    let Some(key) = OpenKey::open(api, ctx, name, mode) else { return u64::MAX };
+    let Some(key) = untouched(ctx, name) else { return u64::MAX };
     match key.idle() {
         Some(idle) => u64::try_from(idle.as_millis()).unwrap_or(u64::MAX),
         // A frequency is at most 255.
@@ -315,11 +315,9 @@ pub(crate) fn unread(ctx: &Context, name: &[u8]) -> u64 {
 
 /// Makes the key as long unread as it was before a write that nobody asked for.
 pub(crate) fn set_idle(ctx: &Context, name: &[u8], idle: Duration) {
-    let Some(Server { api, .. }) = SERVER.get() else { return };
-    let mode = raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH;
-    if let Some(key) = OpenKey::open(api, ctx, name, mode) {
+    if let Some(key) = untouched(ctx, name) {
         // SAFETY: an open key. Fails only under LFU, where there is nothing to keep.
-        unsafe { (api.set_lru)(key.0, raw::mstime_t::try_from(idle.as_millis()).unwrap_or(0)) };
+        unsafe { (key.1.set_lru)(key.0, raw::mstime_t::try_from(idle.as_millis()).unwrap_or(0)) };
     }
 }
 

@@ -165,7 +165,18 @@ fn redis_can_tell_who_has_begun_a_run() {
 struct Frozen(i32);
 
 impl Frozen {
-    fn new(pid: i32) -> Self {
+    /// The process of Postgres that does what a program of this name asks, once that waits for a lock: it has taken
+    /// the question and will never answer.
+    fn who_waits_for_a_lock(crm: &Crm, program: &str) -> Self {
+        let waiting = format!(
+            "FROM pg_stat_activity WHERE application_name = '{program}' AND datname = current_database()
+             AND wait_event_type = 'Lock'"
+        );
+        assert_eventually!(
+            crm.postgres.value::<bool>(&format!("SELECT count(*) > 0 {waiting}")),
+            "{program} waits for a lock"
+        );
+        let pid = crm.postgres.value(&format!("SELECT pid {waiting}"));
         freeze_pid(pid);
         Self(pid)
     }
@@ -184,13 +195,7 @@ fn a_postgres_that_never_answers_does_not_keep_a_sidecar_from_ending() {
     let mut client = crm.postgres.client();
     let mut transaction = client.transaction().unwrap();
     transaction.batch_execute("LOCK TABLE cron_job").unwrap();
-    let waiting = "FROM pg_stat_activity WHERE application_name = 'dashboard-sidecar scheduler'
-                   AND datname = current_database() AND wait_event_type = 'Lock'";
-    assert_eventually!(
-        crm.postgres.value::<bool>(&format!("SELECT count(*) > 0 {waiting}")),
-        "a look is under way"
-    );
-    let _frozen = Frozen::new(crm.postgres.value(&format!("SELECT pid {waiting}")));
+    let _frozen = Frozen::who_waits_for_a_lock(&crm, "dashboard-sidecar scheduler");
     sidecar.process().terminate();
     sidecar.process().wait_exit();
 }
@@ -206,13 +211,7 @@ fn a_postgres_that_never_answers_does_not_keep_a_run_by_hand_from_being_interrup
     crm.upstream.wait_for(1);
     let mut transaction = client.transaction().unwrap();
     transaction.batch_execute("LOCK TABLE dashboard.lease").unwrap();
-    let waiting = "FROM pg_stat_activity WHERE application_name = 'dashboard-sidecar cron'
-                   AND datname = current_database() AND wait_event_type = 'Lock'";
-    assert_eventually!(
-        crm.postgres.value::<bool>(&format!("SELECT count(*) > 0 {waiting}")),
-        "the lease is being renewed"
-    );
-    let _frozen = Frozen::new(crm.postgres.value(&format!("SELECT pid {waiting}")));
+    let _frozen = Frozen::who_waits_for_a_lock(&crm, "dashboard-sidecar cron");
     let pid = rustix::process::Pid::from_child(&running);
     assert_eventually!(
         {
