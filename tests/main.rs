@@ -30,6 +30,7 @@ mod morning;
 mod no_blocking;
 mod panics;
 mod persistence;
+mod public_api;
 mod real_data;
 mod recovery;
 mod schedule;

@@ -81,7 +81,7 @@ fn bad_requests_get_their_code_and_status() {
         ("POST", "/internal/v1/bundles", "not json", 400, "bad_request"),
         ("POST", "/internal/v1/bundles", r#"{"bundles":[]}"#, 400, "bad_request"),
         ("POST", "/internal/v1/bundles", &many(401), 400, "bad_request"),
-        ("POST", "/internal/v1/bundles", &big, 400, "bad_request"),
+        ("POST", "/internal/v1/bundles", &big, 413, "body_too_large"),
     ];
     for (method, path, body, status, code) in cases {
         let response = http(sidecar.internal(), method, path, None, body.as_bytes()).unwrap();

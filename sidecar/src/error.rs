@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -16,6 +17,11 @@ enum Kind {
     Unauthorized,
     NotFound,
     MethodNotAllowed,
+    BodyTimeout,
+    BodyTooLarge,
+    MediaType,
+    Conflict,
+    Stranger,
     Overloaded,
     Timeout,
     PostgresUnavailable,
@@ -63,6 +69,37 @@ impl ApiError {
     /// The path exists for another method.
     pub fn method_not_allowed(path: &str, allowed: &str) -> Self {
         Self::new(Kind::MethodNotAllowed, format!("{path} takes the method {allowed} only"))
+    }
+
+    /// The request's body did not come whole in time.
+    pub fn body_timeout(allowed: Duration) -> Self {
+        Self::new(Kind::BodyTimeout, format!("the body did not come within {} s", allowed.as_secs()))
+    }
+
+    /// The request's body is larger than is read.
+    pub fn body_too_large(most: usize) -> Self {
+        Self::new(Kind::BodyTooLarge, format!("the body has more than {most} bytes"))
+    }
+
+    /// The request's body is of a kind that is not read.
+    pub fn media_type(given: &str) -> Self {
+        Self::new(
+            Kind::MediaType,
+            format!(
+                "a body of {} is not understood: send JSON, as Content-Type: application/json",
+                shorten(given)
+            ),
+        )
+    }
+
+    /// What is asked for is under way already; `what` names it.
+    pub fn conflict(what: impl Into<String>) -> Self {
+        Self::new(Kind::Conflict, what)
+    }
+
+    /// The request comes from where none is served; `why` says what is.
+    pub fn stranger(why: &str) -> Self {
+        Self::new(Kind::Stranger, why)
     }
 
     /// A bound was hit; `bound` names it.
@@ -138,6 +175,11 @@ impl ApiError {
             Kind::Unauthorized => "unauthorized",
             Kind::NotFound => "not_found",
             Kind::MethodNotAllowed => "method_not_allowed",
+            Kind::BodyTimeout => "body_timeout",
+            Kind::BodyTooLarge => "body_too_large",
+            Kind::MediaType => "unsupported_media_type",
+            Kind::Conflict => "conflict",
+            Kind::Stranger => "forbidden",
             Kind::Overloaded => "overloaded",
             Kind::Timeout => "timeout",
             Kind::PostgresUnavailable => "postgres_unavailable",
@@ -154,6 +196,11 @@ impl ApiError {
             Kind::BadRequest => StatusCode::BAD_REQUEST,
             Kind::Unauthorized => StatusCode::UNAUTHORIZED,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Kind::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Kind::Conflict => StatusCode::CONFLICT,
+            Kind::Stranger => StatusCode::FORBIDDEN,
             Kind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Kind::PostgresUnavailable | Kind::RedisUnavailable | Kind::NotConfigured => {

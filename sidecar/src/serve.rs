@@ -45,6 +45,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         database: database.clone(),
         cache,
         insecure_no_auth: args.http.insecure_no_auth,
+        cors_origins: args.http.cors_origins.clone(),
     });
     let shutdown = CancellationToken::new();
     let scheduler = args.scheduler.scheduler.then(|| {

@@ -34,6 +34,11 @@ impl Endpoint {
         http(self, "GET", path, None, b"").unwrap_or_else(|e| panic!("GET {path}: {e}"))
     }
 
+    /// A request with these headers that must be answered.
+    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
+        send(self, method, path, headers, body.as_bytes()).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+    }
+
     /// A POST that must be answered.
     pub fn post(&self, path: &str, body: &str) -> Response {
         http(self, "POST", path, None, body.as_bytes()).unwrap_or_else(|e| panic!("POST {path}: {e}"))
@@ -55,6 +60,12 @@ impl Response {
     /// The first header of this lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All headers of this lower-case name, with commas between.
+    pub fn headers(&self, name: &str) -> String {
+        let values = self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        values.collect::<Vec<_>>().join(", ")
     }
 
     /// The body as text.
@@ -90,12 +101,32 @@ pub fn http(
     token: Option<&str>,
     body: &[u8],
 ) -> Result<Response, Error> {
-    let mut request = hyper::Request::builder().method(method).uri(path).header("host", "localhost");
-    if let Some(token) = token {
-        request = request.header("authorization", format!("Bearer {token}"));
-    }
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let mut headers: Vec<(&str, &str)> =
+        bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
     if !body.is_empty() {
-        request = request.header("content-type", "application/json");
+        headers.push(("content-type", "application/json"));
+    }
+    send(endpoint, method, path, &headers, body)
+}
+
+/// Sends one request with these headers, and a `Host` if there is none among them.
+///
+/// # Errors
+/// As [`http`].
+pub fn send(
+    endpoint: &Endpoint,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Response, Error> {
+    let mut request = hyper::Request::builder().method(method).uri(path);
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        request = request.header("host", "localhost");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
     let request = request.body(Full::new(Bytes::copy_from_slice(body)))?;
 

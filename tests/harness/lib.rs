@@ -30,7 +30,7 @@ mod wait;
 pub use artefacts::Artefacts;
 pub use client::{Client, Lost, Reply, fields, text};
 pub use fake_upstream::{Answer, FakeUpstream, Request};
-pub use http::{Endpoint, Response, http};
+pub use http::{Endpoint, Response, http, send};
 pub use postgres::Postgres;
 pub use postgres_server::PostgresServer;
 pub use process::{Process, free_port, freeze_pid, repository_root, run, run_ok, thaw_pid};

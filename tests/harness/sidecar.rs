@@ -61,6 +61,11 @@ impl SidecarBuilder {
         sidecar
     }
 
+    /// Starts it where neither Postgres nor Redis can be reached: for what needs none of them.
+    pub fn start_alone(self) -> Sidecar {
+        self.database("postgresql://nobody@127.0.0.1:1/none").env("REDIS_URL", "redis://127.0.0.1:1").start()
+    }
+
     /// Starts it without waiting for anything.
     pub fn spawn(self) -> Sidecar {
         let directory = TempDir::with_prefix("dashboard-sidecar-").expect("a temporary directory");

@@ -19,7 +19,7 @@ pub use warming::{Progress, warm, watch};
 use crate::config::Secret;
 use crate::error::{ApiError, Failure};
 use crate::probe::SharedProbe;
-use crate::tenant::BundleId;
+use crate::tenant::{BundleId, Tenant};
 
 /// Longest wait for a connection to be made, checked, or given back by another reader.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -46,11 +46,12 @@ impl Cache {
         })
     }
 
-    /// Reads a bundle as any client does; a miss computes it, and `refresh` computes it anew.
+    /// Reads a bundle as any client does; a miss computes it, and `refresh` computes it anew. One that still has the
+    /// etag `known` comes without its JSON.
     ///
     /// # Errors
     /// What the module says, or why it could not be asked.
-    pub async fn get(&self, id: &BundleId, refresh: bool) -> Result<Cached, ApiError> {
+    pub async fn get(&self, id: &BundleId, refresh: bool, known: Option<&str>) -> Result<Cached, ApiError> {
         // One connection each, never a shared one: a miss blocks its connection until the bundle is there.
         let lease = Lease::take(&self.reads).await?;
         let mut command = redis::cmd("DASHBOARD.GET");
@@ -62,10 +63,26 @@ impl Cache {
         if refresh {
             command.arg("REFRESH");
         }
+        if let Some(etag) = known {
+            command.arg("IFNONEMATCH").arg(etag);
+        }
         command.arg("WITHMETA");
         let value: Value =
             lease.query(&command).await.map_err(|error| failure::classify(&error, Some(&id.tenant)))?;
         reply::cached(value)
+    }
+
+    /// Removes the bundles of a tenant, or of all, and says how many there were.
+    ///
+    /// # Errors
+    /// Why the module could not be asked, or what it said.
+    pub async fn clear(&self, tenant: Option<&Tenant>) -> Result<u64, ApiError> {
+        let lease = Lease::take(&self.reads).await?;
+        let mut command = redis::cmd("DASHBOARD.CLEAR");
+        if let Some(tenant) = tenant {
+            command.arg(tenant.as_str());
+        }
+        lease.query(&command).await.map_err(|error| failure::classify(&error, tenant))
     }
 
     /// Whether bundles can be read: Redis answers and has the module.

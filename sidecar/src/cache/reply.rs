@@ -15,8 +15,12 @@ pub struct Cached {
     pub status: Status,
     /// Time since it was computed, in milliseconds.
     pub age_ms: u64,
-    /// Its JSON.
-    pub bundle: Vec<u8>,
+    /// For so long it stays fresh, in milliseconds; 0 if it is not.
+    pub ttl_ms: u64,
+    /// Of everything in it but `meta`.
+    pub etag: String,
+    /// Its JSON; none if the caller has it already.
+    pub bundle: Option<Vec<u8>>,
 }
 
 /// Where a bundle came from.
@@ -95,7 +99,13 @@ pub(super) fn cached(value: Value) -> Result<Cached, ApiError> {
         "refreshed" => Status::Refreshed,
         _ => return Err(fields.unexpected("status")),
     };
-    Ok(Cached { status, age_ms: fields.take("age_ms")?, bundle: fields.take("bundle")? })
+    Ok(Cached {
+        status,
+        age_ms: fields.take("age_ms")?,
+        ttl_ms: fields.take("ttl_ms")?,
+        etag: fields.take("etag")?,
+        bundle: fields.take("bundle")?,
+    })
 }
 
 pub(super) fn warmed(value: Value) -> Result<Warmed, ApiError> {
@@ -171,8 +181,8 @@ mod tests {
         for value in [flat, Value::Map(pairs())] {
             let cached = cached(value).unwrap();
             assert_eq!(
-                (cached.status, cached.age_ms, cached.bundle.as_slice()),
-                (Status::Stale, 7, &b"{}"[..])
+                (cached.status, cached.age_ms, cached.ttl_ms, cached.etag.as_str(), cached.bundle.as_deref()),
+                (Status::Stale, 7, 9, "e", Some(&b"{}"[..]))
             );
         }
     }

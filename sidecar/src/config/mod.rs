@@ -4,6 +4,7 @@
 //! Nothing else in the program reads the environment.
 
 mod address;
+mod cors;
 mod cron;
 mod secret;
 mod serve;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use address::InternalAddress;
+pub use cors::CorsOrigins;
 pub use cron::{CronCommand, CronRunArgs, CronSetArgs, JobArgs, LeaseArgs, SchedulerArgs};
 pub use secret::Secret;
 pub use serve::{ComputeArgs, HttpArgs, ServeArgs};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, value_parser};
 
-use super::{DatabaseArgs, InternalAddress, RedisArgs, SchedulerArgs, Secret};
+use super::{CorsOrigins, DatabaseArgs, InternalAddress, RedisArgs, SchedulerArgs, Secret};
 use crate::error::Failure;
 
 /// The shortest internal token that is accepted, in bytes.
@@ -115,6 +115,11 @@ pub struct HttpArgs {
     /// address
     #[arg(long, env = "DASHBOARD_INSECURE_NO_AUTH", value_parser = BoolishValueParser::new())]
     pub insecure_no_auth: bool,
+    /// Sites whose pages may read the public API from another origin (CORS), as browsers send them, with commas
+    /// between, such as https://crm.example.com; or * for all [default: none]
+    #[arg(long, value_name = "ORIGINS", env = "DASHBOARD_CORS_ORIGINS", default_value = "", hide_default_value = true,
+          value_parser = CorsOrigins::parse)]
+    pub cors_origins: CorsOrigins,
     /// Connections that each listener serves at once, 1 to 65536; further ones wait to be accepted
     #[arg(long, value_name = "N", env = "DASHBOARD_MAX_CONNECTIONS", default_value_t = 1_024,
           value_parser = value_parser!(u32).range(1..=65_536))]
@@ -181,6 +186,12 @@ impl HttpArgs {
                  that address could read every tenant; listen on 127.0.0.1 or [::1]",
                 self.listen
             )));
+        }
+        if self.insecure_no_auth && self.cors_origins == CorsOrigins::All {
+            return Err(Failure::config(
+                "DASHBOARD_INSECURE_NO_AUTH (--insecure-no-auth) is refused with DASHBOARD_CORS_ORIGINS=*: every page that \
+                 is open in a browser here could read every tenant; name the origins",
+            ));
         }
         Ok(())
     }
@@ -251,6 +262,10 @@ mod tests {
         assert!(http(&["--insecure-no-auth", "--listen", "0.0.0.0:4001"]).check_exposure().is_err());
         assert!(http(&["--insecure-no-auth", "--listen", "[::1]:4001"]).check_exposure().is_ok());
         assert!(http(&["--listen", "0.0.0.0:4001"]).check_exposure().is_ok());
+        assert!(http(&["--insecure-no-auth", "--cors-origins", "*"]).check_exposure().is_err());
+        assert!(
+            http(&["--insecure-no-auth", "--cors-origins", "http://localhost:3000"]).check_exposure().is_ok()
+        );
     }
 
     #[test]

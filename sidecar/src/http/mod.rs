@@ -1,11 +1,13 @@
-//! What the internal and the public API share: listeners, the accept loop, parameters, replies.
+//! What the internal and the public API share: listeners, the accept loop, parameters, bodies, replies.
 //! Knows neither Postgres nor Redis.
 
+mod body;
 mod listener;
 mod params;
 mod reply;
 mod server;
 
+pub use body::{parse_json, read_body, read_json};
 pub use listener::Listener;
 pub use params::Params;
 pub use reply::{Body, BodyError, Reply, bytes, error_object, json};

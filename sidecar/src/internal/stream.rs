@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ::http::StatusCode;
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::{Body as HttpBody, Frame, Incoming};
 use serde::Deserialize;
@@ -25,8 +25,6 @@ use crate::tenant::{BundleId, Tenant};
 const MAX_BUNDLES: usize = 400;
 /// The request's largest body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
-/// Longest wait for the request's body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence between two lines.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -45,34 +43,15 @@ struct WantedBundle {
 
 pub(super) async fn bundles(database: &Arc<Database>, request: Request<Incoming>) -> Result<Reply, ApiError> {
     Params::parse(request.uri().query(), &[])?;
-    let body = read(request.into_body()).await?;
+    let body = http::read_body(request.into_body(), MAX_BODY).await?;
     let stream = database.bundles(parse(&body)?)?;
     let mut reply = http::bytes(StatusCode::OK, "application/x-ndjson", Bytes::new());
     *reply.body_mut() = Lines::new(stream).boxed_unsync();
     Ok(reply)
 }
 
-async fn read(body: Incoming) -> Result<Bytes, ApiError> {
-    let reading = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect());
-    match reading.await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(ApiError::bad_request(format!("the body has more than {MAX_BODY} bytes")))
-        }
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "a request's body broke off");
-            Err(ApiError::bad_request("the body broke off"))
-        }
-        Err(_elapsed) => Err(ApiError::timeout("sending the body")),
-    }
-}
-
 fn parse(body: &[u8]) -> Result<Vec<BundleId>, ApiError> {
-    let wanted: Wanted = serde_json::from_slice(body).map_err(|error| {
-        // A wrong member's name is repeated by serde; a client could make it as long as the body.
-        let reason: String = error.to_string().chars().take(200).collect();
-        ApiError::bad_request(format!("the body: {reason}"))
-    })?;
+    let wanted: Wanted = http::parse_json(body)?;
     if !(1..=MAX_BUNDLES).contains(&wanted.bundles.len()) {
         let given = wanted.bundles.len();
         return Err(ApiError::bad_request(format!(

@@ -1,32 +1,42 @@
 //! The public API: for front ends, people and probes.
 //!
-//! | request | answer |
-//! |---|---|
-//! | `GET /livez` | 200 while the process runs |
-//! | `GET /readyz`, `GET /api/system/health` | what works and what does not, 200 or 503 |
-//! | `GET /api/reports/dashboard-bundle?tenant_id=…` | a bundle, through the cache |
+//! - [`routes`]: every path; [`front`]: what all requests go through
+//! - one file for what each of them answers
+//!
+//! Bundles are read through the cache, so that clients of Redis and of HTTP share one.
 
+mod caller;
+mod clear;
+mod conditional;
+mod front;
 mod health;
+mod page;
 mod report;
+mod request_id;
+mod routes;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{ALLOW, HeaderValue};
-use ::http::{Method, StatusCode};
-use bytes::Bytes;
-use hyper::Request;
-use hyper::body::Incoming;
-use serde_json::json;
+use ::http::Response;
+use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
+use tower::util::BoxCloneSyncService;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use crate::cache::Cache;
+use crate::config::CorsOrigins;
 use crate::db::Database;
-use crate::error::ApiError;
-use crate::http::{self, Limits, Listener, Reply};
+use crate::http::{self, Limits, Listener};
 
 /// Longest wait for a request's headers.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A smaller body is sent as it is, in bytes.
+const COMPRESSED_FROM: u64 = 1024;
 
 /// What the public API works with.
 pub struct State {
@@ -36,37 +46,28 @@ pub struct State {
     pub cache: Arc<Cache>,
     /// Whether bundles are served without authentication.
     pub insecure_no_auth: bool,
+    /// Pages of which other sites may read answers.
+    pub cors_origins: CorsOrigins,
 }
 
 /// Serves the public API until `shutdown`, then drains.
 pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, shutdown: CancellationToken) {
+    let answering = state.clone();
+    let answer = tower::service_fn(move |request| {
+        let state = answering.clone();
+        async move { Ok::<_, Infallible>(front::answer(&state, request).await) }
+    });
+    let fit = SizeAbove::new(COMPRESSED_FROM).and(NotForContentType::SSE);
+    let service = ServiceBuilder::new()
+        .map_response(|reply: Response<_>| reply.map(BodyExt::boxed_unsync))
+        // What is computed anew is not worth more time than it saves on the way.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(fit))
+        .option_layer(front::cors(&state.cors_origins))
+        .service(answer);
+    let service = BoxCloneSyncService::new(service);
     http::run(listener, limits, shutdown, move |request| {
-        let state = state.clone();
-        async move { state.answer(&request).await.unwrap_or_else(|error| refuse(&error)) }
+        let (state, service) = (state.clone(), service.clone());
+        front::receive(state, request, service)
     })
     .await;
-}
-
-impl State {
-    async fn answer(&self, request: &Request<Incoming>) -> Result<Reply, ApiError> {
-        let path = request.uri().path();
-        if !matches!(path, "/livez" | "/readyz" | "/api/system/health" | "/api/reports/dashboard-bundle") {
-            return Err(ApiError::not_found(path));
-        }
-        // HEAD too, for load balancers; the server leaves the body out.
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut reply = refuse(&ApiError::method_not_allowed(path, "GET"));
-            reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return Ok(reply);
-        }
-        match path {
-            "/livez" => Ok(http::bytes(StatusCode::OK, "text/plain", Bytes::from_static(b"ok\n"))),
-            "/api/reports/dashboard-bundle" => self.dashboard_bundle(request.uri().query()).await,
-            _ => Ok(self.health().await),
-        }
-    }
-}
-
-fn refuse(error: &ApiError) -> Reply {
-    http::json(error.status(), &json!({"status": "error", "message": error.message()}))
 }

@@ -1,32 +1,78 @@
 //! `GET /api/reports/dashboard-bundle`: one bundle, read through the cache, in the envelope that existing
 //! front ends expect.
 
-use ::http::StatusCode;
-use bytes::{BufMut, BytesMut};
+use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, VARY};
+use ::http::{Request, StatusCode};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::State;
-use crate::cache::Cached;
+use super::caller::Caller;
+use super::conditional::{self, Known};
+use crate::cache::{Cached, Status};
 use crate::error::ApiError;
 use crate::http::{self, Params, Reply};
 use crate::tenant::BundleId;
 
+/// How the answer came about, also where it is 304 and has no body to say it.
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+/// The bundle's key in Redis.
+const X_CACHE_KEY: HeaderName = HeaderName::from_static("x-cache-key");
+/// Time since the bundle was computed.
+const X_CACHE_AGE_MS: HeaderName = HeaderName::from_static("x-cache-age-ms");
+/// For so long it stays fresh.
+const X_CACHE_TTL_MS: HeaderName = HeaderName::from_static("x-cache-ttl-ms");
+/// What pages of other origins may read of an answer.
+pub(super) const HEADERS: [HeaderName; 4] = [X_CACHE, X_CACHE_KEY, X_CACHE_AGE_MS, X_CACHE_TTL_MS];
+
 impl State {
     /// Answers one read and logs it in one line, with texts that people search their logs for.
-    pub(super) async fn dashboard_bundle(&self, query: Option<&str>) -> Result<Reply, ApiError> {
-        if !self.insecure_no_auth {
-            return Err(ApiError::not_configured(
-                "authentication is not set up, so no bundle is served here: on a machine of your own, start the sidecar \
-                 with DASHBOARD_INSECURE_NO_AUTH=true (--insecure-no-auth) and DASHBOARD_LISTEN on 127.0.0.1",
-            ));
-        }
-        let params = Params::parse(query, &["tenant_id", "include_test_data", "bust_cache"])?;
+    pub(super) async fn dashboard_bundle<B>(
+        &self,
+        caller: &Caller,
+        request: &Request<B>,
+    ) -> Result<Reply, ApiError> {
+        let params = Params::parse(request.uri().query(), &["tenant_id", "include_test_data", "bust_cache"])?;
         let tenant = params.tenant("tenant_id")?;
         let include_test_data = params.flag("include_test_data")?.unwrap_or(true);
         let refresh = params.flag("bust_cache")?.unwrap_or(false);
+        caller.may_read(&tenant)?;
         let id = BundleId { tenant, include_test_data };
-        let outcome = self.cache.get(&id, refresh).await;
+        let known = Known::of(request.headers());
+        let outcome = self.cache.get(&id, refresh, known.only()).await;
         log(&id, &outcome);
-        outcome.map(|cached| http::bytes(StatusCode::OK, "application/json", envelope(&cached).freeze()))
+        outcome.map(|cached| reply(&id, cached, &known))
+    }
+}
+
+fn reply(id: &BundleId, cached: Cached, known: &Known) -> Reply {
+    let Cached { status, age_ms, ttl_ms, etag, bundle } = cached;
+    let bundle = bundle.filter(|_| !known.holds(&etag));
+    let mut reply = match bundle {
+        Some(bundle) => http::bytes(StatusCode::OK, "application/json", envelope(&bundle, status)),
+        None => {
+            let mut reply = http::bytes(StatusCode::NOT_MODIFIED, "application/json", Bytes::new());
+            reply.headers_mut().remove(CONTENT_TYPE);
+            reply
+        }
+    };
+    let headers = reply.headers_mut();
+    // A browser may keep it and has to ask each time; nobody in between may.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("authorization"));
+    headers.extend(conditional::header(&etag).map(|etag| (ETAG, etag)));
+    headers.insert(X_CACHE, HeaderValue::from_static(word(status)));
+    headers.extend(HeaderValue::try_from(id.cache_key()).map(|key| (X_CACHE_KEY, key)));
+    headers.insert(X_CACHE_AGE_MS, age_ms.into());
+    headers.insert(X_CACHE_TTL_MS, ttl_ms.into());
+    reply
+}
+
+fn word(status: Status) -> &'static str {
+    match status {
+        Status::Hit => "HIT",
+        Status::Stale => "STALE",
+        Status::Miss => "MISS",
+        Status::Refreshed => "REFRESHED",
     }
 }
 
@@ -65,26 +111,25 @@ fn log(id: &BundleId, outcome: &Result<Cached, ApiError>) {
     }
 }
 
-fn envelope(cached: &Cached) -> BytesMut {
-    let mut body = BytesMut::with_capacity(cached.bundle.len() + 64);
+fn envelope(bundle: &[u8], status: Status) -> Bytes {
+    let mut body = BytesMut::with_capacity(bundle.len() + 64);
     body.put_slice(b"{\"status\":\"success\",\"data\":");
-    body.put_slice(&cached.bundle);
-    body.put_slice(if cached.status.was_cached() { b",\"cached\":true}" } else { b",\"cached\":false}" });
-    body
+    body.put_slice(bundle);
+    body.put_slice(if status.was_cached() { b",\"cached\":true}" } else { b",\"cached\":false}" });
+    body.freeze()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Status;
 
     #[test]
     fn the_envelope_is_json_and_says_whether_the_bundle_was_cached() {
         for (status, expected) in
             [(Status::Hit, true), (Status::Stale, true), (Status::Miss, false), (Status::Refreshed, false)]
         {
-            let cached = Cached { status, age_ms: 1, bundle: br#"{"meta":{}}"#.to_vec() };
-            let value: serde_json::Value = serde_json::from_slice(&envelope(&cached)).unwrap();
+            let value: serde_json::Value =
+                serde_json::from_slice(&envelope(br#"{"meta":{}}"#, status)).unwrap();
             assert_eq!(
                 value,
                 serde_json::json!({"status": "success", "data": {"meta": {}}, "cached": expected})

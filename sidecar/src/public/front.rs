@@ -1,0 +1,184 @@
+//! What every request goes through, and every answer: a name for the logs, the method, what browsers need to be told.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::http::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderValue,
+    IF_NONE_MATCH, ORIGIN, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use ::http::uri::Authority;
+use ::http::{HeaderMap, Method, StatusCode};
+use hyper::Request;
+use hyper::body::Incoming;
+use serde_json::json;
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tracing::Instrument;
+
+use super::caller::Caller;
+use super::routes::{Entry, Route};
+use super::{State, report, request_id};
+use crate::config::CorsOrigins;
+use crate::error::ApiError;
+use crate::http::{self, Reply};
+
+/// How long a browser remembers what it was told about other sites.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
+/// When a client that was refused for want of room may try again, in seconds.
+const TRY_AGAIN: HeaderValue = HeaderValue::from_static("1");
+
+/// What answers, with all that is done to its answers.
+pub(super) type Inner = BoxCloneSyncService<Request<Incoming>, Reply, Infallible>;
+
+/// The way in and out: `inner` answers in between.
+pub(super) async fn receive(state: Arc<State>, request: Request<Incoming>, inner: Inner) -> Reply {
+    let id = request_id::of(request.headers());
+    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
+    let work = async {
+        let began = Instant::now();
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let headers = request.headers();
+        let mut reply = match refuse_strangers(&state, headers) {
+            Err(error) => refuse(&error),
+            Ok(()) if method == Method::OPTIONS && !(state.cors_origins.any() && is_preflight(headers)) => {
+                options(&path)
+            }
+            Ok(()) => {
+                let Ok(reply) = inner.oneshot(request).await;
+                reply
+            }
+        };
+        let status = reply.status().as_u16();
+        let ms = began.elapsed().as_secs_f64() * 1000.0;
+        tracing::debug!(%method, path, status, ms, "answered");
+        let headers = reply.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(request_id::X_REQUEST_ID, id.clone());
+        reply
+    };
+    work.instrument(span).await
+}
+
+/// Finds what answers, and has it answer.
+pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Reply {
+    let path = request.uri().path();
+    let Some(entry) = Entry::at(path) else { return refuse(&ApiError::not_found(path)) };
+    if !entry.takes(request.method()) {
+        let mut reply = refuse(&ApiError::method_not_allowed(entry.path, entry.method.as_str()));
+        reply.headers_mut().insert(ALLOW, HeaderValue::from_static(entry.allowed()));
+        return reply;
+    }
+    state.route(entry.route, request).await.unwrap_or_else(|error| refuse(&error))
+}
+
+impl State {
+    async fn route(self: &Arc<Self>, route: Route, request: Request<Incoming>) -> Result<Reply, ApiError> {
+        let caller = || Caller::of(self, request.headers());
+        match route {
+            Route::Live => Ok(http::bytes(StatusCode::OK, "text/plain", "ok\n".into())),
+            Route::Ready | Route::Health => Ok(self.health().await),
+            Route::Page => super::page::asset(request.uri().path(), request.headers()),
+            Route::Bundle => self.dashboard_bundle(&caller()?, &request).await,
+            Route::ClearCache => self.clear_cache(&caller()?, request).await,
+        }
+    }
+}
+
+/// An error as every front end reads it.
+pub(super) fn refuse(error: &ApiError) -> Reply {
+    let status = error.status();
+    let mut reply = http::json(status, &json!({"status": "error", "message": error.message()}));
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        reply.headers_mut().insert(RETRY_AFTER, TRY_AGAIN);
+    }
+    reply
+}
+
+/// What may be done at a path.
+fn options(path: &str) -> Reply {
+    let Some(entry) = Entry::at(path) else { return refuse(&ApiError::not_found(path)) };
+    let mut reply = http::bytes(StatusCode::NO_CONTENT, "text/plain", bytes::Bytes::new());
+    reply.headers_mut().remove(CONTENT_TYPE);
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(entry.allowed()));
+    reply
+}
+
+fn is_preflight(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// What other sites' pages may do, where some are named.
+pub(super) fn cors(origins: &CorsOrigins) -> Option<CorsLayer> {
+    let allowed = match origins {
+        CorsOrigins::None => return None,
+        CorsOrigins::All => AllowOrigin::any(),
+        CorsOrigins::These(origins) => AllowOrigin::list(origins.clone()),
+    };
+    Some(
+        CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods([Method::GET, Method::HEAD, Method::POST])
+            .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, request_id::X_REQUEST_ID])
+            .expose_headers(
+                [ETAG, RETRY_AFTER, request_id::X_REQUEST_ID]
+                    .into_iter()
+                    .chain(report::HEADERS)
+                    .collect::<Vec<_>>(),
+            )
+            .max_age(PREFLIGHT_MAX_AGE),
+    )
+}
+
+/// Without authentication, being on this machine is all that a client has to show. A page of some other site that
+/// is open in a browser on this machine shows it too: it gives itself away by its origin, or by the name that it
+/// has had point here.
+fn refuse_strangers(state: &State, headers: &HeaderMap) -> Result<(), ApiError> {
+    if !state.insecure_no_auth {
+        return Ok(());
+    }
+    let host = headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    if !host.as_ref().is_some_and(|host| is_this_machine(host.host())) {
+        return Err(ApiError::stranger(
+            "without authentication, only localhost and loopback addresses are served",
+        ));
+    }
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let ours = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.strip_prefix("http://"))
+        .is_some_and(|origin| host.as_ref().is_some_and(|host| origin == host.as_str()));
+    if ours || state.cors_origins.include(origin) {
+        Ok(())
+    } else {
+        Err(ApiError::stranger(
+            "without authentication, pages of other sites are not served, unless DASHBOARD_CORS_ORIGINS names them",
+        ))
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_few_names() {
+        for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.9.9.9", "[::1]"] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in
+            ["localhost.example.com", "example.com", "10.0.0.1", "0.0.0.0", "", "[::]", "127.0.0.1.nip.io"]
+        {
+            assert!(!is_this_machine(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `/dashboard`: the page, and the files that it is made of. They are part of the binary.
+
+use ::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, REFERRER_POLICY,
+};
+use ::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::conditional::{self, Known};
+use crate::error::ApiError;
+use crate::http::{self, Reply};
+
+/// Only what comes with the page runs or is loaded, and no other page may hold it in a frame.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+);
+
+macro_rules! files {
+    ($($name:literal: $kind:literal),* $(,)?) => {
+        &[$(($name, $kind, include_bytes!(concat!("../../page/", $name)))),*]
+    };
+}
+
+/// Name, type and content of each file.
+const FILES: &[(&str, &str, &[u8])] = files! {
+    "index.html": "text/html; charset=utf-8",
+};
+
+/// The file at a path below `/dashboard`.
+pub(super) fn asset(path: &str, headers: &HeaderMap) -> Result<Reply, ApiError> {
+    let name = match path.strip_prefix("/dashboard/") {
+        None => "index.html",
+        Some(name) => name,
+    };
+    let (_, kind, content) =
+        FILES.iter().find(|(known, _, _)| *known == name).ok_or_else(|| ApiError::not_found(path))?;
+    let etag = format!("{:032x}", xxh3_128(content));
+    let (status, body) = if Known::of(headers).holds(&etag) {
+        (StatusCode::NOT_MODIFIED, Bytes::new())
+    } else {
+        (StatusCode::OK, Bytes::from_static(content))
+    };
+    let mut reply = http::bytes(status, kind, body);
+    let headers = reply.headers_mut();
+    if status == StatusCode::NOT_MODIFIED {
+        headers.remove(CONTENT_TYPE);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.extend(conditional::header(&etag).map(|etag| (ETAG, etag)));
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    for name in ["cross-origin-opener-policy", "cross-origin-resource-policy"] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static("same-origin"));
+    }
+    Ok(reply)
+}

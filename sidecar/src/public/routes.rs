@@ -1,0 +1,75 @@
+//! Which requests there are: path, method, and what answers.
+
+use ::http::Method;
+
+/// What answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Live,
+    Ready,
+    Health,
+    Bundle,
+    ClearCache,
+    Page,
+}
+
+/// A path, and what may be done there.
+pub(super) struct Entry {
+    pub(super) path: &'static str,
+    pub(super) method: Method,
+    pub(super) route: Route,
+    /// The path as metrics name it: without what a client has made up.
+    pub(super) name: &'static str,
+}
+
+const fn get(path: &'static str, route: Route) -> Entry {
+    Entry { path, method: Method::GET, route, name: path }
+}
+
+const fn post(path: &'static str, route: Route) -> Entry {
+    Entry { path, method: Method::POST, route, name: path }
+}
+
+/// Every path. One that ends in a slash stands for all below it.
+pub(super) const ROUTES: &[Entry] = &[
+    get("/livez", Route::Live),
+    get("/readyz", Route::Ready),
+    get("/api/system/health", Route::Health),
+    get("/api/reports/dashboard-bundle", Route::Bundle),
+    post("/api/reports/clear-cache", Route::ClearCache),
+    get("/dashboard", Route::Page),
+    get("/dashboard/", Route::Page),
+];
+
+impl Entry {
+    /// What answers at this path, if anything.
+    pub(super) fn at(path: &str) -> Option<&'static Self> {
+        ROUTES
+            .iter()
+            .find(|entry| path == entry.path || (entry.path.ends_with('/') && path.starts_with(entry.path)))
+    }
+
+    /// Whether it takes the method. HEAD goes where GET goes; the server leaves the body out.
+    pub(super) fn takes(&self, method: &Method) -> bool {
+        *method == self.method || (*method == Method::HEAD && self.method == Method::GET)
+    }
+
+    /// What it takes, as the header Allow lists it.
+    pub(super) fn allowed(&self) -> &'static str {
+        if self.method == Method::GET { "GET, HEAD, OPTIONS" } else { "POST, OPTIONS" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_taken_as_they_are_written() {
+        assert_eq!(Entry::at("/livez").unwrap().route, Route::Live);
+        assert_eq!(Entry::at("/dashboard/app.js").unwrap().name, "/dashboard/");
+        for path in ["/", "", "/livez/", "//livez", "/LIVEZ", "/dashboardx", "/api", "*"] {
+            assert!(Entry::at(path).is_none(), "{path}");
+        }
+    }
+}
