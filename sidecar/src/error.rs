@@ -15,6 +15,9 @@ enum Kind {
     NoTenant,
     BadRequest,
     Unauthorized,
+    TokenMissing,
+    TokenRefused,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     BodyTimeout,
@@ -27,7 +30,7 @@ enum Kind {
     PostgresUnavailable,
     RedisUnavailable,
     NotConfigured,
-    Forbidden,
+    ForbiddenByPostgres,
     Internal,
 }
 
@@ -59,6 +62,21 @@ impl ApiError {
             Kind::Unauthorized,
             "send 'Authorization: Bearer <token>' with the sidecar's internal token",
         )
+    }
+
+    /// The public API needs a token, and the request brings none; `what` says how to send one.
+    pub fn token_missing(what: &str) -> Self {
+        Self::new(Kind::TokenMissing, what)
+    }
+
+    /// The public API does not take the request's token; `what` says what to do about it.
+    pub fn token_refused(what: &str) -> Self {
+        Self::new(Kind::TokenRefused, what)
+    }
+
+    /// Who asks may not do that; `what` says what is needed.
+    pub fn forbidden(what: impl Into<String>) -> Self {
+        Self::new(Kind::Forbidden, what)
     }
 
     /// No such path.
@@ -131,7 +149,7 @@ impl ApiError {
     /// The database role may not read all rows, so any count would be silently wrong.
     pub fn forbidden_by_postgres() -> Self {
         Self::new(
-            Kind::Forbidden,
+            Kind::ForbiddenByPostgres,
             "the role of DATABASE_URL may not read all rows that a bundle counts: grant it SELECT on them, and \
              BYPASSRLS where row-level security is on",
         )
@@ -172,20 +190,20 @@ impl ApiError {
         match self.kind {
             Kind::NoTenant => "no_tenant",
             Kind::BadRequest => "bad_request",
-            Kind::Unauthorized => "unauthorized",
+            Kind::Unauthorized | Kind::TokenMissing | Kind::TokenRefused => "unauthorized",
             Kind::NotFound => "not_found",
             Kind::MethodNotAllowed => "method_not_allowed",
             Kind::BodyTimeout => "body_timeout",
             Kind::BodyTooLarge => "body_too_large",
             Kind::MediaType => "unsupported_media_type",
             Kind::Conflict => "conflict",
-            Kind::Stranger => "forbidden",
+            Kind::Stranger | Kind::Forbidden => "forbidden",
             Kind::Overloaded => "overloaded",
             Kind::Timeout => "timeout",
             Kind::PostgresUnavailable => "postgres_unavailable",
             Kind::RedisUnavailable => "redis_unavailable",
             Kind::NotConfigured => "not_configured",
-            Kind::Forbidden | Kind::Internal => "internal",
+            Kind::ForbiddenByPostgres | Kind::Internal => "internal",
         }
     }
 
@@ -194,19 +212,28 @@ impl ApiError {
         match self.kind {
             Kind::NoTenant | Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::BadRequest => StatusCode::BAD_REQUEST,
-            Kind::Unauthorized => StatusCode::UNAUTHORIZED,
+            Kind::Unauthorized | Kind::TokenMissing | Kind::TokenRefused => StatusCode::UNAUTHORIZED,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Kind::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Kind::Conflict => StatusCode::CONFLICT,
-            Kind::Stranger => StatusCode::FORBIDDEN,
+            Kind::Stranger | Kind::Forbidden => StatusCode::FORBIDDEN,
             Kind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Kind::PostgresUnavailable | Kind::RedisUnavailable | Kind::NotConfigured => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Kind::Forbidden | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Kind::ForbiddenByPostgres | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What the header WWW-Authenticate must say beside a 401 of the public API (RFC 6750).
+    pub fn challenge(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::TokenMissing => Some(r#"Bearer realm="dashboard""#),
+            Kind::TokenRefused => Some(r#"Bearer realm="dashboard", error="invalid_token""#),
+            _ => None,
         }
     }
 
@@ -218,7 +245,7 @@ impl ApiError {
     /// Whether the same question could be answered for another tenant: the failure is not about the whole
     /// database.
     pub fn is_about_one_tenant(&self) -> bool {
-        !matches!(self.kind, Kind::PostgresUnavailable | Kind::Overloaded | Kind::Forbidden)
+        !matches!(self.kind, Kind::PostgresUnavailable | Kind::Overloaded | Kind::ForbiddenByPostgres)
     }
 }
 

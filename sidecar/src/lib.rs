@@ -9,15 +9,17 @@
 //! 4. [`cache`]: Redis; the only place that speaks `DASHBOARD.*`.
 //! 5. [`internal`]: the HTTP API that the Redis module calls.
 //! 6. [`public`]: the HTTP API for front ends, people and probes.
-//! 7. [`http`]: what both share: listeners, the accept loop with its drain, parameters and replies.
-//! 8. [`scheduler`]: runs what is due, in one sidecar of however many.
-//! 9. [`serve`], [`warm`], [`cron`], [`migrate`], [`demo`]: the subcommands.
-//! 10. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log.
+//! 7. [`auth`]: who asks the public API, and what they may do.
+//! 8. [`http`]: what both share: listeners, the accept loop with its drain, parameters and replies.
+//! 9. [`scheduler`]: runs what is due, in one sidecar of however many.
+//! 10. [`serve`], [`warm`], [`cron`], [`migrate`], [`token`], [`demo`]: the subcommands.
+//! 11. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log.
 //!
 //! Two error types, each with its place: [`error::ApiError`] answers a request and is all that a client ever
 //! sees of a failure; [`error::Failure`] ends the process, with one message and an exit code.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod bundle;
 pub mod cache;
 pub mod config;
@@ -34,4 +36,5 @@ pub mod scheduler;
 pub mod serve;
 pub mod telemetry;
 pub mod tenant;
+pub mod token;
 pub mod warm;

@@ -4,6 +4,7 @@
 //! Nothing else in the program reads the environment.
 
 mod address;
+mod auth;
 mod cors;
 mod cron;
 mod secret;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use address::InternalAddress;
+pub use auth::{AuthArgs, TokenArgs};
 pub use cors::CorsOrigins;
 pub use cron::{CronCommand, CronRunArgs, CronSetArgs, JobArgs, LeaseArgs, SchedulerArgs};
 pub use secret::Secret;
@@ -49,6 +51,9 @@ pub enum Command {
         #[command(subcommand)]
         command: CronCommand,
     },
+    /// Print a token for the public API, signed with the secret of DASHBOARD_JWT_SECRET or --jwt-secret-file: for
+    /// trying out, for scripts and for operators
+    Token(TokenArgs),
     /// Demonstration data
     Demo {
         /// Which.

@@ -1,10 +1,19 @@
 //! A setting that must not be seen: it never appears in logs, `Debug` output or `--help`.
 
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 use std::str::FromStr;
 
 use subtle::ConstantTimeEq;
+
+use crate::error::Failure;
+
+/// The largest file that is taken for a secret or a key, in bytes.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// A secret text, such as a database URL with its password or a token.
 #[derive(Clone)]
@@ -16,6 +25,24 @@ impl Secret {
         Self(text.into())
     }
 
+    /// Reads a secret from its file; `setting` names the file in errors. Only the line's end is no part of it.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no text.
+    pub fn read(setting: &str, file: &Path) -> Result<Self, Failure> {
+        Ok(Self::new(read_file(setting, file)?.trim_end_matches(['\r', '\n'])))
+    }
+
+    /// Takes a secret from an environment variable's value.
+    ///
+    /// # Errors
+    /// If it is no text. Taken for none, it would leave open what it guards.
+    pub fn from_variable(name: &str, value: &OsStr) -> Result<Self, Failure> {
+        let text =
+            value.to_str().ok_or_else(|| Failure::config(format!("{name}: the value must be UTF-8 text")))?;
+        Ok(Self::new(text))
+    }
+
     /// The text itself: to be handed to what needs it, never to a message.
     pub fn expose(&self) -> &str {
         &self.0
@@ -25,6 +52,19 @@ impl Secret {
     pub fn matches(&self, candidate: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(candidate).into()
     }
+}
+
+/// Reads a small file of text; `setting` names it in errors.
+pub(super) fn read_file(setting: &str, file: &Path) -> Result<String, Failure> {
+    let wrong =
+        |problem: &dyn fmt::Display| Failure::config(format!("{setting} {}: {problem}", file.display()));
+    let mut text = String::new();
+    let opened = File::open(file).map_err(|error| wrong(&error))?;
+    opened.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(|error| wrong(&error))?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(wrong(&format_args!("the file has more than {MAX_FILE_BYTES} bytes")));
+    }
+    Ok(text)
 }
 
 impl fmt::Debug for Secret {

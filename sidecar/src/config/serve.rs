@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, value_parser};
 
-use super::{CorsOrigins, DatabaseArgs, InternalAddress, RedisArgs, SchedulerArgs, Secret};
+use super::{AuthArgs, CorsOrigins, DatabaseArgs, InternalAddress, RedisArgs, SchedulerArgs, Secret};
 use crate::error::Failure;
 
 /// The shortest internal token that is accepted, in bytes.
@@ -38,6 +38,9 @@ pub struct ServeArgs {
     /// How scheduled jobs are run.
     #[command(flatten)]
     pub scheduler: SchedulerArgs,
+    /// Who is let in.
+    #[command(flatten)]
+    pub auth: AuthArgs,
     /// Where and how to listen.
     #[command(flatten)]
     pub http: HttpArgs,
@@ -111,8 +114,8 @@ pub struct HttpArgs {
     /// Where front ends, people and probes ask (IP address and port)
     #[arg(long, value_name = "ADDRESS", env = "DASHBOARD_LISTEN", default_value = "127.0.0.1:4001")]
     pub listen: SocketAddr,
-    /// Serve every tenant's bundle on the public listener to anyone who can reach it; only on a loopback
-    /// address
+    /// Let anyone who can reach the public listener do everything there, without a token; only on a loopback
+    /// address, and instead of a key
     #[arg(long, env = "DASHBOARD_INSECURE_NO_AUTH", value_parser = BoolishValueParser::new())]
     pub insecure_no_auth: bool,
     /// Sites whose pages may read the public API from another origin (CORS), as browsers send them, with commas
@@ -146,22 +149,11 @@ impl HttpArgs {
                 ));
             }
             (Some(file), None) => {
-                let text = std::fs::read_to_string(file).map_err(|error| {
-                    Failure::config(format!("--internal-token-file {}: {error}", file.display()))
-                })?;
-                ("--internal-token-file", Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
+                ("--internal-token-file", Some(Secret::read("--internal-token-file", file)?))
             }
-            (None, token) => (
-                VARIABLE,
-                match token.as_ref().map(|token| token.to_str()) {
-                    None => None,
-                    Some(Some(token)) => Some(Secret::new(token)),
-                    // Taken for none, it would leave the listener open.
-                    Some(None) => {
-                        return Err(Failure::config(format!("{VARIABLE}: the token must be UTF-8 text")));
-                    }
-                },
-            ),
+            (None, token) => {
+                (VARIABLE, token.as_deref().map(|token| Secret::from_variable(VARIABLE, token)).transpose()?)
+            }
         };
         match (&token, &self.internal) {
             (Some(token), _) if token.expose().len() < MIN_TOKEN_BYTES => Err(Failure::config(format!(
@@ -183,7 +175,7 @@ impl HttpArgs {
         if self.insecure_no_auth && !self.listen.ip().is_loopback() {
             return Err(Failure::config(format!(
                 "DASHBOARD_INSECURE_NO_AUTH (--insecure-no-auth) is refused with DASHBOARD_LISTEN={}: anyone who reaches \
-                 that address could read every tenant; listen on 127.0.0.1 or [::1]",
+                 that address could read and clear every tenant; listen on 127.0.0.1 or [::1]",
                 self.listen
             )));
         }
