@@ -29,6 +29,8 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     args.http.check_exposure()?;
     args.database.url()?;
     let token = args.http.token()?;
+    let access = args.auth.access(args.http.insecure_no_auth)?;
+    tracing::info!("the public API serves {}", access.describe());
     let redis_timeout = Duration::from_millis(args.redis_timeout_ms);
     let cache = Arc::new(Cache::new(&args.redis.redis_url, args.redis_pool as usize, redis_timeout)?);
 
@@ -44,7 +46,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     let public_state = Arc::new(public::State {
         database: database.clone(),
         cache,
-        insecure_no_auth: args.http.insecure_no_auth,
+        access,
         cors_origins: args.http.cors_origins.clone(),
     });
     let shutdown = CancellationToken::new();

@@ -8,6 +8,7 @@
 //! - [`Postgres`]: a database of its own on the one Postgres server of this run
 //! - [`PostgresServer`]: a Postgres server of the test's own, which may be restarted
 //! - [`FakeUpstream`]: a sidecar that misbehaves on request
+//! - [`jwt`]: tokens for the public API, right and wrong ones
 //! - [`assert_eventually!`]: the only place that waits by polling
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +21,7 @@ mod artefacts;
 mod client;
 mod fake_upstream;
 mod http;
+pub mod jwt;
 mod postgres;
 mod postgres_server;
 mod process;

@@ -16,6 +16,7 @@ pub struct SidecarBuilder {
     internal: Option<String>,
     listen: Option<String>,
     arguments: Vec<String>,
+    access: Option<(&'static str, String)>,
     environment: Vec<(String, String)>,
 }
 
@@ -35,6 +36,24 @@ impl SidecarBuilder {
     /// Where the public API listens, instead of a free port.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = Some(address.into());
+        self
+    }
+
+    /// The secret with which tokens for the public API are signed, instead of none being needed.
+    pub fn jwt_secret(mut self, secret: impl Into<String>) -> Self {
+        self.access = Some(("DASHBOARD_JWT_SECRET", secret.into()));
+        self
+    }
+
+    /// The file with the public key of whoever signs them, instead of none being needed.
+    pub fn jwt_public_key(mut self, file: &Path) -> Self {
+        self.access = Some(("DASHBOARD_JWT_PUBLIC_KEY_FILE", file.display().to_string()));
+        self
+    }
+
+    /// Neither a key nor leave to go without one: the public API serves nobody.
+    pub fn jwt_missing(mut self) -> Self {
+        self.access = Some(("DASHBOARD_INSECURE_NO_AUTH", "false".to_owned()));
         self
     }
 
@@ -75,12 +94,16 @@ impl SidecarBuilder {
         let log = directory.path().join("sidecar.log");
         let process = Process::start("sidecar", &Artefacts::get().sidecar, &log, |command| {
             // Nothing of the developer's own environment may decide what is tested.
-            for name in ["DATABASE_URL", "REDIS_URL", "DASHBOARD_INTERNAL_TOKEN", "DASHBOARD_JWT_SECRET"] {
-                command.env_remove(name);
+            for (name, _) in std::env::vars_os() {
+                let text = name.to_string_lossy();
+                if text.starts_with("DASHBOARD_") || matches!(&*text, "DATABASE_URL" | "REDIS_URL") {
+                    command.env_remove(&name);
+                }
             }
+            let (access, value) =
+                self.access.unwrap_or_else(|| ("DASHBOARD_INSECURE_NO_AUTH", "true".to_owned()));
             command
                 .arg("serve")
-                .arg("--insecure-no-auth")
                 .args(self.arguments)
                 .env("DASHBOARD_INTERNAL", &internal)
                 .env("DASHBOARD_LISTEN", &listen)
@@ -88,6 +111,7 @@ impl SidecarBuilder {
                 .env("DASHBOARD_LOG_FORMAT", "json")
                 // A test that counts sessions or statements must find its own only; who tests the schedule says so.
                 .env("DASHBOARD_SCHEDULER", "off")
+                .env(access, value)
                 .envs(self.environment);
             if let Some(url) = self.database_url {
                 command.env("DATABASE_URL", url);

@@ -1,5 +1,6 @@
 //! The public HTTP API, on the whole stack.
 
+mod auth;
 mod bundle;
 mod clear;
 mod protocol;

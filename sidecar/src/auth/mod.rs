@@ -66,6 +66,11 @@ impl Access {
         }
     }
 
+    /// Whether everybody is let in without showing anything.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open)
+    }
+
     /// In a few words, for the log.
     pub fn describe(&self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use super::State;
-use super::caller::Caller;
+use crate::auth::Principal;
 use crate::error::ApiError;
 use crate::http::{self, Params, Reply};
 use crate::tenant::Tenant;
@@ -31,12 +31,12 @@ pub(super) fn tenant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 impl State {
     pub(super) async fn clear_cache(
         &self,
-        caller: &Caller,
+        who: &Principal,
         request: Request<Incoming>,
     ) -> Result<Reply, ApiError> {
         Params::parse(request.uri().query(), &[])?;
         let Wanted { tenant_id } = http::read_json(request, MAX_BODY).await?;
-        caller.may_clear(tenant_id.as_ref())?;
+        who.may_clear(tenant_id.as_ref())?;
         let cleared = self.cache.clear(tenant_id.as_ref()).await?;
         let of = tenant_id.as_ref().map_or("all tenants", Tenant::as_str);
         tracing::info!(tenant = of, cleared, "[dashboard-bundle] cache cleared");

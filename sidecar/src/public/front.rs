@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ::http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderValue,
-    IF_NONE_MATCH, ORIGIN, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    IF_NONE_MATCH, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use ::http::uri::Authority;
 use ::http::{HeaderMap, Method, StatusCode};
@@ -18,9 +18,8 @@ use tower::util::BoxCloneSyncService;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Instrument;
 
-use super::caller::Caller;
 use super::routes::{Entry, Route};
-use super::{State, report, request_id};
+use super::{State, report, request_id, session};
 use crate::config::CorsOrigins;
 use crate::error::ApiError;
 use crate::http::{self, Reply};
@@ -76,13 +75,15 @@ pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Re
 
 impl State {
     async fn route(self: &Arc<Self>, route: Route, request: Request<Incoming>) -> Result<Reply, ApiError> {
-        let caller = || Caller::of(self, request.headers());
+        // Whatever is not for everybody takes who asks as its first argument, so it cannot go without.
+        let who = || self.access.authenticate(request.headers());
         match route {
             Route::Live => Ok(http::bytes(StatusCode::OK, "text/plain", "ok\n".into())),
             Route::Ready | Route::Health => Ok(self.health().await),
             Route::Page => super::page::asset(request.uri().path(), request.headers()),
-            Route::Bundle => self.dashboard_bundle(&caller()?, &request).await,
-            Route::ClearCache => self.clear_cache(&caller()?, request).await,
+            Route::Session => session::describe(&who()?, request.uri().query()),
+            Route::Bundle => self.dashboard_bundle(&who()?, &request).await,
+            Route::ClearCache => self.clear_cache(&who()?, request).await,
         }
     }
 }
@@ -93,6 +94,9 @@ pub(super) fn refuse(error: &ApiError) -> Reply {
     let mut reply = http::json(status, &json!({"status": "error", "message": error.message()}));
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         reply.headers_mut().insert(RETRY_AFTER, TRY_AGAIN);
+    }
+    if let Some(challenge) = error.challenge() {
+        reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     reply
 }
@@ -136,7 +140,7 @@ pub(super) fn cors(origins: &CorsOrigins) -> Option<CorsLayer> {
 /// is open in a browser on this machine shows it too: it gives itself away by its origin, or by the name that it
 /// has had point here.
 fn refuse_strangers(state: &State, headers: &HeaderMap) -> Result<(), ApiError> {
-    if !state.insecure_no_auth {
+    if !state.access.is_open() {
         return Ok(());
     }
     let host = headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());

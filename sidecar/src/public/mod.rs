@@ -5,7 +5,6 @@
 //!
 //! Bundles are read through the cache, so that clients of Redis and of HTTP share one.
 
-mod caller;
 mod clear;
 mod conditional;
 mod front;
@@ -14,6 +13,7 @@ mod page;
 mod report;
 mod request_id;
 mod routes;
+mod session;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
+use crate::auth::Access;
 use crate::cache::Cache;
 use crate::config::CorsOrigins;
 use crate::db::Database;
@@ -44,8 +45,8 @@ pub struct State {
     pub database: Arc<Database>,
     /// Where bundles are read.
     pub cache: Arc<Cache>,
-    /// Whether bundles are served without authentication.
-    pub insecure_no_auth: bool,
+    /// Who is let in.
+    pub access: Access,
     /// Pages of which other sites may read answers.
     pub cors_origins: CorsOrigins,
 }

@@ -6,8 +6,8 @@ use ::http::{Request, StatusCode};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::State;
-use super::caller::Caller;
 use super::conditional::{self, Known};
+use crate::auth::Principal;
 use crate::cache::{Cached, Status};
 use crate::error::ApiError;
 use crate::http::{self, Params, Reply};
@@ -28,14 +28,14 @@ impl State {
     /// Answers one read and logs it in one line, with texts that people search their logs for.
     pub(super) async fn dashboard_bundle<B>(
         &self,
-        caller: &Caller,
+        who: &Principal,
         request: &Request<B>,
     ) -> Result<Reply, ApiError> {
         let params = Params::parse(request.uri().query(), &["tenant_id", "include_test_data", "bust_cache"])?;
         let tenant = params.tenant("tenant_id")?;
         let include_test_data = params.flag("include_test_data")?.unwrap_or(true);
         let refresh = params.flag("bust_cache")?.unwrap_or(false);
-        caller.may_read(&tenant)?;
+        who.may_read(&tenant)?;
         let id = BundleId { tenant, include_test_data };
         let known = Known::of(request.headers());
         let outcome = self.cache.get(&id, refresh, known.only()).await;

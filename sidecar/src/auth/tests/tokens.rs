@@ -339,7 +339,7 @@ fn audience_and_issuer_count_where_they_are_configured() {
         says(json!([]), issuer.clone()),
         says(json!(null), issuer.clone()),
         says(json!(5), issuer.clone()),
-        says(json!({"dashboard": 1}), issuer.clone()),
+        says(json!({"dashboard": 1}), json!("https://login.example")),
         says(json!("dashboard"), json!("https://login.example/")),
         says(json!("dashboard"), json!(null)),
         says(json!("dashboard"), json!(5)),
