@@ -329,20 +329,20 @@ fn a_claim_of_the_wrong_shape_is_refused_rather_than_ignored() {
 #[test]
 fn audience_and_issuer_count_where_they_are_configured() {
     let verifier = expecting(Some("dashboard"), Some("https://login.example"), 0);
-    let says = |aud: Value, iss: Value| hs256(&claims(json!({"aud": aud, "iss": iss})));
+    let says = |aud: Value, iss: &Value| hs256(&claims(json!({"aud": aud, "iss": iss})));
     let issuer = json!("https://login.example");
-    assert!(verifier.verify(&says(json!("dashboard"), issuer.clone())).is_ok());
-    assert!(verifier.verify(&says(json!(["other", "dashboard"]), issuer.clone())).is_ok());
+    assert!(verifier.verify(&says(json!("dashboard"), &issuer)).is_ok());
+    assert!(verifier.verify(&says(json!(["other", "dashboard"]), &issuer)).is_ok());
     for token in [
-        says(json!("other"), issuer.clone()),
-        says(json!("Dashboard"), issuer.clone()),
-        says(json!([]), issuer.clone()),
-        says(json!(null), issuer.clone()),
-        says(json!(5), issuer.clone()),
-        says(json!({"dashboard": 1}), json!("https://login.example")),
-        says(json!("dashboard"), json!("https://login.example/")),
-        says(json!("dashboard"), json!(null)),
-        says(json!("dashboard"), json!(5)),
+        says(json!("other"), &issuer),
+        says(json!("Dashboard"), &issuer),
+        says(json!([]), &issuer),
+        says(json!(null), &issuer),
+        says(json!(5), &issuer),
+        says(json!({"dashboard": 1}), &issuer),
+        says(json!("dashboard"), &json!("https://login.example/")),
+        says(json!("dashboard"), &json!(null)),
+        says(json!("dashboard"), &json!(5)),
         hs256(&claims(json!({"aud": "dashboard"}))),
         hs256(&claims(json!({"iss": "https://login.example"}))),
         hs256(&claims(json!({}))),
@@ -350,7 +350,7 @@ fn audience_and_issuer_count_where_they_are_configured() {
         is_invalid(&verifier, &token);
     }
     // Not configured: not looked at.
-    assert!(secret().verify(&says(json!("anything"), json!("anybody"))).is_ok());
+    assert!(secret().verify(&says(json!("anything"), &json!("anybody"))).is_ok());
 }
 
 #[test]
