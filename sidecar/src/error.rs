@@ -146,6 +146,15 @@ impl ApiError {
         )
     }
 
+    /// Whether the schema is what this version needs could not be found out.
+    pub fn migrations_unknown() -> Self {
+        Self::new(
+            Kind::PostgresUnavailable,
+            "whether the migrations are current is not known: Postgres cannot be asked, or its role may not read \
+             dashboard.schema_history; see the sidecar's log",
+        )
+    }
+
     /// The database role may not read all rows, so any count would be silently wrong.
     pub fn forbidden_by_postgres() -> Self {
         Self::new(

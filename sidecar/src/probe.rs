@@ -4,23 +4,23 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use crate::error::ApiError;
-
 /// An answer is given again for so long.
 const FRESH: Duration = Duration::from_millis(250);
 
 /// A probe's last answer.
-#[derive(Default)]
-pub(crate) struct SharedProbe {
-    last: Mutex<Option<(Instant, Result<(), ApiError>)>>,
+pub(crate) struct SharedProbe<T> {
+    last: Mutex<Option<(Instant, T)>>,
 }
 
-impl SharedProbe {
+impl<T> Default for SharedProbe<T> {
+    fn default() -> Self {
+        Self { last: Mutex::default() }
+    }
+}
+
+impl<T: Clone> SharedProbe<T> {
     /// Gives the last answer if it is fresh, else waits for `question`.
-    pub(crate) async fn ask(
-        &self,
-        question: impl Future<Output = Result<(), ApiError>>,
-    ) -> Result<(), ApiError> {
+    pub(crate) async fn ask(&self, question: impl Future<Output = T>) -> T {
         // Held while asking, so that those who ask meanwhile wait for this answer instead of asking too.
         let mut last = self.last.lock().await;
         if let Some((at, answer)) = &*last

@@ -12,11 +12,15 @@ use crate::config::{HttpArgs, InternalAddress, ServeArgs};
 use crate::db::Database;
 use crate::error::Failure;
 use crate::http::{Limits, Listener};
+use crate::scheduler::view::View;
 use crate::scheduler::{self, Scheduler};
+use crate::telemetry::metrics;
 use crate::{internal, public};
 
 /// How long a client may take nothing of its reply.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What pg_stat_activity shows of the session that reads the schedule for people and metrics.
+const VIEW_NAME: &str = "dashboard-sidecar schedule";
 /// Time for cancelled statements to end, after the drain.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -47,6 +51,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         database: database.clone(),
         cache,
         access,
+        jobs: View::new(database.dialer(VIEW_NAME)),
         cors_origins: args.http.cors_origins.clone(),
     });
     let shutdown = CancellationToken::new();
@@ -54,6 +59,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         let dialer = database.dialer(scheduler::APPLICATION_NAME);
         Scheduler::new(&args.scheduler, dialer, &args.redis.redis_url)
     });
+    metrics::install()?;
     let servers = async {
         tracing::info!(
             internal = internal_listener.address(),
@@ -69,6 +75,12 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
                 shutdown.clone()
             ),
             public::run(public_listener, public_state, limits(public::HEADER_TIMEOUT), shutdown.clone()),
+            async {
+                tokio::select! {
+                    () = metrics::upkeep() => {}
+                    () = shutdown.cancelled() => {}
+                }
+            },
             async {
                 match scheduler {
                     Some(scheduler) => scheduler.run(shutdown.clone()).await,

@@ -3,6 +3,7 @@
 mod auth;
 mod bundle;
 mod clear;
+mod health;
 mod protocol;
 
 use harness::{Postgres, Redis, Response, Sidecar, SidecarBuilder};

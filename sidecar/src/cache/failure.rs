@@ -40,6 +40,11 @@ pub(super) fn module_missing() -> ApiError {
     )
 }
 
+/// Redis does not answer, so its modules are not known.
+pub(super) fn module_unknown() -> ApiError {
+    ApiError::redis_unavailable("whether the dashboard module is loaded is not known: Redis cannot be asked")
+}
+
 /// Why warming could not begin or be waited for: all that was asked, so in Redis's own words.
 pub(super) fn of_warming(error: &RedisError) -> ApiError {
     if is_unknown_command(error) {

@@ -3,6 +3,7 @@
 
 mod dedicated;
 mod failure;
+mod info;
 mod lifetime;
 mod reply;
 mod warming;
@@ -12,11 +13,13 @@ use std::time::Duration;
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
 use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, RedisResult, Value};
 
+pub use info::ModuleInfo;
 pub use lifetime::stale_ttl;
 pub use reply::{Cached, FailedTenant, Status, Warmed};
 pub use warming::{Progress, warm, watch};
 
 use crate::config::Secret;
+use crate::db::PoolUse;
 use crate::error::{ApiError, Failure};
 use crate::probe::SharedProbe;
 use crate::tenant::{BundleId, Tenant};
@@ -26,11 +29,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longest wait for a probe's answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How Redis is.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// It answers.
+    pub redis: Result<(), ApiError>,
+    /// It has the dashboard module.
+    pub module: Result<(), ApiError>,
+}
+
 /// The cache, with its pools.
 pub struct Cache {
     reads: Pool,
     probes: Pool,
-    shared_probe: SharedProbe,
+    shared_probe: SharedProbe<Health>,
 }
 
 impl Cache {
@@ -85,23 +97,52 @@ impl Cache {
         lease.query(&command).await.map_err(|error| failure::classify(&error, tenant))
     }
 
-    /// Whether bundles can be read: Redis answers and has the module.
-    ///
-    /// # Errors
-    /// The reason why not.
-    pub async fn probe(&self) -> Result<(), ApiError> {
+    /// How Redis is.
+    pub async fn probe(&self) -> Health {
         let question = async {
-            let lease = Lease::take(&self.probes).await?;
             let mut command = redis::cmd("COMMAND");
             command.arg("INFO").arg("DASHBOARD.GET");
-            let known: Vec<Value> =
-                lease.query(&command).await.map_err(|error| failure::classify(&error, None))?;
-            if known.iter().all(|command| matches!(command, Value::Nil)) {
-                return Err(failure::module_missing());
-            }
-            Ok(())
+            let known: Vec<Value> = self.ask(&command).await?;
+            let missing = known.iter().all(|command| matches!(command, Value::Nil));
+            Ok(if missing { Err(failure::module_missing()) } else { Ok(()) })
         };
-        self.shared_probe.ask(question).await
+        let health = async {
+            match question.await {
+                Ok(module) => Health { redis: Ok(()), module },
+                Err(error) => Health { redis: Err(error), module: Err(failure::module_unknown()) },
+            }
+        };
+        self.shared_probe.ask(health).await
+    }
+
+    /// What the module tells of itself: `INFO dashboard`.
+    ///
+    /// # Errors
+    /// Why it could not be asked.
+    pub async fn info(&self) -> Result<ModuleInfo, ApiError> {
+        let mut command = redis::cmd("INFO");
+        command.arg("dashboard");
+        let text: String = self.ask(&command).await?;
+        let info = ModuleInfo::parse(&text);
+        if info.is_empty() { Err(failure::module_missing()) } else { Ok(info) }
+    }
+
+    /// Connections for reads: open, at most, in use, and readers that wait for one.
+    pub fn pool(&self) -> PoolUse {
+        let status = self.reads.status();
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        PoolUse {
+            name: "redis",
+            connections: number(status.size),
+            size: number(status.max_size),
+            busy: number(status.size.saturating_sub(status.available)),
+            waiting: number(status.waiting),
+        }
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, ApiError> {
+        let lease = Lease::take(&self.probes).await?;
+        lease.query(command).await.map_err(|error| failure::classify(&error, None))
     }
 }
 

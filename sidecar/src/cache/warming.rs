@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use redis::{RedisError, Value};
 
+use super::info::ModuleInfo;
 use super::reply::{self, Warmed};
 use super::{PROBE_TIMEOUT, dedicated, failure};
 use crate::config::Secret;
@@ -70,10 +71,8 @@ pub async fn watch(
 impl Progress {
     /// What `INFO dashboard` says; `None` while nothing is warmed, or its list of tenants is still to come.
     fn of(info: &str) -> Option<Self> {
-        let text = |name: &str| {
-            let fields = info.lines().filter_map(|line| line.strip_prefix("dashboard_")?.split_once(':'));
-            fields.into_iter().find_map(|(field, value)| (field == name).then_some(value))
-        };
+        let info = ModuleInfo::parse(info);
+        let text = |name: &str| info.get(name);
         let field = |name: &str| text(name)?.parse::<u64>().ok();
         let progress = Self {
             tenants: field("warm_tenants")?,

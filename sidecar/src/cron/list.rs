@@ -41,12 +41,10 @@ pub(super) fn table(jobs: &[Job], now: DateTime<Utc>) -> String {
 }
 
 fn outcome(job: &Job, now: DateTime<Utc>) -> String {
-    match job.outcome() {
-        _ if !job.is_ours() => "not ours".to_owned(),
-        Some("running") if job.holder(now).is_none() => "interrupted".to_owned(),
-        Some(outcome) => printable(outcome),
-        None => "-".to_owned(),
+    if !job.is_ours() {
+        return "not ours".to_owned();
     }
+    job.shown_outcome(now).map_or_else(|| "-".to_owned(), printable)
 }
 
 /// Whatever somebody has written into a row, a terminal gets no control characters of it.

@@ -20,6 +20,7 @@ use super::many;
 use super::session::Session;
 use crate::bundle::Bundle;
 use crate::error::ApiError;
+use crate::telemetry::metrics;
 use crate::tenant::{BundleId, Tenant};
 
 /// Finished bundles that wait for the reader.
@@ -64,9 +65,11 @@ impl BundleStream {
                 self.missing = self.missing.saturating_sub(1);
                 Some(Ok(BatchItem::Bundle(item)))
             }
-            None if self.missing == 0 => {
-                self.query_time.take().map(|time| Ok(BatchItem::QueryTime(time.total())))
-            }
+            None if self.missing == 0 => self.query_time.take().map(|time| {
+                let took = time.total();
+                metrics::computed("batch", took, true);
+                Ok(BatchItem::QueryTime(took))
+            }),
             None => Some(Err(Incomplete(self.missing))),
         })
     }

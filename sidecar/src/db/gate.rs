@@ -15,8 +15,20 @@ pub(super) struct Gate {
     size: u32,
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    queue: u32,
     longest_wait: Duration,
     when_full: WhenFull,
+}
+
+/// How many a gate has let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Occupancy {
+    /// At most.
+    pub(super) size: u32,
+    /// Now.
+    pub(super) inside: u32,
+    /// Who waits to be let in.
+    pub(super) waiting: u32,
 }
 
 /// What a gate says when it cannot let somebody in: which bound was hit, and the setting that moves it.
@@ -32,7 +44,7 @@ impl Gate {
     /// Admits `size` at once and lets `queue` more wait, each for `longest_wait` at most.
     pub(super) fn new(size: u32, queue: u32, longest_wait: Duration, when_full: WhenFull) -> Self {
         let semaphore = |permits: u32| Arc::new(Semaphore::new(permits as usize));
-        Self { size, running: semaphore(size), waiting: semaphore(queue), longest_wait, when_full }
+        Self { size, running: semaphore(size), waiting: semaphore(queue), queue, longest_wait, when_full }
     }
 
     /// Waits for admission, first come first served; who holds the permit is inside.
@@ -45,6 +57,18 @@ impl Gate {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_closed)) => Err(ApiError::internal("waiting for a Postgres connection")),
             Err(_elapsed) => Err(ApiError::overloaded(self.when_full.busy)),
+        }
+    }
+
+    /// Who is inside and who waits.
+    pub(super) fn occupancy(&self) -> Occupancy {
+        let taken = |semaphore: &Semaphore, of: u32| {
+            of.saturating_sub(u32::try_from(semaphore.available_permits()).unwrap_or(u32::MAX))
+        };
+        Occupancy {
+            size: self.size,
+            inside: taken(&self.running, self.size),
+            waiting: taken(&self.waiting, self.queue),
         }
     }
 

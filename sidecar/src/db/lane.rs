@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::cancel;
-use super::gate::{Gate, WhenFull};
+use super::gate::{Gate, Occupancy, WhenFull};
 use super::session::{Manager, Session};
 use super::target::Target;
+use super::{PoolUse, cancel};
 use crate::error::ApiError;
 
 /// Wait for a connection while Postgres is known to be down: long enough to pick up one that is just made.
@@ -97,6 +97,13 @@ impl Lane {
             tracing::error!(%error, what, "a computing thread ended abnormally");
             Err(ApiError::internal(what))
         })
+    }
+
+    /// How it is used now.
+    pub(super) fn usage(&self, name: &'static str) -> PoolUse {
+        let connections = self.pool.as_ref().map_or(0, |pool| pool.state().connections);
+        let Occupancy { size, inside, waiting } = self.gate.occupancy();
+        PoolUse { name, connections, size, busy: inside, waiting }
     }
 
     /// Waits until no statement runs any more.

@@ -29,6 +29,7 @@ pub(crate) use target::chain;
 
 use crate::config::{ComputeArgs, DatabaseArgs};
 use crate::error::{ApiError, Failure};
+use crate::migrate;
 use crate::probe::SharedProbe;
 use crate::tenant::Tenant;
 use failure::classify;
@@ -47,6 +48,41 @@ const LISTING_QUEUE: u32 = 16;
 /// Longest time for the probe's statement.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How the database is.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// It answers.
+    pub postgres: Result<(), ApiError>,
+    /// It has all that this version needs, and its history says so.
+    pub migrations: Result<(), ApiError>,
+    functions: Result<(), ApiError>,
+}
+
+impl Health {
+    /// Whether bundles can be computed.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn computes(self) -> Result<(), ApiError> {
+        self.postgres.and(self.functions)
+    }
+}
+
+/// How a pool of connections is used at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// What it is for.
+    pub name: &'static str,
+    /// Connections that are open.
+    pub connections: u32,
+    /// The most that are opened.
+    pub size: u32,
+    /// Statements under way.
+    pub busy: u32,
+    /// Who waits for a connection.
+    pub waiting: u32,
+}
+
 /// The database, with its pools.
 pub struct Database {
     target: Target,
@@ -59,7 +95,7 @@ pub struct Database {
     warm_statement_timeout: Duration,
     warm_batch: usize,
     max_bundle_bytes: u32,
-    shared_probe: SharedProbe,
+    shared_probe: SharedProbe<Health>,
 }
 
 impl Database {
@@ -164,18 +200,42 @@ impl Database {
             .await
     }
 
-    /// Whether bundles can be computed: Postgres answers and the schema is there.
-    ///
-    /// # Errors
-    /// The reason why not.
-    pub async fn probe(&self) -> Result<(), ApiError> {
+    /// How the database is.
+    pub async fn probe(&self) -> Health {
         const WHAT: &str = "the Postgres probe";
         let question = self.probes.run(WHAT, |session| {
             let row = session.statement(Query::Probe).and_then(|query| session.client.query_one(&query, &[]));
             let complete = row.and_then(|row| row.try_get(0)).map_err(|error| classify(WHAT, &error))?;
-            if complete { Ok(()) } else { Err(ApiError::not_migrated()) }
+            let functions = if complete { Ok(()) } else { Err(ApiError::not_migrated()) };
+            let current = match migrate::is_current(&mut session.client) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(ApiError::not_migrated()),
+                Err(error) => {
+                    tracing::warn!(%error, "whether the migrations are current is not known");
+                    Err(ApiError::migrations_unknown())
+                }
+            };
+            Ok(Health { postgres: Ok(()), migrations: functions.clone().and(current), functions })
         });
-        self.shared_probe.ask(question).await
+        let health = async {
+            question.await.unwrap_or_else(|error| Health {
+                migrations: Err(ApiError::migrations_unknown()),
+                functions: Err(error.clone()),
+                postgres: Err(error),
+            })
+        };
+        self.shared_probe.ask(health).await
+    }
+
+    /// How the pools are used.
+    pub fn pools(&self) -> [PoolUse; 4] {
+        let lanes = [
+            ("misses", &self.misses),
+            ("warming", &self.warming),
+            ("listing", &self.listing),
+            ("probes", &self.probes),
+        ];
+        lanes.map(|(name, lane)| lane.usage(name))
     }
 
     /// Opens further connections, which share with the pools what is known about Postgres being down.

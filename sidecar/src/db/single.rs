@@ -11,6 +11,7 @@ use super::failure::classify;
 use super::session::{Query, Session};
 use crate::bundle::{Bundle, Content};
 use crate::error::ApiError;
+use crate::telemetry::metrics;
 use crate::tenant::{BundleId, Tenant};
 
 const FUNCTION: &str = "dashboard.bundle";
@@ -44,6 +45,7 @@ pub(super) fn compute(
         .query_one(&statement, &[&id.tenant.as_str(), &id.include_test_data, &i64::from(max_bundle_bytes)]);
     let took = started.elapsed();
     waited(took);
+    metrics::computed("single", took, row.is_ok());
     let row = row.map_err(failed)?;
     let generated_at: DateTime<Utc> = row.try_get(0).map_err(failed)?;
     let returned = Returned::of(&row, 1).map_err(failed)?;

@@ -98,7 +98,7 @@ impl State {
 
     async fn health(&self, query: Option<&str>) -> Result<Reply, ApiError> {
         Params::parse(query, &[])?;
-        Ok(match self.database.probe().await {
+        Ok(match self.database.probe().await.computes() {
             Ok(()) => http::json(StatusCode::OK, &json!({"status": "ok", "postgres": "ok"})),
             Err(error) => http::json(
                 StatusCode::SERVICE_UNAVAILABLE,

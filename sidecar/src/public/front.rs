@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ::http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderValue,
@@ -23,6 +23,7 @@ use super::{State, report, request_id, session};
 use crate::config::CorsOrigins;
 use crate::error::ApiError;
 use crate::http::{self, Reply};
+use crate::telemetry::metrics;
 
 /// How long a browser remembers what it was told about other sites.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
@@ -37,7 +38,7 @@ pub(super) async fn receive(state: Arc<State>, request: Request<Incoming>, inner
     let id = request_id::of(request.headers());
     let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
     let work = async {
-        let began = Instant::now();
+        let measured = metrics::Request::new();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let headers = request.headers();
         let mut reply = match refuse_strangers(&state, headers) {
@@ -51,7 +52,8 @@ pub(super) async fn receive(state: Arc<State>, request: Request<Incoming>, inner
             }
         };
         let status = reply.status().as_u16();
-        let ms = began.elapsed().as_secs_f64() * 1000.0;
+        let route = Entry::at(&path).map_or("none", |entry| entry.path);
+        let ms = measured.answered(route, known_method(&method), status).as_secs_f64() * 1000.0;
         tracing::debug!(%method, path, status, ms, "answered");
         let headers = reply.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -80,6 +82,8 @@ impl State {
         match route {
             Route::Live => Ok(http::bytes(StatusCode::OK, "text/plain", "ok\n".into())),
             Route::Ready | Route::Health => Ok(self.health().await),
+            Route::Metrics => Ok(self.metrics().await),
+            Route::Operations => self.operations(&who()?, &request).await,
             Route::Page => super::page::asset(request.uri().path(), request.headers()),
             Route::Session => session::describe(&who()?, request.uri().query()),
             Route::Bundle => self.dashboard_bundle(&who()?, &request).await,
@@ -99,6 +103,17 @@ pub(super) fn refuse(error: &ApiError) -> Reply {
         reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     reply
+}
+
+/// The method as metrics name it: a client may make up any.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }
 
 /// What may be done at a path.

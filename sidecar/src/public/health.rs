@@ -8,14 +8,18 @@ use crate::error::ApiError;
 use crate::http::{self, Reply};
 
 impl State {
-    /// Asks both parts at once.
+    /// Asks all parts at once.
     pub(super) async fn health(&self) -> Reply {
         let (redis, postgres) = tokio::join!(self.cache.probe(), self.database.probe());
-        let well = redis.is_ok() && postgres.is_ok();
-        let body = json!({
-            "status": if well { "ok" } else { "unavailable" },
-            "checks": [check("redis-cache", redis), check("postgres", postgres)],
-        });
+        let checks = [
+            ("redis-cache", redis.redis),
+            ("redis-module", redis.module),
+            ("postgres", postgres.postgres),
+            ("migrations", postgres.migrations),
+        ];
+        let well = checks.iter().all(|(_, outcome)| outcome.is_ok());
+        let checks: Vec<Value> = checks.into_iter().map(|(name, outcome)| check(name, outcome)).collect();
+        let body = json!({"status": if well { "ok" } else { "unavailable" }, "checks": checks});
         http::json(if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
     }
 }

@@ -9,6 +9,8 @@ mod clear;
 mod conditional;
 mod front;
 mod health;
+mod metrics;
+mod operations;
 mod page;
 mod report;
 mod request_id;
@@ -33,6 +35,7 @@ use crate::cache::Cache;
 use crate::config::CorsOrigins;
 use crate::db::Database;
 use crate::http::{self, Limits, Listener};
+use crate::scheduler::view::View;
 
 /// Longest wait for a request's headers.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,12 +50,15 @@ pub struct State {
     pub cache: Arc<Cache>,
     /// Who is let in.
     pub access: Access,
+    /// What the schedule says.
+    pub jobs: View,
     /// Pages of which other sites may read answers.
     pub cors_origins: CorsOrigins,
 }
 
 /// Serves the public API until `shutdown`, then drains.
 pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, shutdown: CancellationToken) {
+    operations::start_clock();
     let answering = state.clone();
     let answer = tower::service_fn(move |request| {
         let state = answering.clone();

@@ -1,6 +1,8 @@
 //! `GET /api/reports/dashboard-bundle`: one bundle, read through the cache, in the envelope that existing
 //! front ends expect.
 
+use std::time::Instant;
+
 use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, VARY};
 use ::http::{Request, StatusCode};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -11,6 +13,7 @@ use crate::auth::Principal;
 use crate::cache::{Cached, Status};
 use crate::error::ApiError;
 use crate::http::{self, Params, Reply};
+use crate::telemetry::metrics;
 use crate::tenant::BundleId;
 
 /// How the answer came about, also where it is 304 and has no body to say it.
@@ -38,9 +41,20 @@ impl State {
         who.may_read(&tenant)?;
         let id = BundleId { tenant, include_test_data };
         let known = Known::of(request.headers());
+        let began = Instant::now();
         let outcome = self.cache.get(&id, refresh, known.only()).await;
+        metrics::bundle_read(result(&outcome), began.elapsed());
         log(&id, &outcome);
         outcome.map(|cached| reply(&id, cached, &known))
+    }
+}
+
+/// What came of it, as metrics name it.
+fn result(outcome: &Result<Cached, ApiError>) -> &'static str {
+    match outcome {
+        Ok(Cached { bundle: None, status: Status::Hit, .. }) => "not_modified",
+        Ok(cached) => cached.status.name(),
+        Err(_) => "error",
     }
 }
 

@@ -9,6 +9,8 @@ pub(super) enum Route {
     Ready,
     Health,
     Session,
+    Metrics,
+    Operations,
     Bundle,
     ClearCache,
     Page,
@@ -19,16 +21,14 @@ pub(super) struct Entry {
     pub(super) path: &'static str,
     pub(super) method: Method,
     pub(super) route: Route,
-    /// The path as metrics name it: without what a client has made up.
-    pub(super) name: &'static str,
 }
 
 const fn get(path: &'static str, route: Route) -> Entry {
-    Entry { path, method: Method::GET, route, name: path }
+    Entry { path, method: Method::GET, route }
 }
 
 const fn post(path: &'static str, route: Route) -> Entry {
-    Entry { path, method: Method::POST, route, name: path }
+    Entry { path, method: Method::POST, route }
 }
 
 /// Every path. One that ends in a slash stands for all below it.
@@ -37,6 +37,8 @@ pub(super) const ROUTES: &[Entry] = &[
     get("/readyz", Route::Ready),
     get("/api/system/health", Route::Health),
     get("/api/session", Route::Session),
+    get("/metrics", Route::Metrics),
+    get("/api/system/operations", Route::Operations),
     get("/api/reports/dashboard-bundle", Route::Bundle),
     post("/api/reports/clear-cache", Route::ClearCache),
     get("/dashboard", Route::Page),
@@ -69,7 +71,7 @@ mod tests {
     #[test]
     fn paths_are_taken_as_they_are_written() {
         assert_eq!(Entry::at("/livez").unwrap().route, Route::Live);
-        assert_eq!(Entry::at("/dashboard/app.js").unwrap().name, "/dashboard/");
+        assert_eq!(Entry::at("/dashboard/app.js").unwrap().path, "/dashboard/");
         for path in ["/", "", "/livez/", "//livez", "/LIVEZ", "/dashboardx", "/api", "*"] {
             assert!(Entry::at(path).is_none(), "{path}");
         }

@@ -102,6 +102,14 @@ impl Job {
         self.text("outcome")
     }
 
+    /// How its latest run ended, for who looks at it at this time: `interrupted` where nobody is at it any more.
+    pub(crate) fn shown_outcome(&self, now: DateTime<Utc>) -> Option<&str> {
+        match self.outcome() {
+            Some("running") if self.holder(now).is_none() => Some("interrupted"),
+            outcome => outcome,
+        }
+    }
+
     /// What was wrong with it last.
     pub(crate) fn error(&self) -> Option<&str> {
         self.text("error")

@@ -17,6 +17,7 @@ pub mod schedule;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod store;
+pub mod view;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::store::{self, Claim, Table};
 use crate::cache;
 use crate::config::Secret;
+use crate::telemetry::metrics;
 
 /// What Redis calls the connection.
 const CALLER: &str = "dashboard-sidecar-cron";
@@ -160,6 +161,8 @@ impl Runner {
             self.session.run(move |client| store::finish(client, &table, &run, &ended, pause)).await?;
         if let Some(written) = written {
             report.log(&claim.job.name, written.duration_ms, claim.due.attempt);
+            let took = Duration::from_millis(u64::try_from(written.duration_ms).unwrap_or_default());
+            metrics::scheduled_run(report.outcome, took);
         }
         Ok(written.is_some())
     }

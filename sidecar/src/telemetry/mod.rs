@@ -1,4 +1,8 @@
-//! Sets up the log: tracing to standard error, for people or as JSON.
+//! What the sidecar says of itself: the log (tracing to standard error, for people or as JSON) and
+//! [`metrics`].
+
+mod latency;
+pub mod metrics;
 
 use std::io;
 

@@ -1,0 +1,57 @@
+//! What the schedule says, for who only looks.
+
+use chrono::{DateTime, Utc};
+
+use super::error::StoreError;
+use super::job::Job;
+use super::session::Session;
+use super::store;
+use crate::db::Dialer;
+use crate::probe::SharedProbe;
+
+/// Asks for the jobs that are ours to run, over a session of its own; many who ask at once share an answer.
+pub struct View {
+    session: Session,
+    shared: SharedProbe<Result<Jobs, String>>,
+}
+
+/// Jobs, as they were at a moment of the database's clock.
+#[derive(Clone, Debug)]
+pub struct Jobs {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) jobs: Vec<Job>,
+}
+
+impl View {
+    /// Prepares it; nothing is asked yet.
+    pub fn new(dialer: Dialer) -> Self {
+        Self { session: Session::new(dialer), shared: SharedProbe::default() }
+    }
+
+    /// The jobs.
+    ///
+    /// # Errors
+    /// Why they cannot be read, for who runs the sidecar.
+    pub async fn jobs(&self) -> Result<Jobs, String> {
+        let question = self.session.run(|client| {
+            let table = store::locate(client, false)?;
+            let (at, jobs) = store::jobs(client, &table)?;
+            Ok(Jobs { at, jobs: jobs.into_iter().filter(Job::is_ours).collect() })
+        });
+        let jobs = async {
+            question.await.map_err(|error| {
+                tracing::debug!(%error, "the schedule cannot be read");
+                told(&error)
+            })
+        };
+        self.shared.ask(jobs).await
+    }
+}
+
+/// What Postgres said goes to the log, and no further.
+fn told(error: &StoreError) -> String {
+    match error {
+        StoreError::NotMigrated | StoreError::NoTable => error.to_string(),
+        _ => "the schedule cannot be read; see the sidecar's log".to_owned(),
+    }
+}
