@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use harness::{Redis, Response, Sidecar, assert_eventually};
+use harness::{Redis, Response, Sidecar, assert_eventually, repository_root};
 use serde_json::Value;
 
 use super::{Stack, TENANT, path};
@@ -163,4 +163,33 @@ fn operations_tell_how_all_of_it_works_now_and_null_for_what_cannot_be_asked() {
     let now = alone.public().get("/api/system/operations").json()["data"].clone();
     assert_eq!((&now["module"], &now["jobs"]), (&Value::Null, &Value::Null));
     assert_eq!(now["problems"].as_array().unwrap().len(), 2, "{now}");
+}
+
+/// The names of metrics that a text speaks of.
+fn names(text: &str) -> Vec<&str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let is_name = |word: &&str| word.starts_with("dashboard_") && word.matches('_').count() > 0;
+    words.filter(is_name).collect()
+}
+
+#[test]
+fn the_dashboard_and_the_alerts_use_metrics_that_are_there() {
+    let stack = Stack::start();
+    stack.get(&path(TENANT));
+    stack.redis.client().ok(&["DASHBOARD.WARM"]);
+    stack.postgres.execute("UPDATE cron_job SET last_run = now(), metadata = '{\"outcome\": \"success\"}'");
+    // What is measured when a request has ended is there for the next one.
+    stack.get("/metrics");
+    let page = stack.get("/metrics").text();
+    let known = samples(&page);
+    let there =
+        |name: &str| known.keys().any(|sample| sample == name || sample.starts_with(&format!("{name}{{")));
+    for file in ["alerts.yml", "grafana.json"] {
+        let text = std::fs::read_to_string(repository_root().join("monitoring").join(file)).unwrap();
+        let used = names(&text);
+        assert!(used.len() > 15, "{file}: {used:?}");
+        for name in used {
+            assert!(there(name), "{file} uses {name}, which is not in\n{page}");
+        }
+    }
 }
