@@ -22,7 +22,8 @@ run: build ## Start Postgres, the sidecar and Redis on port 6380 with demonstrat
 stop: ## End what make run has started; the data stays
 	@scripts/stop.sh
 
-test: setup ## Run every test, on real servers of their own
+test: ## Run every test, on real servers and in a real browser of their own
+	@scripts/setup.sh chromium chromium-driver fonts-liberation
 	cargo test --workspace
 
 soak: setup ## Hold what clients see against what is promised, while faults strike, for SOAK=10m; SEED=n repeats an order

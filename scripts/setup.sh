@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing to build, run and test, as Debian packages. Does nothing if all is there.
-# Further packages may be named as arguments (make lint adds shellcheck).
+# Further packages may be named as arguments (make lint adds shellcheck, make test a browser).
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"

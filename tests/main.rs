@@ -11,6 +11,7 @@ mod bad_input;
 mod batch;
 mod blocked;
 mod bounds;
+mod browser;
 mod clear;
 mod counters;
 mod databases;

@@ -29,6 +29,14 @@ impl Endpoint {
         }
     }
 
+    /// What stands in front of the path in a browser's address bar.
+    pub fn origin(&self) -> String {
+        match self {
+            Self::Tcp(at) => format!("http://{at}"),
+            Self::Unix(path) => panic!("a browser cannot open {}", path.display()),
+        }
+    }
+
     /// A GET that must be answered.
     pub fn get(&self, path: &str) -> Response {
         http(self, "GET", path, None, b"").unwrap_or_else(|e| panic!("GET {path}: {e}"))

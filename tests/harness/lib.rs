@@ -7,6 +7,7 @@
 //! - [`Sidecar`]: the real `dashboard-sidecar`
 //! - [`Postgres`]: a database of its own on the one Postgres server of this run
 //! - [`PostgresServer`]: a Postgres server of the test's own, which may be restarted
+//! - [`Browser`]: a headless Chromium
 //! - [`FakeUpstream`]: a sidecar that misbehaves on request
 //! - [`jwt`]: tokens for the public API, right and wrong ones
 //! - [`assert_eventually!`]: the only place that waits by polling
@@ -18,6 +19,7 @@
 )]
 
 mod artefacts;
+mod browser;
 mod client;
 mod fake_upstream;
 mod http;
@@ -30,6 +32,7 @@ mod sidecar;
 mod wait;
 
 pub use artefacts::Artefacts;
+pub use browser::{Browser, ConsoleLine, Key, screenshots};
 pub use client::{Client, Lost, Reply, fields, text};
 pub use fake_upstream::{Answer, FakeUpstream, Request};
 pub use http::{Endpoint, Response, http, send};

@@ -1,0 +1,89 @@
+//! The page follows its tenant by itself.
+
+use harness::assert_eventually;
+
+use super::{ACME, GLOBEX, Page};
+
+#[test]
+fn a_bundle_that_is_cleared_is_shown_anew_without_a_reload() {
+    let page = Page::start();
+    page.show(ACME);
+    page.browser.run("window.isSamePage = true", &[]);
+    page.postgres.execute(&format!("INSERT INTO contacts (tenant_id) VALUES ('{ACME}')"));
+    page.redis.cli(&["DASHBOARD.CLEAR", ACME]);
+
+    assert_eventually!(page.figure("totalContacts") == "1,235", "the new figure");
+    assert_eventually!(
+        page.browser.text("#announcer").contains("Contacts 1,235"),
+        "it is told to those who do not see it"
+    );
+    assert_eq!(page.browser.run("return window.isSamePage", &[]), true);
+    page.finish(&[]);
+}
+
+#[test]
+fn a_change_that_is_announced_softly_is_shown_too() {
+    let page = Page::start();
+    page.show(ACME);
+    page.postgres.execute(&format!("DELETE FROM contacts WHERE tenant_id = '{ACME}'"));
+    page.redis.cli(&["DASHBOARD.CLEAR", ACME, "SOFT"]);
+
+    assert_eventually!(page.figure("totalContacts") == "0", "the new figure");
+    page.finish(&[]);
+}
+
+#[test]
+fn refreshing_and_clearing_by_hand_compute_anew() {
+    let page = Page::start();
+    page.show(ACME);
+    page.postgres.execute(&format!("INSERT INTO contacts (tenant_id) VALUES ('{ACME}')"));
+    page.browser.click("#refresh");
+    assert_eventually!(page.figure("totalContacts") == "1,235", "refreshed");
+
+    page.postgres.execute(&format!("INSERT INTO contacts (tenant_id) VALUES ('{ACME}')"));
+    page.browser.click("#clear");
+    page.browser.click("#clear-no");
+    assert!(!page.browser.sees("#clear-dialog"));
+    assert_eq!(page.figure("totalContacts"), "1,235", "nothing happens without a yes");
+    page.browser.click("#clear");
+    page.browser.click("#clear-yes");
+    assert_eventually!(page.figure("totalContacts") == "1,236", "cleared");
+    page.finish(&[]);
+}
+
+#[test]
+fn a_slow_answer_for_a_tenant_that_was_left_is_never_drawn() {
+    let page = Page::on(Page::crm(), |sidecar| sidecar);
+    // Acme takes a second: longer than the browser needs to go on to Globex.
+    page.postgres.execute(&format!(
+        "ALTER FUNCTION dashboard.bundle(text, boolean) RENAME TO quick_bundle;
+         CREATE FUNCTION dashboard.bundle(tenant text, include_test_data boolean) RETURNS json LANGUAGE plpgsql STABLE AS
+         $$BEGIN
+             IF tenant = '{ACME}' THEN PERFORM pg_sleep(1); END IF;
+             RETURN dashboard.quick_bundle(tenant, include_test_data);
+         END$$"
+    ));
+    page.show(GLOBEX);
+    let seen = "window.seen = new Set(); new MutationObserver(() => window.seen.add(document.querySelector('[data-figure=totalContacts]').innerText))
+        .observe(document.querySelector('[data-figure=totalContacts]'), { childList: true, subtree: true })";
+    page.browser.run(seen, &[]);
+    let choose = |tenant: &str| {
+        page.browser.click("#tenant");
+        page.browser.run("document.getElementById('tenant').select()", &[]);
+        page.browser.keys(tenant);
+        page.browser.key(harness::Key::Enter);
+    };
+    choose(ACME);
+    assert_eventually!(!page.has_figures(), "Acme is waited for");
+    choose(GLOBEX);
+    assert_eventually!(page.figure("totalContacts") == "77", "Globex");
+    // Acme's answer is there, for others.
+    let mut client = page.redis.client();
+    client.ok(&["DASHBOARD.GET", ACME]);
+    page.browser.click("#refresh");
+    assert_eventually!(page.browser.text("#origin") == "Computed now", "and read once more");
+    let seen = page.browser.run("return [...window.seen].filter((text) => text !== '')", &[]);
+    assert!(!seen.to_string().contains("1,234"), "{seen}");
+    assert_eq!(page.browser.text("#tenant-name"), "Globex");
+    page.finish(&[]);
+}
