@@ -93,3 +93,31 @@ impl JwtVerifier for PublicKey {
         self.algorithm
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever the caller has been talked into.
+    #[test]
+    fn a_key_serves_the_algorithm_of_its_own_kind_only() {
+        let secret = DecodingKey::from_secret(b"secret");
+        let (rsa, ec) = (DecodingKey::from_rsa_der(b"key"), DecodingKey::from_ec_der(b"key"));
+        for (algorithm, own) in
+            [(Algorithm::HS256, &secret), (Algorithm::RS256, &rsa), (Algorithm::ES256, &ec)]
+        {
+            for key in [&secret, &rsa, &ec] {
+                let is_own = key.family() == own.family();
+                assert_eq!(verifier(&algorithm, key).is_ok(), is_own, "{algorithm:?} {key:?}");
+            }
+        }
+        for algorithm in
+            [Algorithm::HS384, Algorithm::HS512, Algorithm::RS384, Algorithm::PS256, Algorithm::ES384]
+        {
+            assert!(
+                [&secret, &rsa, &ec].iter().all(|key| verifier(&algorithm, key).is_err()),
+                "{algorithm:?}"
+            );
+        }
+    }
+}

@@ -92,3 +92,25 @@ fn refusal(kind: &ErrorKind) -> Refusal {
         _ => Refusal::Invalid("it is malformed"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The signature's own check, and the type of the claims, would refuse such tokens too: each guard by itself.
+    #[test]
+    fn one_algorithm_and_an_end_are_demanded_of_every_token() {
+        let rsa = Key::from_public_pem(include_str!("../../../tests/keys/rsa-public.pem")).unwrap();
+        let ec = Key::from_public_pem(include_str!("../../../tests/keys/ec-public.pem")).unwrap();
+        for (key, algorithm) in [
+            (Key::from_secret(&[0; 32]).unwrap(), Algorithm::HS256),
+            (rsa, Algorithm::RS256),
+            (ec, Algorithm::ES256),
+        ] {
+            let validation = Verifier::new(key, &Expectations::default()).validation;
+            assert_eq!(validation.algorithms, [algorithm]);
+            assert!(validation.required_spec_claims.contains("exp") && validation.validate_exp);
+        }
+        assert!(serde_json::from_str::<Claims>("{}").is_err());
+    }
+}
