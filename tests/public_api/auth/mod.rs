@@ -11,6 +11,7 @@ use super::{OTHER, Stack, TENANT, message, path};
 
 const ALL: &str = "SUPERADMIN_GLOBAL";
 const CLEAR: &str = "/api/reports/clear-cache";
+const OPERATIONS: &str = "/api/system/operations";
 /// Nobody's id.
 const NOBODY: &str = "33333333-3333-4333-8333-333333333333";
 
@@ -46,24 +47,24 @@ fn claims(tenant: Option<&str>, role: Option<&str>) -> Value {
 
 /// tenant_id and role of the token; what becomes of each request of [`requests`], in its order.
 #[rustfmt::skip]
-const WHO_GETS_WHAT: &[(Option<&str>, Option<&str>, [u16; 11])] = &[
-    //                                    session  bundle: own, other, all, nobody's  bad  clear: own, other, all's, everything, bad
-    (None,         None,                  [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400]),
-    (None,         Some("user"),          [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400]),
-    (None,         Some("admin"),         [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400]),
-    (None,         Some("superadmin"),    [200,    200, 200, 200, 404,                400, 200, 200, 200, 200, 400]),
-    (Some(TENANT), None,                  [200,    200, 403, 403, 403,                400, 403, 403, 403, 403, 400]),
-    (Some(TENANT), Some("user"),          [200,    200, 403, 403, 403,                400, 403, 403, 403, 403, 400]),
-    (Some(TENANT), Some("Superadmin"),    [200,    200, 403, 403, 403,                400, 403, 403, 403, 403, 400]),
-    (Some(TENANT), Some("admin"),         [200,    200, 403, 403, 403,                400, 200, 403, 403, 403, 400]),
-    (Some(TENANT), Some("superadmin"),    [200,    200, 200, 200, 404,                400, 200, 200, 200, 200, 400]),
-    (Some(OTHER),  Some("admin"),         [200,    403, 200, 403, 403,                400, 403, 200, 403, 403, 400]),
-    (Some(ALL),    None,                  [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400]),
-    (Some(ALL),    Some("admin"),         [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400]),
-    (Some(NOBODY), None,                  [200,    403, 403, 403, 404,                400, 403, 403, 403, 403, 400]),
+const WHO_GETS_WHAT: &[(Option<&str>, Option<&str>, [u16; 12])] = &[
+    //                                    session  bundle: own, other, all, nobody's  bad  clear: own, other, all's, everything, bad  operations
+    (None,         None,                  [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
+    (None,         Some("user"),          [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
+    (None,         Some("admin"),         [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
+    (None,         Some("superadmin"),    [200,    200, 200, 200, 404,                400, 200, 200, 200, 200, 400, 200]),
+    (Some(TENANT), None,                  [200,    200, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
+    (Some(TENANT), Some("user"),          [200,    200, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
+    (Some(TENANT), Some("Superadmin"),    [200,    200, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
+    (Some(TENANT), Some("admin"),         [200,    200, 403, 403, 403,                400, 200, 403, 403, 403, 400, 403]),
+    (Some(TENANT), Some("superadmin"),    [200,    200, 200, 200, 404,                400, 200, 200, 200, 200, 400, 200]),
+    (Some(OTHER),  Some("admin"),         [200,    403, 200, 403, 403,                400, 403, 200, 403, 403, 400, 403]),
+    (Some(ALL),    None,                  [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
+    (Some(ALL),    Some("admin"),         [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
+    (Some(NOBODY), None,                  [200,    403, 403, 403, 404,                400, 403, 403, 403, 403, 400, 403]),
 ];
 
-fn requests() -> [(String, Option<String>); 11] {
+fn requests() -> [(String, Option<String>); 12] {
     let of = |tenant: &str| Some(json!({"tenant_id": tenant}).to_string());
     [
         ("/api/session".into(), None),
@@ -77,6 +78,7 @@ fn requests() -> [(String, Option<String>); 11] {
         (CLEAR.into(), of(ALL)),
         (CLEAR.into(), Some("{}".into())),
         (CLEAR.into(), of("a b")),
+        (OPERATIONS.into(), None),
     ]
 }
 
@@ -222,7 +224,7 @@ fn where_no_token_is_needed_the_session_says_that_everything_may_be_done() {
 #[test]
 fn probes_and_the_page_need_no_token() {
     let stack = Stack::with(|sidecar| sidecar.jwt_secret(SECRET));
-    for path in ["/livez", "/readyz", "/api/system/health", "/dashboard"] {
+    for path in ["/livez", "/readyz", "/api/system/health", "/metrics", "/dashboard"] {
         assert_eq!(ask(&stack.sidecar, None, path, None).status, 200, "{path}");
         assert_eq!(ask(&stack.sidecar, Some("garbage"), path, None).status, 200, "{path}");
     }
