@@ -120,6 +120,7 @@ pub struct HttpArgs {
     pub insecure_no_auth: bool,
     /// Sites whose pages may read the public API from another origin (CORS), as browsers send them, with commas
     /// between, such as https://crm.example.com; or * for all [default: none]
+    #[allow(rustdoc::bare_urls, reason = "--help shows this text as it stands")]
     #[arg(long, value_name = "ORIGINS", env = "DASHBOARD_CORS_ORIGINS", default_value = "", hide_default_value = true,
           value_parser = CorsOrigins::parse)]
     pub cors_origins: CorsOrigins,
