@@ -40,6 +40,7 @@ DATABASE_URL=postgresql://postgres@$(percent_encoded "$POSTGRES_SOCKETS")/crm
 export REDIS_URL=redis://127.0.0.1:$REDIS_PORT
 export DASHBOARD_INTERNAL=unix:$SIDECAR_SOCKETS/sidecar.sock
 export DASHBOARD_LISTEN=127.0.0.1:$HTTP_PORT
+export DASHBOARD_JWT_SECRET_FILE=$RUN/sidecar/jwt-secret
 
 require_free_port() {
     local port=$1 what=$2 variable=$3
@@ -86,6 +87,17 @@ load_demonstration() {
     fi
 }
 
+# What signs tokens for the HTTP API. It is kept: tokens outlast a restart.
+make_secret() {
+    [ ! -s "$DASHBOARD_JWT_SECRET_FILE" ] || return 0
+    step "Making a secret for tokens ($DASHBOARD_JWT_SECRET_FILE)"
+    (
+        umask 077
+        od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n' >"$DASHBOARD_JWT_SECRET_FILE.new"
+        mv "$DASHBOARD_JWT_SECRET_FILE.new" "$DASHBOARD_JWT_SECRET_FILE"
+    )
+}
+
 # What a process was started with; if that differs, it is started anew.
 fingerprint() {
     sha256sum "$@"
@@ -98,7 +110,7 @@ is_current() {
 
 start_sidecar() {
     local pid print
-    print=$(fingerprint "$SIDECAR")
+    print=$(fingerprint "$SIDECAR" "$DASHBOARD_JWT_SECRET_FILE")
     if pid=$(sidecar_pid); then
         is_current "$RUN/sidecar/started-with" "$print" && return
         end_process "the sidecar" "$pid" "$RUN/sidecar/log"
@@ -108,7 +120,7 @@ start_sidecar() {
     install -d -m 700 "$SIDECAR_SOCKETS"
     (
         cd "$RUN/sidecar"
-        setsid "$SIDECAR" serve --insecure-no-auth >>log 2>&1 </dev/null &
+        setsid "$SIDECAR" serve >>log 2>&1 </dev/null &
         echo $! >pid
     )
     wait_until 30 http_answers /livez || fail "the sidecar has not come up; see $RUN/sidecar/log: $(tail -n 3 "$RUN/sidecar/log")"
@@ -150,6 +162,7 @@ require_ports() {
 require_ports
 start_postgres
 load_demonstration
+make_secret
 start_sidecar
 start_redis
 wait_until 30 http_answers /readyz || fail "the sidecar has not become ready; see $RUN/sidecar/log"
@@ -157,16 +170,30 @@ step "Warming every tenant's bundle"
 "$SIDECAR" warm --progress
 
 TENANT=$(sql -d crm -c 'SELECT t.id FROM tenant t JOIN leads l ON l.tenant_id = t.id GROUP BY t.id ORDER BY count(*) DESC, t.id LIMIT 1')
+TOKEN=$("$SIDECAR" token --role superadmin --expires-in 12h)
 cat <<EOF
 
-All is up; make stop ends it and keeps the data. Try:
+All is up; make stop ends it and keeps the data. The dashboard, for anybody with this link, for twelve hours:
+
+  http://127.0.0.1:$HTTP_PORT/dashboard?tenant=$TENANT#token=$TOKEN
+
+Over HTTP:
+
+  export TOKEN=$TOKEN
+  curl --noproxy '*' -s -H "Authorization: Bearer \$TOKEN" 'http://localhost:$HTTP_PORT/api/reports/dashboard-bundle?tenant_id=$TENANT'
+  curl --noproxy '*' -s http://localhost:$HTTP_PORT/api/system/health | grep redis-cache
+
+A token of another kind, such as one that may only read this tenant:
+
+  DASHBOARD_JWT_SECRET_FILE=$DASHBOARD_JWT_SECRET_FILE ${SIDECAR#"$PWD/"} token --tenant $TENANT
+
+In Redis:
 
   redis-cli -p $REDIS_PORT DASHBOARD.GET $TENANT
   redis-cli -p $REDIS_PORT DASHBOARD.GET $TENANT WITHMETA
   redis-cli -p $REDIS_PORT TTL dashboard:bundle:$TENANT:include=true
   redis-cli -p $REDIS_PORT DASHBOARD.CLEAR $TENANT
   redis-cli -p $REDIS_PORT INFO dashboard
-  curl --noproxy '*' -s http://127.0.0.1:$HTTP_PORT/api/system/health
 
 Every bundle is warmed each night at 00:00 UTC. When, and how the last run went:
 

@@ -1,5 +1,5 @@
-//! `make bench`: what a hit costs the server, what a thousand clients on one cold bundle cost it, and how fast and
-//! how gently two thousand tenants are warmed.
+//! `make bench`: what a hit costs the server, what a thousand clients on one cold bundle cost it, how fast bundles
+//! are read over HTTP, and how fast and how gently two thousand tenants are warmed.
 //!
 //! Figures are ratios within one run, or times of one event, beside their budgets; a busy machine moves them,
 //! so being over a budget is reported and no failure. That a cold bundle is asked for once, and that all get
@@ -15,9 +15,11 @@ mod clients;
 mod cost;
 mod cpu;
 mod herd;
+mod http;
 mod machine;
 mod ping;
 mod pipeline;
+mod plain;
 mod statistics;
 mod table;
 mod warming;
@@ -33,11 +35,22 @@ fn main() -> ExitCode {
     machine::allow_open_files();
     eprintln!("{}", machine::facts());
     let mut table = Table::default();
-    let parts: [Part; 3] = [("hits", cost::measure), ("herd", herd::measure), ("warming", warming::measure)];
+    let parts: [Part; 4] = [
+        ("hits", cost::measure),
+        ("herd", herd::measure),
+        ("http", http::measure),
+        ("warming", warming::measure),
+    ];
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let [argument, address, redis_url] = wanted.as_slice()
+        && argument == plain::ARGUMENT
+    {
+        plain::serve(address, redis_url);
+        return ExitCode::SUCCESS;
+    }
     if let Some(unknown) = wanted.iter().find(|name| parts.iter().all(|(part, _)| part != name)) {
         eprintln!(
-            "bench: there is no part '{unknown}': name some of hits, herd and warming, or none for all"
+            "bench: there is no part '{unknown}': name some of hits, herd, http and warming, or none for all"
         );
         return ExitCode::from(2);
     }

@@ -82,7 +82,12 @@ impl SidecarBuilder {
 
     /// Starts it where neither Postgres nor Redis can be reached: for what needs none of them.
     pub fn start_alone(self) -> Sidecar {
-        self.database("postgresql://nobody@127.0.0.1:1/none").env("REDIS_URL", "redis://127.0.0.1:1").start()
+        self.without_postgres().env("REDIS_URL", "redis://127.0.0.1:1").start()
+    }
+
+    /// Where Postgres can be reached by nobody.
+    pub fn without_postgres(self) -> Self {
+        self.database("postgresql://nobody@127.0.0.1:1/none")
     }
 
     /// Starts it without waiting for anything.
