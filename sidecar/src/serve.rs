@@ -12,6 +12,7 @@ use crate::config::{HttpArgs, InternalAddress, ServeArgs};
 use crate::db::Database;
 use crate::error::Failure;
 use crate::http::{Limits, Listener};
+use crate::public::Streams;
 use crate::scheduler::view::View;
 use crate::scheduler::{self, Scheduler};
 use crate::telemetry::metrics;
@@ -47,14 +48,15 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     let database = Arc::new(Database::new(&args.database, &args.compute)?);
 
     let internal_state = Arc::new(internal::State { database: database.clone(), token });
+    let shutdown = CancellationToken::new();
     let public_state = Arc::new(public::State {
         database: database.clone(),
         cache,
         access,
         jobs: View::new(database.dialer(VIEW_NAME)),
+        streams: Streams::new(&args.redis.redis_url, args.http.max_streams as usize, shutdown.clone()),
         cors_origins: args.http.cors_origins.clone(),
     });
-    let shutdown = CancellationToken::new();
     let scheduler = args.scheduler.scheduler.then(|| {
         let dialer = database.dialer(scheduler::APPLICATION_NAME);
         Scheduler::new(&args.scheduler, dialer, &args.redis.redis_url)

@@ -41,7 +41,8 @@ fn a_token_leaves_the_address_at_once_and_stays_in_the_tab() {
     page.wait_for_figures();
     assert_eq!(page.browser.address(), page.address(&format!("?tenant={ACME}")));
     let holds = "return [document.cookie, JSON.stringify(localStorage), history.length, document.documentElement.outerHTML.includes(sessionStorage.getItem('dashboard.token'))]";
-    let [cookie, local, _, html] = serde_json::from_value::<[serde_json::Value; 4]>(page.browser.run(holds, &[])).unwrap();
+    let [cookie, local, _, html] =
+        serde_json::from_value::<[serde_json::Value; 4]>(page.browser.run(holds, &[])).unwrap();
     assert_eq!((cookie, local, html), (json!(""), json!("{}"), json!(false)));
 
     page.visit(&format!("?tenant={ACME}"));

@@ -113,7 +113,10 @@ fn the_console_tells_a_hit_from_a_miss() {
     let key = format!("key=dashboard:bundle:{ACME}:include=true");
     let says = |text: &str| page.browser.console().iter().any(|line| line.message.contains(text));
 
-    assert_eventually!(says(&format!("[dashboard-bundle] Cache MISS {key} (compute from db)")), "the first read");
+    assert_eventually!(
+        says(&format!("[dashboard-bundle] Cache MISS {key} (compute from db)")),
+        "the first read"
+    );
     page.visit(&format!("?tenant={ACME}"));
     assert_eventually!(says(&format!("[dashboard-bundle] Cache HIT {key} (redis)")), "the second");
     assert_eventually!(page.browser.text("#origin") == "From memory", "the badge says so too");

@@ -42,7 +42,10 @@ fn hostile_text_stays_text() {
         for text in &TEXTS[..4] {
             assert!(shown.contains(text), "{text} in {shown}");
         }
-        assert!(!page.browser.sees("main :is(script, img, svg[onload])"), "{list}: nothing has become an element");
+        assert!(
+            !page.browser.sees("main :is(script, img, svg[onload])"),
+            "{list}: nothing has become an element"
+        );
         assert_eq!(super::layout::overlaps(&page.browser), Vec::<String>::new(), "{list}");
         page.browser.screenshot(&format!("hostile-{list}-{width}"));
     }

@@ -10,7 +10,9 @@ impl Page {
     fn tab_to(&self, selector: &str) {
         for _ in 0..40 {
             self.browser.key(Key::Tab);
-            if self.browser.run("return document.activeElement.matches(arguments[0])", &[json!(selector)]) == true {
+            if self.browser.run("return document.activeElement.matches(arguments[0])", &[json!(selector)])
+                == true
+            {
                 return;
             }
         }

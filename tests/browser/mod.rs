@@ -68,8 +68,7 @@ impl Page {
         let sidecar =
             Sidecar::builder().database(postgres.url()).env("REDIS_URL", format!("redis://127.0.0.1:{port}"));
         let sidecar = configure(sidecar).start();
-        let redis =
-            Redis::builder().setting("sidecar", sidecar.url()).line(&format!("port {port}")).start();
+        let redis = Redis::builder().setting("sidecar", sidecar.url()).line(&format!("port {port}")).start();
         Self { browser: Browser::start(), sidecar, redis, postgres }
     }
 

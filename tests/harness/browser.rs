@@ -121,21 +121,22 @@ impl Browser {
 
     /// The text that is seen of the first element that a selector finds; empty if there is none.
     pub fn text(&self, selector: &str) -> String {
-        let text = self.run("return document.querySelector(arguments[0])?.innerText ?? ''", &[selector.into()]);
+        let text =
+            self.run("return document.querySelector(arguments[0])?.innerText ?? ''", &[selector.into()]);
         text.as_str().unwrap_or_default().trim().to_owned()
     }
 
     /// Whether anything that a selector finds takes up room on the page.
     pub fn sees(&self, selector: &str) -> bool {
-        let script = "return [...document.querySelectorAll(arguments[0])].some((e) => e.getClientRects().length > 0)";
+        let script =
+            "return [...document.querySelectorAll(arguments[0])].some((e) => e.getClientRects().length > 0)";
         self.run(script, &[selector.into()]) == true
     }
 
     /// Presses the first element that a selector finds, as a mouse does: where something covers it, this fails.
     pub fn click(&self, selector: &str) {
-        let pressed = self.runtime.block_on(async {
-            self.client().find(Locator::Css(selector)).await?.click().await
-        });
+        let pressed =
+            self.runtime.block_on(async { self.client().find(Locator::Css(selector)).await?.click().await });
         pressed.unwrap_or_else(|e| panic!("{selector}: {e}"));
     }
 

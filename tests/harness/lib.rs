@@ -8,6 +8,8 @@
 //! - [`Postgres`]: a database of its own on the one Postgres server of this run
 //! - [`PostgresServer`]: a Postgres server of the test's own, which may be restarted
 //! - [`Browser`]: a headless Chromium
+//! - [`EventStream`]: a client that hears of changes
+//! - [`Relay`]: a socket that holds back what clients send
 //! - [`FakeUpstream`]: a sidecar that misbehaves on request
 //! - [`jwt`]: tokens for the public API, right and wrong ones
 //! - [`assert_eventually!`]: the only place that waits by polling
@@ -21,6 +23,7 @@
 mod artefacts;
 mod browser;
 mod client;
+mod event_stream;
 mod fake_upstream;
 mod http;
 pub mod jwt;
@@ -28,17 +31,20 @@ mod postgres;
 mod postgres_server;
 mod process;
 mod redis;
+mod relay;
 mod sidecar;
 mod wait;
 
 pub use artefacts::Artefacts;
 pub use browser::{Browser, ConsoleLine, Key, screenshots};
 pub use client::{Client, Lost, Reply, fields, text};
+pub use event_stream::{Event, EventStream};
 pub use fake_upstream::{Answer, FakeUpstream, Request};
 pub use http::{Endpoint, Response, http, send};
 pub use postgres::Postgres;
 pub use postgres_server::PostgresServer;
 pub use process::{Process, free_port, freeze_pid, repository_root, run, run_ok, thaw_pid};
 pub use redis::{Redis, RedisBuilder};
+pub use relay::Relay;
 pub use sidecar::{Sidecar, SidecarBuilder};
 pub use wait::{DEADLINE, poll_until};

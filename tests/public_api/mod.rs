@@ -3,6 +3,7 @@
 mod auth;
 mod bundle;
 mod clear;
+mod events;
 mod health;
 mod protocol;
 
@@ -28,11 +29,23 @@ impl Stack {
     }
 
     fn with(settings: impl FnOnce(SidecarBuilder) -> SidecarBuilder) -> Self {
+        Self::assemble(Redis::url, settings)
+    }
+
+    /// With Redis where `url` says that the sidecar finds it.
+    fn around(url: impl FnOnce(&Redis) -> String) -> Self {
+        Self::assemble(url, |sidecar| sidecar)
+    }
+
+    fn assemble(
+        url: impl FnOnce(&Redis) -> String,
+        settings: impl FnOnce(SidecarBuilder) -> SidecarBuilder,
+    ) -> Self {
         let postgres = Postgres::start();
         postgres.execute(TENANTS);
         let redis = Redis::builder().start();
         let sidecar =
-            settings(Sidecar::builder().database(postgres.url()).env("REDIS_URL", redis.url())).start();
+            settings(Sidecar::builder().database(postgres.url()).env("REDIS_URL", url(&redis))).start();
         redis.client().ok(&["CONFIG", "SET", "dashboard.sidecar", sidecar.url()]);
         Self { postgres, sidecar, redis }
     }

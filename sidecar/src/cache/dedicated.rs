@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
-use redis::{AsyncConnectionConfig, IntoConnectionInfo, RedisError};
+use redis::{AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError};
 
 use super::{CONNECT_TIMEOUT, MALFORMED_URL, failure};
 use crate::config::Secret;
@@ -29,21 +29,45 @@ pub(super) async fn open(
     name: &str,
     timeout: Option<Duration>,
 ) -> Result<MultiplexedConnection, ApiError> {
-    let malformed = |_| ApiError::redis_unavailable(MALFORMED_URL);
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(timeout);
+    let info = address(url).map_err(|_| ApiError::redis_unavailable(MALFORMED_URL))?;
+    let config = AsyncConnectionConfig::new().set_response_timeout(timeout);
+    connect(info, name, config).await.map_err(|error| failure::of_warming(&error))
+}
+
+/// Connects likewise, for a connection on which Redis also says what nobody has asked; that goes to `push`.
+///
+/// # Errors
+/// If REDIS_URL is malformed, or Redis cannot be reached.
+pub(super) async fn open_for_pushes(
+    url: &Secret,
+    name: &str,
+    timeout: Duration,
+    push: impl AsyncPushSender,
+) -> Result<MultiplexedConnection, RedisError> {
+    let info = address(url)?;
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(timeout)).set_push_sender(push);
+    connect(info.set_redis_settings(settings), name, config).await
+}
+
+fn address(url: &Secret) -> Result<ConnectionInfo, RedisError> {
     // Without them, a host that has vanished would be waited for without end.
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_RETRIES);
     let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-    let info = url.expose().into_connection_info().map_err(malformed)?.set_tcp_settings(tcp);
-    let client = redis::Client::open(info).map_err(malformed)?;
-    let refused = |error: RedisError| failure::of_warming(&error);
-    let mut connection =
-        client.get_multiplexed_async_connection_with_config(&config).await.map_err(refused)?;
+    Ok(url.expose().into_connection_info()?.set_tcp_settings(tcp))
+}
+
+async fn connect(
+    info: ConnectionInfo,
+    name: &str,
+    config: AsyncConnectionConfig,
+) -> Result<MultiplexedConnection, RedisError> {
+    let config = config.set_connection_timeout(Some(CONNECT_TIMEOUT));
+    let client = redis::Client::open(info)?;
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     let mut command = redis::cmd("CLIENT");
     command.arg("SETNAME").arg(name);
     // A user with few rights may not name itself, and is not to be stopped by that.

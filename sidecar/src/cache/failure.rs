@@ -57,6 +57,16 @@ pub(super) fn of_warming(error: &RedisError) -> ApiError {
     ApiError::redis_unavailable(format!("Redis answered: {}", said.unwrap_or_else(|| error.to_string())))
 }
 
+/// Why Redis cannot be listened to. The caller logs the cause, which comes again with each try.
+pub(super) fn of_tracking(error: &RedisError) -> ApiError {
+    if error.code() == Some("NOPERM") {
+        return ApiError::redis_unavailable(
+            "the user of REDIS_URL may not hear of changes: grant it +client|tracking, +exists, +ping and %R~* in Redis",
+        );
+    }
+    unreachable()
+}
+
 fn is_unknown_command(error: &RedisError) -> bool {
     error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
 }

@@ -1,11 +1,12 @@
-//! Redis: the only place that speaks `DASHBOARD.*`. Reads, warming and probes each have connections of
-//! their own.
+//! Redis: the only place that speaks `DASHBOARD.*`. Reads, warming, probes and listening for changes each have
+//! connections of their own.
 
 mod dedicated;
 mod failure;
 mod info;
 mod lifetime;
 mod reply;
+mod tracking;
 mod warming;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use redis::{AsyncConnectionConfig, ErrorKind, FromRedisValue, RedisError, RedisR
 pub use info::ModuleInfo;
 pub use lifetime::stale_ttl;
 pub use reply::{Cached, FailedTenant, Status, Warmed};
+pub use tracking::{Subscription, Told, Tracker};
 pub use warming::{Progress, warm, watch};
 
 use crate::config::Secret;

@@ -128,6 +128,11 @@ pub struct HttpArgs {
     #[arg(long, value_name = "N", env = "DASHBOARD_MAX_CONNECTIONS", default_value_t = 1_024,
           value_parser = value_parser!(u32).range(1..=65_536))]
     pub max_connections: u32,
+    /// Event streams (GET /api/reports/dashboard-events) open at once, 1 to 10000; one more is refused. Each takes a
+    /// connection of DASHBOARD_MAX_CONNECTIONS
+    #[arg(long, value_name = "N", env = "DASHBOARD_MAX_STREAMS", default_value_t = 256,
+          value_parser = value_parser!(u32).range(1..=10_000))]
+    pub max_streams: u32,
     /// Time that requests under way get to finish after SIGTERM or SIGINT, ms, 0 to 600000; a second signal
     /// ends at once
     #[arg(long, value_name = "MS", env = "DASHBOARD_DRAIN_TIMEOUT_MS", default_value_t = 10_000,

@@ -88,6 +88,7 @@ impl State {
             Route::Session => session::describe(&who()?, request.uri().query()),
             Route::Bundle => self.dashboard_bundle(&who()?, &request).await,
             Route::ClearCache => self.clear_cache(&who()?, request).await,
+            Route::Events => self.dashboard_events(&who()?, &request),
         }
     }
 }

@@ -51,6 +51,8 @@ impl State {
         ] {
             page.sample("dashboard_up", &[("part", part)], u8::from(works));
         }
+        page.family("dashboard_event_streams", "gauge", "Event streams that are open.");
+        page.sample("dashboard_event_streams", &[], self.streams.open());
         self.pools(&mut page);
         if let Ok(jobs) = &jobs {
             describe_jobs(&mut page, jobs);

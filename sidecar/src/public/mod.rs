@@ -7,6 +7,7 @@
 
 mod clear;
 mod conditional;
+mod events;
 mod front;
 mod health;
 mod metrics;
@@ -37,6 +38,8 @@ use crate::db::Database;
 use crate::http::{self, Limits, Listener};
 use crate::scheduler::view::View;
 
+pub use events::Streams;
+
 /// Longest wait for a request's headers.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A smaller body is sent as it is, in bytes.
@@ -52,6 +55,8 @@ pub struct State {
     pub access: Access,
     /// What the schedule says.
     pub jobs: View,
+    /// Who hears of changes.
+    pub streams: Streams,
     /// Pages of which other sites may read answers.
     pub cors_origins: CorsOrigins,
 }

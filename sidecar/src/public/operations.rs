@@ -48,7 +48,7 @@ impl State {
             self.database.pools().into_iter().chain([self.cache.pool()]).map(pool).collect();
         let data = json!({
             "generated_at": time(Utc::now()),
-            "sidecar": sidecar(),
+            "sidecar": sidecar(self.streams.open()),
             "pools": pools,
             "module": module,
             "jobs": jobs.ok().as_ref().map(describe_jobs),
@@ -62,7 +62,7 @@ fn known<T>(outcome: Result<T, String>, problems: &mut Vec<String>) -> Option<T>
     outcome.map_err(|problem| problems.push(problem)).ok()
 }
 
-fn sidecar() -> Value {
+fn sidecar(event_streams: usize) -> Value {
     let (requests_total, in_flight) = metrics::requests();
     let (mut latency, mut compute) = (Vec::new(), Vec::new());
     for (what, Percentiles { count, p50_ms, p99_ms }) in metrics::recent() {
@@ -77,6 +77,7 @@ fn sidecar() -> Value {
         "uptime_seconds": STARTED.elapsed().as_secs(),
         "requests_total": requests_total,
         "in_flight": in_flight,
+        "event_streams": event_streams,
         "latency": latency,
         "compute": compute,
     })

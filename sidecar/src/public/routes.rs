@@ -12,6 +12,7 @@ pub(super) enum Route {
     Metrics,
     Operations,
     Bundle,
+    Events,
     ClearCache,
     Page,
 }
@@ -40,6 +41,7 @@ pub(super) const ROUTES: &[Entry] = &[
     get("/metrics", Route::Metrics),
     get("/api/system/operations", Route::Operations),
     get("/api/reports/dashboard-bundle", Route::Bundle),
+    get("/api/reports/dashboard-events", Route::Events),
     post("/api/reports/clear-cache", Route::ClearCache),
     get("/dashboard", Route::Page),
     get("/dashboard/", Route::Page),

@@ -1,0 +1,100 @@
+//! A socket in front of a server's, which can hold back what clients send.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use tempfile::TempDir;
+
+/// A relay; what it has open is closed when both ends are.
+pub struct Relay {
+    gate: Arc<Gate>,
+    directory: TempDir,
+}
+
+#[derive(Default)]
+struct Gate {
+    state: Mutex<State>,
+    opened: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    closed: bool,
+    waiting: usize,
+}
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass(&self) {
+        let mut state = self.state();
+        state.waiting += 1;
+        while state.closed {
+            state = self.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.waiting -= 1;
+    }
+}
+
+impl Relay {
+    /// Relays to the server that listens on this socket file.
+    pub fn to(server: &Path) -> Self {
+        let directory = TempDir::with_prefix("dashboard-relay-").expect("a temporary directory");
+        let listener = UnixListener::bind(directory.path().join("relay.sock")).expect("a socket");
+        let gate = Arc::new(Gate::default());
+        let (passing, server) = (gate.clone(), server.to_owned());
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = UnixStream::connect(&server) else { continue };
+                let (from, to) = (client.try_clone(), server.try_clone());
+                let passing = passing.clone();
+                if let (Ok(from), Ok(to)) = (from, to) {
+                    thread::spawn(move || copy(from, to, || passing.pass()));
+                    thread::spawn(move || copy(server, client, || {}));
+                }
+            }
+        });
+        Self { gate, directory }
+    }
+
+    /// Its socket file.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("relay.sock")
+    }
+
+    /// Holds back what clients send from now on.
+    pub fn hold(&self) {
+        self.gate.state().closed = true;
+    }
+
+    /// Whether a client has sent something that is held back.
+    pub fn holds_something(&self) -> bool {
+        let state = self.gate.state();
+        state.closed && state.waiting > 0
+    }
+
+    /// Passes on what was held back.
+    pub fn release(&self) {
+        self.gate.state().closed = false;
+        self.gate.opened.notify_all();
+    }
+}
+
+fn copy(mut from: UnixStream, mut to: UnixStream, pass: impl Fn()) {
+    let mut buffer = [0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        pass();
+        if to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    // The other direction ends with it. An error means that it has ended already.
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
