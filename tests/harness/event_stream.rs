@@ -7,6 +7,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use crate::http::Endpoint;
 use crate::wait::DEADLINE;
@@ -62,6 +63,10 @@ impl EventStream {
 
     /// The next block of lines, whatever is in it; none if the stream has ended in good order.
     pub fn next_block(&mut self) -> Option<String> {
+        self.block_before(Instant::now() + DEADLINE)
+    }
+
+    fn block_before(&mut self, end: Instant) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let block = block.to_owned();
@@ -69,17 +74,28 @@ impl EventStream {
                 return Some(block);
             }
             let body = &mut self.body;
-            let frame = self.runtime.block_on(async { tokio::time::timeout(DEADLINE, body.frame()).await });
+            let frame = self.runtime.block_on(async { tokio::time::timeout_at(end, body.frame()).await });
             let frame = frame.unwrap_or_else(|_| panic!("nothing came within {DEADLINE:?}"))?;
             let data = frame.expect("the stream does not break off").into_data().expect("no trailers");
             self.text.push_str(std::str::from_utf8(&data).expect("text"));
         }
     }
 
-    /// The next event; none if the stream has ended in good order.
-    pub fn next(&mut self) -> Option<Event> {
+    /// The name of the next event, which must come.
+    pub fn next_name(&mut self) -> String {
+        self.next().expect("the stream goes on").name
+    }
+}
+
+/// The events; none more if the stream has ended in good order.
+impl Iterator for EventStream {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        // Comments, which come for ever, do not count.
+        let end = Instant::now() + DEADLINE;
         loop {
-            let block = self.next_block()?;
+            let block = self.block_before(end)?;
             let field = |name: &str| {
                 let line = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
                 line.map(str::to_owned)
@@ -89,10 +105,5 @@ impl EventStream {
                 return Some(Event { name, data });
             }
         }
-    }
-
-    /// The name of the next event, which must come.
-    pub fn next_name(&mut self) -> String {
-        self.next().expect("the stream goes on").name
     }
 }
