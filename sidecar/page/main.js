@@ -23,6 +23,7 @@ let choice = null;
 let failingSince = null;
 let isBundleShown = false;
 let isRedisAway = false;
+let expiry = 0;
 let stopFollowing = () => {};
 /** Names that the picker has told. @type {Map<string, string>} */
 const names = new Map([[ALL_TENANTS, "All tenants"]]);
@@ -63,8 +64,20 @@ async function start() {
   byId("views").hidden = !who.may.operate;
   byId("picker").hidden = !who.may.read_all;
   showBanner("");
+  askWhenExpired(who.expires_at);
   showBoard(true);
   show(choiceInAddress());
+}
+
+/** Has the server say that the token has expired once it should have; this machine's clock may be wrong. @param {string | null} at */
+function askWhenExpired(at) {
+  clearTimeout(expiry);
+  const left = at === null ? NaN : Date.parse(at) - Date.now();
+  if (Number.isNaN(left)) return;
+  expiry = window.setTimeout(() => {
+    if (Date.parse(String(at)) > Date.now()) askWhenExpired(at);
+    else session().catch((failure) => failure.status === 401 && refuse(failure));
+  }, Math.min(Math.max(left, 0) + 1_000, 86_400_000));
 }
 
 /** @param {boolean} isSignedIn */
@@ -76,6 +89,7 @@ function showBoard(isSignedIn) {
 /** Nothing of a session stays on the screen when it ends. @param {string} problem */
 function askForToken(problem) {
   forgetToken();
+  clearTimeout(expiry);
   stopFollowing();
   reader.stop();
   operations.show(false);

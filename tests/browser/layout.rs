@@ -13,7 +13,8 @@ const OVERLAPS: &str = r"
 const page = document.documentElement;
 const found = [];
 if (page.scrollWidth > page.clientWidth) found.push(`the page is ${page.scrollWidth} wide, the window ${page.clientWidth}`);
-const isSeen = (e) => e.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && !e.closest('.unseen, .skip, dialog, [role=listbox]');
+const isClipped = (e) => e !== null && (getComputedStyle(e).clipPath !== 'none' || isClipped(e.parentElement));
+const isSeen = (e) => e.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && !e.closest('.skip, dialog, [role=listbox]') && !isClipped(e);
 const boxes = [];
 for (const e of document.querySelectorAll('body *')) {
   const isLeaf = [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim() !== '');
