@@ -71,10 +71,10 @@ export function size(bytes) {
   if (missing(bytes)) return UNKNOWN;
   let n = Number(bytes);
   for (const unit of ["B", "kB", "MB", "GB"]) {
-    if (n < 1_000) return `${compact(n)} ${unit}`;
+    if (n < 1_000) return `${rate(n)} ${unit}`;
     n /= 1_000;
   }
-  return `${compact(n)} TB`;
+  return `${rate(n)} TB`;
 }
 
 /** How long ago, in one unit. @param {number} ms */

@@ -39,12 +39,19 @@ export function pools(all = []) {
       h("td", { class: "number" }, h("span", { class: "busy" }, track, h("span", {}, `${full(busy)} of ${full(connections)}`))),
       h("td", { class: "number" }, full(waiting)));
   });
-  return table("Connections to Postgres, by what they are for", ["For", "Busy", "Waiting"], rows, "pools");
+  return table("Connections, by what they are for", ["For", "Busy", "Waiting"], rows, "pools");
 }
 
 /** @param {[string, Node | string][]} facts */
 function list(facts) {
   return h("dl", { class: "facts-list" }, ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}
+
+/** Who has asked, as Redis names clients: the user for the eye, all of it in the title. @param {unknown} client */
+function by(client) {
+  if (client === null || client === undefined || client === "") return UNKNOWN;
+  const whole = String(client);
+  return h("bdi", { class: "cut", title: clip(whole, 300) }, clip(/(?:^| )user=(\S+)/.exec(whole)?.[1] ?? whole, 60));
 }
 
 /** @param {any} module @returns {Node[]} */
@@ -63,7 +70,7 @@ export function warming(module) {
     ...(running ? [track] : []),
     list([
       [running ? "Begun" : "Last run", when(module.warm_started ? Number(module.warm_started) * 1_000 : null)],
-      ["By", String(module.warm_by ?? UNKNOWN)],
+      ["By", by(module.warm_by)],
       ["For", milliseconds(module.warm_elapsed_ms)],
       ["Warmed", full(module.warm_warmed)],
       ["Fresh already", full(module.warm_fresh)],

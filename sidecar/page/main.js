@@ -1,38 +1,42 @@
 // Puts the page together: who is looking, at which tenant, and what is to be shown of it.
 
-import { Failure, clearCache, session, tenants } from "./api.js";
+import { choiceInAddress, putInAddress } from "./address.js";
+import { Failure, session } from "./api.js";
+import { connectClearing } from "./clearing.js";
 import { byId, h, put } from "./dom.js";
 import { follow } from "./events.js";
-import { clip, moment } from "./format.js";
+import { watchExpiry } from "./expiry.js";
+import { clip } from "./format.js";
+import { showLive } from "./live.js";
+import { ALL_TENANTS, forgetNames, keepName, learnName, nameOf } from "./names.js";
 import { Operations } from "./operations.js";
 import { Origin } from "./origin.js";
 import { Overview } from "./overview.js";
 import { Picker } from "./picker.js";
 import { BundleReader } from "./reader.js";
-import { forgetToken, keepToken, takeTokenFromAddress, token } from "./session.js";
+import { forgetToken, takeTokenFromAddress, token } from "./session.js";
+import { askForToken, connectSignIn } from "./signin.js";
 import { connectTabs } from "./tabs.js";
 import { connectThemes } from "./theme.js";
-
-const ALL_TENANTS = "SUPERADMIN_GLOBAL";
+import { Trouble } from "./trouble.js";
 
 /** @type {import("./api.js").Session | null} */
 let who = null;
-/** What is shown. @type {{ tenant: string, test: boolean, view: string } | null} */
+/** @typedef {import("./address.js").Choice} Choice */
+/** What is shown. @type {Choice | null} */
 let choice = null;
-/** Since when figures cannot be read. @type {Date | null} */
-let failingSince = null;
 let isBundleShown = false;
 let isRedisAway = false;
-let expiry = 0;
 let stopFollowing = () => {};
-/** Names that the picker has told. @type {Map<string, string>} */
-const names = new Map([[ALL_TENANTS, "All tenants"]]);
+/** Counts sessions begun and ended, so that an answer for an earlier one is known as such. */
+let turn = 0;
 
+const trouble = new Trouble();
 const overview = new Overview(byId("overview"));
 const origin = new Origin(byId("origin"), byId("age"));
 const operations = new Operations(byId("operations"), (failure) => refuse(failure));
 const picker = new Picker(byId("picker"), (tenant) => {
-  if (!names.has(tenant.tenant_id) && !tenant.name.startsWith("Open the id")) names.set(tenant.tenant_id, tenant.name);
+  if (tenant.name) keepName(tenant.tenant_id, tenant.name);
   go({ tenant: tenant.tenant_id });
 });
 const reader = new BundleReader({ onAnswer: showAnswer, onFailure: refuse, onReading: (isReading) => byId("refresh").setAttribute("aria-busy", String(isReading)) });
@@ -44,89 +48,77 @@ const announce = (text) => void (byId("announcer").textContent = text);
 // --- Who is looking ---
 
 async function start() {
+  const own = ++turn;
+  let found;
   try {
-    who = await session();
+    found = await session();
+    if (own !== turn) return;
   } catch (error) {
+    if (own !== turn) return;
     const failure = error instanceof Failure ? error : new Failure(0, String(error));
-    if (failure.status === 401) askForToken(token() === null ? "" : "The token is not accepted, or has expired. Sign in with a new one.");
+    if (failure.status === 401) signOut(token() === null ? "" : "The token is not accepted, or has expired. Sign in with a new one.");
     else {
       who = null;
       showBoard(false);
-      showBanner(`${failure.message} Trying again.`);
-      setTimeout(() => void start(), 3_000);
+      trouble.say(`${failure.message} Trying again.`);
+      setTimeout(() => own === turn && void start(), 3_000);
     }
     return;
   }
+  who = found;
   // Another token may see something else under the same address.
   choice = null;
   byId("sign-in").hidden = true;
   byId("sign-out").hidden = token() === null;
   byId("views").hidden = !who.may.operate;
   byId("picker").hidden = !who.may.read_all;
-  showBanner("");
-  askWhenExpired(who.expires_at);
+  trouble.clear();
+  watchExpiry(who.expires_at, refuse);
   showBoard(true);
-  show(choiceInAddress());
-}
-
-/** Has the server say that the token has expired once it should have; this machine's clock may be wrong. @param {string | null} at */
-function askWhenExpired(at) {
-  clearTimeout(expiry);
-  const left = at === null ? NaN : Date.parse(at) - Date.now();
-  if (Number.isNaN(left)) return;
-  expiry = window.setTimeout(() => {
-    if (Date.parse(String(at)) > Date.now()) askWhenExpired(at);
-    else session().catch((failure) => failure.status === 401 && refuse(failure));
-  }, Math.min(Math.max(left, 0) + 1_000, 86_400_000));
+  show(choiceNow());
 }
 
 /** @param {boolean} isSignedIn */
 function showBoard(isSignedIn) {
   byId("board").hidden = false;
+  byId("board").dataset.refused = String(!isSignedIn);
   byId("choices").hidden = byId("live").hidden = !isSignedIn;
 }
 
 /** Nothing of a session stays on the screen when it ends. @param {string} problem */
-function askForToken(problem) {
+function signOut(problem) {
+  turn += 1;
   forgetToken();
-  clearTimeout(expiry);
+  watchExpiry(null, refuse);
   stopFollowing();
   reader.stop();
   operations.show(false);
   who = choice = null;
-  names.clear();
-  names.set(ALL_TENANTS, "All tenants");
+  forgetNames();
   isBundleShown = false;
   overview.clear();
   origin.clear();
   for (const id of ["board", "choices", "live", "sign-out"]) byId(id).hidden = true;
   byId("clear-dialog").close();
-  byId("sign-in").hidden = false;
-  byId("sign-in-error").textContent = problem;
   document.title = "Dashboard";
-  byId("token").focus();
+  askForToken(problem);
 }
 
 // --- What is shown, and its address ---
 
-function choiceInAddress() {
-  const query = new URLSearchParams(location.search);
-  const own = who?.tenant_id ?? (who?.may.read_all ? ALL_TENANTS : "");
-  const tenant = query.get("tenant") || (who?.may.read_all ? ALL_TENANTS : own);
-  const view = query.get("view") === "operations" && who?.may.operate ? "operations" : "overview";
-  return { tenant, test: query.get("test") !== "false", view };
-}
+/** Where a token that may read everything begins, or one that may not. */
+const home = () => (who?.may.read_all ? ALL_TENANTS : (who?.tenant_id ?? ""));
+const choiceNow = () => choiceInAddress(home(), who?.may.operate ? ["operations"] : []);
 
-/** @param {Partial<NonNullable<typeof choice>>} part */
+/** @param {Partial<Choice>} part */
 function go(part) {
   if (!choice) return;
   const next = { ...choice, ...part };
-  const query = new URLSearchParams({ tenant: next.tenant, ...(next.test ? {} : { test: "false" }), ...(next.view === "overview" ? {} : { view: next.view }) });
-  if (`?${query}` !== location.search) history.pushState(null, "", `${location.pathname}?${query}`);
+  putInAddress(next);
   show(next);
 }
 
-/** @param {NonNullable<typeof choice>} next */
+/** @param {Choice} next */
 function show(next) {
   const before = choice;
   choice = next;
@@ -137,9 +129,7 @@ function show(next) {
   showName();
   if (before?.tenant === next.tenant && before.test === next.test) return;
   isBundleShown = false;
-  failingSince = null;
-  showBanner("");
-  showRefusal(null);
+  trouble.clear();
   overview.clear();
   origin.clear();
   byId("refresh").hidden = byId("clear").hidden = true;
@@ -151,27 +141,15 @@ function show(next) {
   reader.choose(next.tenant, next.test);
   stopFollowing = follow(next.tenant, {
     onNews: () => reader.poke(),
-    onState: showLive,
-    onExpired: () => askForToken("The token has expired. Sign in with a new one."),
+    onState: follows,
+    onExpired: () => signOut("The token has expired. Sign in with a new one."),
   });
-  void learnName(next.tenant);
-}
-
-/** @param {string} tenant */
-async function learnName(tenant) {
-  if (names.has(tenant)) return;
-  try {
-    const found = (await tenants(tenant, undefined, 100)).find((one) => one.tenant_id === tenant);
-    if (found) names.set(tenant, found.name);
-    if (choice?.tenant === tenant) showName();
-  } catch {
-    // Then the id is its name.
-  }
+  void learnName(next.tenant, () => choice?.tenant === next.tenant && showName());
 }
 
 function showName() {
   const tenant = choice?.tenant ?? "";
-  const name = names.get(tenant) || tenant;
+  const name = nameOf(tenant);
   put(byId("tenant-name"), [h("bdi", { class: "cut", title: clip(name, 300) }, clip(name, 160) || "No tenant")]);
   byId("tenant-id").textContent = name === tenant ? "" : tenant;
   picker.show(name);
@@ -182,15 +160,13 @@ function showName() {
 
 /** @param {import("./api.js").BundleAnswer} answer */
 function showAnswer(answer) {
-  failingSince = null;
-  showRefusal(null);
-  if (!isRedisAway) showBanner("");
+  if (!isRedisAway) trouble.clear();
   origin.show(answer, answer.bundle?.meta?.compute_ms ?? null);
   byId("refresh").hidden = false;
   byId("clear").hidden = !mayClear();
   if (!answer.bundle) return;
   const told = overview.show(answer.bundle);
-  announce(isBundleShown ? told : `Figures of ${names.get(choice?.tenant ?? "") ?? choice?.tenant} are shown`);
+  announce(isBundleShown ? told : `Figures of ${nameOf(choice?.tenant ?? "")} are shown`);
   isBundleShown = true;
 }
 
@@ -198,54 +174,20 @@ const mayClear = () => Boolean(who && (who.may.clear_all || (who.may.clear && wh
 
 /** @param {Failure} failure */
 function refuse(failure) {
-  const { status, message } = failure;
-  if (status === 401) return askForToken("The token has expired or is not accepted. Sign in with a new one.");
-  if ([400, 403, 404].includes(status)) {
-    isBundleShown = false;
-    overview.clear();
-    origin.clear();
-    showBanner("");
-    return showRefusal(failure);
-  }
-  failingSince ??= new Date();
-  const since = moment(failingSince).text;
-  const kept = isBundleShown ? "What you see are the last figures." : "There are no figures to show yet.";
-  showBanner(`Not up to date since ${since}: ${message} ${kept} Trying again.`);
-}
-
-/** @param {Failure | null} failure */
-function showRefusal(failure) {
-  const panel = byId("refusal");
-  panel.hidden = failure === null;
-  byId("board").dataset.refused = String(failure !== null);
-  if (!failure) return put(panel, []);
-  const titles = { 400: "This is no tenant’s id", 403: "Not for this token", 404: "No such tenant" };
-  const home = who?.tenant_id ?? (who?.may.read_all ? ALL_TENANTS : null);
-  const canGoHome = home !== null && home !== choice?.tenant;
-  put(panel, [
-    h("h2", {}, /** @type {any} */ (titles)[failure.status]),
-    h("p", {}, failure.message),
-    canGoHome && h("button", { type: "button", class: "main", onclick: () => go({ tenant: home }) }, home === ALL_TENANTS ? "Show all tenants" : "Show my tenant"),
-  ]);
-}
-
-/** @param {string} text */
-function showBanner(text) {
-  const banner = byId("banner");
-  banner.hidden = text === "";
-  // Set only when it changes: an alert is read out each time.
-  if (banner.textContent !== text) banner.textContent = text;
+  if (failure.status === 401) return signOut("The token has expired or is not accepted. Sign in with a new one.");
+  if (![400, 403, 404].includes(failure.status)) return trouble.failing(failure, isBundleShown);
+  isBundleShown = false;
+  overview.clear();
+  origin.clear();
+  const elsewhere = home();
+  const isElsewhere = elsewhere !== "" && elsewhere !== choice?.tenant;
+  trouble.refused(failure, isElsewhere ? { name: `Show ${elsewhere === ALL_TENANTS ? "all tenants" : "my tenant"}`, go: () => go({ tenant: elsewhere }) } : null);
 }
 
 /** @param {import("./events.js").LiveState} state */
-function showLive(state) {
-  const texts = { connecting: "Connecting", connected: "Live", reconnecting: "Reconnecting", unavailable: "Redis is away", off: "Not live" };
-  const titles = { connected: "Changes are shown as they happen", unavailable: "Changes are shown again once Redis is back" };
-  const live = byId("live");
+function follows(state) {
   isRedisAway = state === "unavailable";
-  live.dataset.state = state;
-  live.title = /** @type {any} */ (titles)[state] ?? "";
-  byId("live-text").textContent = texts[state];
+  showLive(state);
   if (isRedisAway) refuse(new Failure(503, "Redis is away."));
 }
 
@@ -253,37 +195,17 @@ function showLive(state) {
 
 byId("test-data").addEventListener("change", (/** @type {any} */ event) => go({ test: event.target.checked }));
 byId("refresh").addEventListener("click", () => reader.refresh());
-byId("sign-out").addEventListener("click", () => askForToken(""));
-byId("sign-in-form").addEventListener("submit", (/** @type {Event} */ event) => {
-  event.preventDefault();
-  const field = byId("token");
-  const isToken = keepToken(field.value);
-  field.value = "";
-  byId("sign-in-error").textContent = isToken ? "" : "This is no token: it has to be one word of letters, digits and . _ -";
-  if (isToken) void start();
-});
-
-const dialog = byId("clear-dialog");
-byId("clear").addEventListener("click", () => {
-  const name = names.get(choice?.tenant ?? "") ?? choice?.tenant ?? "";
-  byId("clear-text").textContent = `What Redis holds for “${clip(name, 80)}”, with and without test data, is removed. Whoever reads it next waits until it is computed from the database.`;
-  dialog.showModal();
-});
-byId("clear-no").addEventListener("click", () => dialog.close());
-byId("clear-yes").addEventListener("click", async () => {
-  dialog.close();
-  if (!choice) return;
-  try {
-    const { cleared } = await clearCache(choice.tenant);
+byId("sign-out").addEventListener("click", () => signOut(""));
+connectSignIn(() => void start());
+connectClearing(
+  () => choice && { tenant: choice.tenant, name: nameOf(choice.tenant) },
+  (cleared) => {
     announce(`${cleared} bundles cleared`);
     reader.poke();
-  } catch (error) {
-    if (error instanceof Failure && error.status === 401) refuse(error);
-    else showBanner(`Nothing was cleared: ${error instanceof Error ? error.message : error}`);
-  }
-});
-
-addEventListener("popstate", () => who && show(choiceInAddress()));
+  },
+  (failure) => (failure.status === 401 ? refuse(failure) : trouble.say(`Nothing was cleared: ${failure.message}`)),
+);
+addEventListener("popstate", () => who && show(choiceNow()));
 addEventListener("hashchange", () => {
   if (takeTokenFromAddress()) void start();
 });

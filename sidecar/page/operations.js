@@ -47,7 +47,7 @@ export class Operations {
         hero("p99", "Hits, 99th percentile", this.#p99),
         hero("breaker", "Breaker to the sidecar", null)),
       this.parts.now,
-      h("div", { class: "charts even" }, card("latency", "Latency", "as this sidecar measures it"), card("pools", "Postgres connections", "busy of all")),
+      h("div", { class: "charts even" }, card("latency", "Latency", "as this sidecar measures it"), card("pools", "Connections", "busy of all")),
       h("div", { class: "charts even" }, card("warming", "Warming", ""), card("jobs", "Scheduled jobs", "")),
     ]);
     document.addEventListener("visibilitychange", () => this.#go());

@@ -17,7 +17,7 @@ export class Picker {
   #search = new AbortController();
   #timer = 0;
 
-  /** @param {HTMLElement} root @param {(tenant: Tenant) => void} onChoice */
+  /** @param {HTMLElement} root @param {(tenant: Tenant) => void} onChoice with an empty name if it is not known */
   constructor(root, onChoice) {
     this.#onChoice = onChoice;
     this.input = /** @type {HTMLInputElement} */ (
@@ -72,13 +72,13 @@ export class Picker {
     if (active) this.#choose(active);
     else if (named) this.#choose(named);
     else if (typed === this.#current) this.#close(true);
-    else if (ID.test(typed)) this.#choose({ tenant_id: typed, name: typed });
+    else if (ID.test(typed)) this.#choose({ tenant_id: typed, name: "" });
     else this.#say("An id has 1 to 64 of A–Z a–z 0–9 _ . -", []);
   }
 
   /** @param {Tenant} tenant */
   #choose(tenant) {
-    this.#current = clip(tenant.name, 200);
+    this.#current = clip(tenant.name || tenant.tenant_id, 200);
     this.#close(true);
     this.#onChoice(tenant);
   }
@@ -101,11 +101,11 @@ export class Picker {
       const found = await tenants(text, signal);
       if (signal.aborted || document.activeElement !== this.input) return;
       const isKnown = found.some((t) => t.tenant_id === text);
-      if (text && ID.test(text) && !isKnown) found.push({ tenant_id: text, name: `Open the id “${text}”` });
+      if (text && ID.test(text) && !isKnown) found.push({ tenant_id: text, name: "" });
       this.#say(found.length === 0 ? "No tenant has this in its name or id" : "", found);
     } catch (error) {
       if (isAbort(error)) return;
-      const typed = ID.test(text) ? [{ tenant_id: text, name: `Open the id “${text}”` }] : [];
+      const typed = ID.test(text) ? [{ tenant_id: text, name: "" }] : [];
       this.#say("Tenants cannot be listed now; an id may be typed", typed);
     }
   }
@@ -117,7 +117,7 @@ export class Picker {
       h(
         "li",
         { id: `tenant-${index}`, role: "option", "aria-selected": "false", onclick: () => this.#choose(tenant) },
-        h("bdi", { class: "cut", title: clip(tenant.name, 300) }, clip(tenant.name, 120)),
+        h("bdi", { class: "cut", title: clip(tenant.name, 300) }, clip(tenant.name, 120) || "Open this id"),
         h("code", { class: "cut" }, tenant.tenant_id),
       ),
     );

@@ -26,15 +26,20 @@ macro_rules! files {
 /// Name, type and content of each file.
 const FILES: &[(&str, &str, &[u8])] = files! {
     "index.html": "text/html; charset=utf-8",
+    "address.js": "text/javascript; charset=utf-8",
     "api.js": "text/javascript; charset=utf-8",
     "charts.js": "text/javascript; charset=utf-8",
+    "clearing.js": "text/javascript; charset=utf-8",
     "dom.js": "text/javascript; charset=utf-8",
     "events.js": "text/javascript; charset=utf-8",
+    "expiry.js": "text/javascript; charset=utf-8",
     "favicon.svg": "image/svg+xml",
     "format.js": "text/javascript; charset=utf-8",
     "lists.js": "text/javascript; charset=utf-8",
+    "live.js": "text/javascript; charset=utf-8",
     "machinery.js": "text/javascript; charset=utf-8",
     "main.js": "text/javascript; charset=utf-8",
+    "names.js": "text/javascript; charset=utf-8",
     "operations.js": "text/javascript; charset=utf-8",
     "origin.js": "text/javascript; charset=utf-8",
     "overview.js": "text/javascript; charset=utf-8",
@@ -42,10 +47,12 @@ const FILES: &[(&str, &str, &[u8])] = files! {
     "picker.js": "text/javascript; charset=utf-8",
     "reader.js": "text/javascript; charset=utf-8",
     "session.js": "text/javascript; charset=utf-8",
+    "signin.js": "text/javascript; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
     "tabs.js": "text/javascript; charset=utf-8",
     "theme.js": "text/javascript; charset=utf-8",
     "trend.js": "text/javascript; charset=utf-8",
+    "trouble.js": "text/javascript; charset=utf-8",
 };
 
 /// The file at a path below `/dashboard`.
