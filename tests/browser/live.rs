@@ -51,18 +51,54 @@ fn refreshing_and_clearing_by_hand_compute_anew() {
     page.finish(&[]);
 }
 
-#[test]
-fn a_slow_answer_for_a_tenant_that_was_left_is_never_drawn() {
-    let page = Page::on(Page::crm(), |sidecar| sidecar);
-    // Acme takes a second: longer than the browser needs to go on to Globex.
+/// Has each bundle of Acme take so many seconds.
+fn slow_down(page: &Page, seconds: f64) {
     page.postgres.execute(&format!(
         "ALTER FUNCTION dashboard.bundle(text, boolean) RENAME TO quick_bundle;
          CREATE FUNCTION dashboard.bundle(tenant text, include_test_data boolean) RETURNS json LANGUAGE plpgsql STABLE AS
          $$BEGIN
-             IF tenant = '{ACME}' THEN PERFORM pg_sleep(1); END IF;
+             IF tenant = '{ACME}' THEN PERFORM pg_sleep({seconds}); END IF;
              RETURN dashboard.quick_bundle(tenant, include_test_data);
          END$$"
     ));
+}
+
+#[test]
+fn a_bundle_is_read_again_when_its_freshness_ends() {
+    let page = Page::start();
+    page.redis.cli(&["CONFIG", "SET", "dashboard.ttl", "1"]);
+    page.show(ACME);
+    // Nobody is told of this.
+    page.postgres.execute(&format!("INSERT INTO contacts (tenant_id) VALUES ('{ACME}')"));
+
+    assert_eventually!(page.figure("totalContacts") == "1,235", "it is found by looking");
+    page.finish(&[]);
+}
+
+#[test]
+fn however_much_changes_one_read_is_under_way_at_a_time() {
+    let page = Page::start();
+    slow_down(&page, 0.1);
+    page.show(ACME);
+    let mut client = page.redis.client();
+    for _ in 0..20 {
+        page.postgres.execute(&format!("INSERT INTO contacts (tenant_id) VALUES ('{ACME}')"));
+        client.ok(&["DASHBOARD.CLEAR", ACME]);
+        page.browser.run("document.getElementById('refresh').click()", &[]);
+    }
+    assert_eventually!(page.figure("totalContacts") == "1,254", "the last change is shown");
+    let overlapping = "const reads = performance.getEntriesByType('resource').filter((e) => e.name.includes('dashboard-bundle'));
+        return [reads.length, reads.some((a, i) => reads.slice(i + 1).some((b) => b.startTime < a.responseEnd && a.startTime < b.responseEnd))]";
+    let answer = page.browser.run(overlapping, &[]);
+    assert!(answer[0].as_u64() > Some(2) && answer[1] == false, "{answer}");
+    page.finish(&[]);
+}
+
+#[test]
+fn a_slow_answer_for_a_tenant_that_was_left_is_never_drawn() {
+    let page = Page::start();
+    // Longer than the browser needs to go on to Globex.
+    slow_down(&page, 1.0);
     page.show(GLOBEX);
     let seen = "window.seen = new Set(); new MutationObserver(() => window.seen.add(document.querySelector('[data-figure=totalContacts]').innerText))
         .observe(document.querySelector('[data-figure=totalContacts]'), { childList: true, subtree: true })";

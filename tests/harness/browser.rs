@@ -133,8 +133,12 @@ impl Browser {
         self.run(script, &[selector.into()]) == true
     }
 
-    /// Presses the first element that a selector finds, as a mouse does: where something covers it, this fails.
+    /// Scrolls to the first element that a selector finds and presses it, as a mouse does: where something covers it,
+    /// this fails.
     pub fn click(&self, selector: &str) {
+        let scroll =
+            "document.querySelector(arguments[0])?.scrollIntoView({ block: 'center', behavior: 'instant' })";
+        self.run(scroll, &[selector.into()]);
         let pressed =
             self.runtime.block_on(async { self.client().find(Locator::Css(selector)).await?.click().await });
         pressed.unwrap_or_else(|e| panic!("{selector}: {e}"));
