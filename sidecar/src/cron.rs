@@ -13,11 +13,10 @@ use crate::db::Dialer;
 use crate::error::Failure;
 use crate::scheduler::StoreError;
 use crate::scheduler::job::{Change, Job, WARM_FUNCTION, WARM_NAME, WARM_SCHEDULE};
-use crate::scheduler::report::Report;
 use crate::scheduler::runner::Runner;
 use crate::scheduler::session::Session;
 use crate::scheduler::settings::Settings;
-use crate::scheduler::store::{self, Settled, Table};
+use crate::scheduler::store::{self, Table};
 use error::CronError;
 
 /// What pg_stat_activity shows.
@@ -194,7 +193,8 @@ fn run(args: &CronRunArgs) -> Result<(), Failure> {
         let work = async {
             let mut all_well = true;
             for job in jobs {
-                let report = run_one(&runner, &table, &job, &shutdown).await.map_err(failed)?;
+                let report = runner.run_by_hand(&table, &job, &shutdown).await;
+                let report = report.map_err(|why| failed(CronError::not_run(&job.name, why)))?;
                 println!("{}: {report}", job.name);
                 all_well &= report.outcome == "success";
                 if shutdown.is_cancelled() {
@@ -220,27 +220,6 @@ fn run(args: &CronRunArgs) -> Result<(), Failure> {
     // A blocking thread that still waits for Postgres is not waited for.
     runtime.shutdown_background();
     outcome
-}
-
-async fn run_one(
-    runner: &Runner,
-    table: &Table,
-    job: &Job,
-    shutdown: &CancellationToken,
-) -> Result<Report, CronError> {
-    let (there, id, settings) = (table.clone(), job.id.clone(), runner.settings.clone());
-    let settled =
-        runner.session.run(move |client| store::settle(client, &there, &id, &settings, true)).await?;
-    match settled {
-        Settled::Claimed(claim) => match runner.run(table.clone(), *claim, shutdown).await {
-            Some(report) => Ok(report),
-            None => Err(CronError::TakenOver { name: job.name.clone() }),
-        },
-        Settled::Held(lease) => Err(CronError::Held { name: job.name.clone(), lease }),
-        Settled::Passed | Settled::Noted { .. } | Settled::Waits => {
-            Err(CronError::Passed { name: job.name.clone() })
-        }
-    }
 }
 
 fn known(job: &Job) -> Result<(), CronError> {

@@ -110,6 +110,11 @@ impl ApiError {
         )
     }
 
+    /// There is no such job; `what` says how to make one.
+    pub fn no_job(what: &str) -> Self {
+        Self::new(Kind::NotFound, what)
+    }
+
     /// What is asked for is under way already; `what` names it.
     pub fn conflict(what: impl Into<String>) -> Self {
         Self::new(Kind::Conflict, what)

@@ -12,7 +12,7 @@ use crate::config::{HttpArgs, InternalAddress, ServeArgs};
 use crate::db::Database;
 use crate::error::Failure;
 use crate::http::{Limits, Listener};
-use crate::public::Streams;
+use crate::public::{Executor, Streams};
 use crate::scheduler::view::View;
 use crate::scheduler::{self, Scheduler};
 use crate::telemetry::metrics;
@@ -22,6 +22,8 @@ use crate::{internal, public};
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// What pg_stat_activity shows of the session that reads the schedule for people and metrics.
 const VIEW_NAME: &str = "dashboard-sidecar schedule";
+/// And of the one that runs a job by hand.
+const EXECUTOR_NAME: &str = "dashboard-sidecar execute";
 /// Time for cancelled statements to end, after the drain.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -54,6 +56,12 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         cache,
         access,
         jobs: View::new(database.dialer(VIEW_NAME)),
+        executor: Executor::new(
+            &args.scheduler.lease,
+            database.dialer(EXECUTOR_NAME),
+            &args.redis.redis_url,
+            shutdown.clone(),
+        ),
         streams: Streams::new(&args.redis.redis_url, args.http.max_streams as usize, shutdown.clone()),
         cors_origins: args.http.cors_origins.clone(),
     });

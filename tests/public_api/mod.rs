@@ -4,8 +4,10 @@ mod auth;
 mod bundle;
 mod clear;
 mod events;
+mod execute;
 mod health;
 mod protocol;
+mod tenants;
 
 use harness::{Postgres, Redis, Response, Sidecar, SidecarBuilder};
 

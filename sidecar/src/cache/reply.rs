@@ -54,7 +54,7 @@ impl Status {
 }
 
 /// What warming did.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warmed {
     /// Tenants covered.
     pub tenants: u64,

@@ -3,6 +3,7 @@
 use crate::error::Failure;
 use crate::scheduler::StoreError;
 use crate::scheduler::job::{Lease, WARM_FUNCTION};
+use crate::scheduler::runner::NotRun;
 use crate::scheduler::schedule::ScheduleError;
 
 /// An error of `cron`. `Display` says what to do.
@@ -39,6 +40,17 @@ pub(super) enum CronError {
 }
 
 impl CronError {
+    /// Why this job was not run to its end.
+    pub(super) fn not_run(name: &str, why: NotRun) -> Self {
+        let name = name.to_owned();
+        match why {
+            NotRun::Held(lease) => Self::Held { name, lease },
+            NotRun::Passed => Self::Passed { name },
+            NotRun::TakenOver => Self::TakenOver { name },
+            NotRun::Store(error) => Self::Store(error),
+        }
+    }
+
     /// What was asked for is wrong, or it could not be done: scripts tell them apart.
     pub(super) fn into_failure(self) -> Failure {
         match self {

@@ -15,6 +15,7 @@ mod many;
 mod session;
 mod single;
 mod target;
+mod tenants;
 mod timestamp;
 mod tls;
 
@@ -26,6 +27,7 @@ use tokio::sync::Semaphore;
 pub use batch::{BatchItem, BundleItem, BundleStream, Incomplete};
 pub use dialer::Dialer;
 pub(crate) use target::chain;
+pub use tenants::NamedTenant;
 
 use crate::config::{ComputeArgs, DatabaseArgs};
 use crate::error::{ApiError, Failure};

@@ -18,6 +18,7 @@ const ONE: &str =
     "SELECT now(), octet_length(json)::bigint, CASE WHEN octet_length(json) <= $3::bigint THEN json END
                    FROM (SELECT dashboard.bundle($1::text, $2::boolean)::text AS json OFFSET 0) AS computed";
 const TENANTS: &str = "SELECT t::text FROM dashboard.active_tenants() AS t";
+const SEARCH: &str = "SELECT tenant_id, name FROM dashboard.tenants($1::text, $2::text, $3::integer)";
 const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') IS NOT NULL
                         AND to_regprocedure('dashboard.bundles(text[])') IS NOT NULL
                         AND to_regprocedure('dashboard.active_tenants()') IS NOT NULL";
@@ -36,6 +37,8 @@ pub(super) enum Query {
     One,
     /// The tenants that warming covers.
     Tenants,
+    /// Tenants with their names; parameters search, tenant or null, most.
+    Search,
     /// Whether the schema is complete.
     Probe,
 }
@@ -43,7 +46,7 @@ pub(super) enum Query {
 /// A connection in a pool.
 pub(super) struct Session {
     pub(super) client: Client,
-    prepared: [Option<Statement>; 3],
+    prepared: [Option<Statement>; 4],
     many: Option<Arc<Many>>,
     statement_timeout: Duration,
     broken: bool,
@@ -56,6 +59,7 @@ impl Session {
             Query::One => (0, ONE),
             Query::Tenants => (1, TENANTS),
             Query::Probe => (2, PROBE),
+            Query::Search => (3, SEARCH),
         };
         if let Some(statement) = &self.prepared[slot] {
             return Ok(statement.clone());
@@ -132,7 +136,7 @@ impl r2d2::ManageConnection for Manager {
         }
         Ok(Session {
             client,
-            prepared: [const { None }; 3],
+            prepared: [const { None }; 4],
             many: None,
             statement_timeout: self.statement_timeout,
             broken: false,

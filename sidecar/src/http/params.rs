@@ -1,6 +1,7 @@
 //! Query parameters: each known, each once, each well-formed, or an error that names it.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use crate::error::ApiError;
 use crate::tenant::Tenant;
@@ -43,6 +44,36 @@ impl<'a> Params<'a> {
         let text =
             self.get(name).ok_or_else(|| ApiError::bad_request(format!("parameter '{name}' is missing")))?;
         Tenant::parse(text).map_err(|reason| ApiError::bad_request(format!("parameter '{name}': {reason}")))
+    }
+
+    /// A text of at most `most` characters, if given.
+    ///
+    /// # Errors
+    /// `bad_request` if it is longer, or has characters in it that no text has.
+    pub fn text(&self, name: &str, most: usize) -> Result<Option<&str>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let problem = if text.chars().count() > most {
+            format!("has more than {most} characters")
+        } else if text.chars().any(char::is_control) {
+            "has control characters in it".to_owned()
+        } else {
+            return Ok(Some(text));
+        };
+        Err(ApiError::bad_request(format!("parameter '{name}' {problem}")))
+    }
+
+    /// A number within these bounds, in digits alone, if given.
+    ///
+    /// # Errors
+    /// `bad_request` if it is anything else.
+    pub fn number(&self, name: &str, bounds: RangeInclusive<u16>) -> Result<Option<u16>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| digits && bounds.contains(number));
+        let (least, most) = bounds.into_inner();
+        let wrong =
+            || ApiError::bad_request(format!("parameter '{name}' must be a number from {least} to {most}"));
+        number.ok_or_else(wrong).map(Some)
     }
 
     /// `true` or `false`, if given.

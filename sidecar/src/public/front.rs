@@ -82,12 +82,15 @@ impl State {
         match route {
             Route::Live => Ok(http::bytes(StatusCode::OK, "text/plain", "ok\n".into())),
             Route::Ready | Route::Health => Ok(self.health().await),
+            Route::OpenApi => Ok(super::openapi::document(request.headers())),
             Route::Metrics => Ok(self.metrics().await),
             Route::Operations => self.operations(&who()?, &request).await,
             Route::Page => super::page::asset(request.uri().path(), request.headers()),
             Route::Session => session::describe(&who()?, request.uri().query()),
             Route::Bundle => self.dashboard_bundle(&who()?, &request).await,
             Route::ClearCache => self.clear_cache(&who()?, request).await,
+            Route::Execute => self.execute(&who()?, request).await,
+            Route::Tenants => self.tenants(&who()?, &request).await,
             Route::Events => self.dashboard_events(&who()?, &request),
         }
     }

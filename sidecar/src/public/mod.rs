@@ -8,15 +8,18 @@
 mod clear;
 mod conditional;
 mod events;
+mod execute;
 mod front;
 mod health;
 mod metrics;
+mod openapi;
 mod operations;
 mod page;
 mod report;
 mod request_id;
 mod routes;
 mod session;
+mod tenants;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -39,6 +42,7 @@ use crate::http::{self, Limits, Listener};
 use crate::scheduler::view::View;
 
 pub use events::Streams;
+pub use execute::Executor;
 
 /// Longest wait for a request's headers.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,6 +59,8 @@ pub struct State {
     pub access: Access,
     /// What the schedule says.
     pub jobs: View,
+    /// What runs by hand.
+    pub executor: Executor,
     /// Who hears of changes.
     pub streams: Streams,
     /// Pages of which other sites may read answers.
@@ -77,9 +83,11 @@ pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, shutdown
         .option_layer(front::cors(&state.cors_origins))
         .service(answer);
     let service = BoxCloneSyncService::new(service);
+    let executing = state.clone();
     http::run(listener, limits, shutdown, move |request| {
         let (state, service) = (state.clone(), service.clone());
         front::receive(state, request, service)
     })
     .await;
+    executing.executor.end().await;
 }

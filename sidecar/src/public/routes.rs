@@ -10,10 +10,13 @@ pub(super) enum Route {
     Health,
     Session,
     Metrics,
+    OpenApi,
     Operations,
     Bundle,
     Events,
     ClearCache,
+    Execute,
+    Tenants,
     Page,
 }
 
@@ -38,11 +41,14 @@ pub(super) const ROUTES: &[Entry] = &[
     get("/readyz", Route::Ready),
     get("/api/system/health", Route::Health),
     get("/api/session", Route::Session),
+    get("/api/openapi.json", Route::OpenApi),
     get("/metrics", Route::Metrics),
     get("/api/system/operations", Route::Operations),
     get("/api/reports/dashboard-bundle", Route::Bundle),
     get("/api/reports/dashboard-events", Route::Events),
     post("/api/reports/clear-cache", Route::ClearCache),
+    post("/api/cron/execute", Route::Execute),
+    get("/api/tenants", Route::Tenants),
     get("/dashboard", Route::Page),
     get("/dashboard/", Route::Page),
 ];

@@ -54,6 +54,11 @@ impl Report {
         Self { again_at_once: true, ..Self::failed(error) }
     }
 
+    /// What was warmed, if the cache could be asked.
+    pub(crate) fn counts(&self) -> Option<&Warmed> {
+        self.warmed.as_deref()
+    }
+
     /// Members of `metadata`. What is not known is null.
     pub(crate) fn metadata(&self) -> Map<String, Value> {
         let warmed = self.warmed.as_deref();

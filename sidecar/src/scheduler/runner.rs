@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use postgres::Client;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::error::StoreError;
+use super::job::{Job, Lease};
 use super::report::Report;
 use super::session::Session;
 use super::settings::Settings;
-use super::store::{self, Claim, Table};
+use super::store::{self, Claim, Settled, Table};
 use crate::cache;
 use crate::config::Secret;
 use crate::telemetry::metrics;
@@ -39,7 +42,38 @@ enum End {
     Stopped,
 }
 
+/// Why a job was not run to its end though a person has asked for it.
+#[derive(Debug)]
+pub(crate) enum NotRun {
+    /// Another process runs it.
+    Held(Lease),
+    /// Another session is at the row, or there is no such row any more.
+    Passed,
+    /// Another sidecar has taken it over.
+    TakenOver,
+    /// Postgres does not let us.
+    Store(StoreError),
+}
+
 impl Runner {
+    /// Claims a job whatever its schedule says, and runs it to its end.
+    pub(crate) async fn run_by_hand(
+        &self,
+        table: &Table,
+        job: &Job,
+        shutdown: &CancellationToken,
+    ) -> Result<Report, NotRun> {
+        let (there, id, settings) = (table.clone(), job.id.clone(), self.settings.clone());
+        let settle = move |client: &mut Client| store::settle(client, &there, &id, &settings, true);
+        match self.session.run(settle).await.map_err(NotRun::Store)? {
+            Settled::Claimed(claim) => {
+                self.run(table.clone(), *claim, shutdown).await.ok_or(NotRun::TakenOver)
+            }
+            Settled::Held(lease) => Err(NotRun::Held(lease)),
+            Settled::Passed | Settled::Noted { .. } | Settled::Waits => Err(NotRun::Passed),
+        }
+    }
+
     /// Runs a claimed job to its end, and returns how it ended; none if another sidecar has taken it over.
     pub(crate) async fn run(
         &self,
@@ -149,12 +183,7 @@ impl Runner {
         }
     }
 
-    async fn write_once(
-        &self,
-        table: &Table,
-        claim: &Claim,
-        report: &Report,
-    ) -> Result<bool, super::error::StoreError> {
+    async fn write_once(&self, table: &Table, claim: &Claim, report: &Report) -> Result<bool, StoreError> {
         let pause = claim.retry_after(report, &self.settings);
         let (table, run, ended) = (table.clone(), claim.clone(), report.clone());
         let written =

@@ -1,0 +1,57 @@
+//! `GET /api/openapi.json`: what this API is, for programs: OpenAPI 3.1. It is part of the binary.
+
+use std::sync::LazyLock;
+
+use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue};
+use ::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::conditional::{self, Known};
+use crate::http::{self, Reply};
+
+/// With this program's version in it.
+static DOCUMENT: LazyLock<String> =
+    LazyLock::new(|| include_str!("openapi.json").replacen("VERSION", env!("CARGO_PKG_VERSION"), 1));
+
+/// The document, unless the client has it.
+pub(super) fn document(headers: &HeaderMap) -> Reply {
+    let etag = format!("{:032x}", xxh3_128(DOCUMENT.as_bytes()));
+    let (status, body) = if Known::of(headers).holds(&etag) {
+        (StatusCode::NOT_MODIFIED, Bytes::new())
+    } else {
+        (StatusCode::OK, Bytes::from_static(DOCUMENT.as_bytes()))
+    };
+    let mut reply = http::bytes(status, "application/json", body);
+    if status == StatusCode::NOT_MODIFIED {
+        reply.headers_mut().remove(CONTENT_TYPE);
+    }
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    reply.headers_mut().extend(conditional::header(&etag).map(|etag| (ETAG, etag)));
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::routes::{ROUTES, Route};
+    use super::*;
+
+    #[test]
+    fn it_tells_of_every_path_and_of_no_other() {
+        let document: serde_json::Value = serde_json::from_str(&DOCUMENT).unwrap();
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+        let mut told: Vec<(String, String)> = Vec::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                told.push((path.clone(), method.to_uppercase()));
+            }
+        }
+        // The page is for people.
+        let routes = ROUTES.iter().filter(|entry| entry.route != Route::Page);
+        let mut expected: Vec<(String, String)> =
+            routes.map(|entry| (entry.path.to_owned(), entry.method.to_string())).collect();
+        told.sort();
+        expected.sort();
+        assert_eq!(told, expected);
+    }
+}
