@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use harness::{FakeUpstream, Redis, repository_root, text};
+use harness::{FakeUpstream, Redis, Sidecar, repository_root, text};
 use redis::Value;
 
 use crate::declarations::OPTIONS;
@@ -52,6 +52,31 @@ fn the_readme_lists_what_one_types_and_all_of_it_exists() {
     for target in ["run", "stop", "test", "bench", "lint"] {
         assert!(readme.contains(&format!("make {target}")), "make {target} is not in the README");
         assert!(makefile.contains(&format!("\n{target}:")), "make {target} is not in the Makefile");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_path_of_the_http_api_and_every_metric() {
+    let sidecar = Sidecar::builder().start_alone();
+    let readme = readme();
+    let description = sidecar.public().get("/api/openapi.json").json();
+    let paths = description["paths"].as_object().unwrap();
+    assert!(paths.len() > 10, "{paths:?}");
+    for path in paths.keys() {
+        assert!(
+            readme.contains(&format!("{path}`"))
+                || readme.contains(&format!("{path}?"))
+                || readme.contains(&format!("{path} ")),
+            "{path}"
+        );
+    }
+    let page = sidecar.public().get("/metrics").text();
+    for line in page.lines() {
+        let Some((name, _)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else {
+            continue;
+        };
+        let end = name.trim_start_matches("dashboard_").split_once('_').map_or("", |(_, end)| end);
+        assert!(readme.contains(name) || readme.contains(&format!("…_{end}")), "{name}");
     }
 }
 
