@@ -4,8 +4,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use std::sync::Arc;
+
+use dashboard_sidecar::cache::pool::Pool;
+use dashboard_sidecar::config::Secret;
 use dashboard_sidecar::http::{self, Limits, Listener};
-use deadpool_redis::{Config, Runtime};
 use hyper::StatusCode;
 use tokio_util::sync::CancellationToken;
 
@@ -18,8 +21,8 @@ pub(crate) fn serve(address: &str, redis_url: &str) {
     runtime.block_on(async {
         let address: SocketAddr = address.parse().expect("an address");
         let listener = Listener::tcp("address", address).expect("a free address");
-        let pool = Config::from_url(redis_url).create_pool(Some(Runtime::Tokio1)).expect("a pool");
-        pool.resize(32);
+        let pool = Pool::new(&Secret::new(redis_url), 32, Duration::from_secs(10)).expect("a pool");
+        let pool = Arc::new(pool);
         let limits = Limits {
             connections: 1_024,
             header_timeout: Duration::from_secs(30),
@@ -30,9 +33,7 @@ pub(crate) fn serve(address: &str, redis_url: &str) {
             let pool = pool.clone();
             async move {
                 let key = request.uri().path().trim_start_matches('/').to_owned();
-                let mut connection = pool.get().await.expect("a connection");
-                let value: Vec<u8> =
-                    redis::cmd("GET").arg(key).query_async(&mut connection).await.expect("a value");
+                let value: Vec<u8> = pool.query(redis::cmd("GET").arg(key), None).await.expect("a value");
                 http::bytes(StatusCode::OK, "application/json", value.into())
             }
         })

@@ -141,3 +141,15 @@ fn with_redis_or_postgres_down_it_says_which() {
     assert_eq!(response.status, 503);
     assert!(message(&response).contains("Redis"), "{}", response.text());
 }
+
+#[test]
+fn connections_that_redis_has_closed_cost_nobody_an_error() {
+    let stack = Stack::start();
+    let mut observer = stack.redis.client();
+    for _ in 0..5 {
+        assert_eq!(stack.get(&path(TENANT)).status, 200);
+        observer.ok(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        let response = stack.get(&path(TENANT));
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
+}

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::cancel;
 use super::gate::{Gate, Occupancy, WhenFull};
 use super::session::{Manager, Session};
 use super::target::Target;
-use super::{PoolUse, cancel};
 use crate::error::ApiError;
+use crate::telemetry::metrics::PoolUse;
 
 /// Wait for a connection while Postgres is known to be down: long enough to pick up one that is just made.
 const ACQUIRE_WHILE_DOWN: Duration = Duration::from_millis(50);

@@ -33,6 +33,7 @@ use crate::config::{ComputeArgs, DatabaseArgs};
 use crate::error::{ApiError, Failure};
 use crate::migrate;
 use crate::probe::SharedProbe;
+use crate::telemetry::metrics::PoolUse;
 use crate::tenant::Tenant;
 use failure::classify;
 use gate::WhenFull;
@@ -68,21 +69,6 @@ impl Health {
     pub fn computes(self) -> Result<(), ApiError> {
         self.postgres.and(self.functions)
     }
-}
-
-/// How a pool of connections is used at this moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolUse {
-    /// What it is for.
-    pub name: &'static str,
-    /// Connections that are open.
-    pub connections: u32,
-    /// The most that are opened.
-    pub size: u32,
-    /// Statements under way.
-    pub busy: u32,
-    /// Who waits for a connection.
-    pub waiting: u32,
 }
 
 /// The database, with its pools.

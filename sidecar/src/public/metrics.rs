@@ -69,7 +69,7 @@ impl State {
             (
                 "dashboard_pool_size",
                 "Connections that a pool may open.",
-                (|pool| pool.size) as fn(&crate::db::PoolUse) -> u32,
+                (|pool| pool.size) as fn(&metrics::PoolUse) -> u32,
             ),
             ("dashboard_pool_connections", "Connections that are open.", |pool| pool.connections),
             ("dashboard_pool_busy", "Connections in use.", |pool| pool.busy),

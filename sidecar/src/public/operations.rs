@@ -13,12 +13,11 @@ use super::State;
 
 use crate::auth::Principal;
 use crate::cache::ModuleInfo;
-use crate::db::PoolUse;
 use crate::error::ApiError;
 use crate::http::{self, Params, Reply};
 use crate::scheduler::job::Job;
 use crate::scheduler::view::Jobs;
-use crate::telemetry::metrics::{self, Measured, Percentiles};
+use crate::telemetry::metrics::{self, Measured, Percentiles, PoolUse};
 
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 

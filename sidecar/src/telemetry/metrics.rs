@@ -47,6 +47,21 @@ pub enum Measured {
     Compute(&'static str),
 }
 
+/// How a pool of connections is used at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUse {
+    /// What it is for.
+    pub name: &'static str,
+    /// Connections that are open.
+    pub connections: u32,
+    /// The most that are opened.
+    pub size: u32,
+    /// Statements under way.
+    pub busy: u32,
+    /// Who waits for a connection.
+    pub waiting: u32,
+}
+
 /// Keeps what is measured from now on.
 ///
 /// # Errors
