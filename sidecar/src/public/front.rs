@@ -82,7 +82,7 @@ impl State {
         match route {
             Route::Live => Ok(http::bytes(StatusCode::OK, "text/plain", "ok\n".into())),
             Route::Ready | Route::Health => Ok(self.health().await),
-            Route::OpenApi => Ok(super::openapi::document(request.headers())),
+            Route::OpenApi => Ok(super::openapi::document(self.access.is_open(), request.headers())),
             Route::Metrics => Ok(self.metrics().await),
             Route::Operations => self.operations(&who()?, &request).await,
             Route::Page => super::page::asset(request.uri().path(), request.headers()),

@@ -14,13 +14,20 @@ use crate::http::{self, Reply};
 static DOCUMENT: LazyLock<String> =
     LazyLock::new(|| include_str!("openapi.json").replacen("VERSION", env!("CARGO_PKG_VERSION"), 1));
 
-/// The document, unless the client has it.
-pub(super) fn document(headers: &HeaderMap) -> Reply {
-    let etag = format!("{:032x}", xxh3_128(DOCUMENT.as_bytes()));
+/// The same of a server that needs no token.
+static WITHOUT_TOKENS: LazyLock<String> = LazyLock::new(|| DOCUMENT.replacen(SECURITY, "", 1));
+
+/// The line that says that a token is needed, wherever nothing else is said.
+const SECURITY: &str = "  \"security\": [{\"bearer\": []}],\n";
+
+/// The document of a server that is open to everybody, or is not, unless the client has it.
+pub(super) fn document(is_open: bool, headers: &HeaderMap) -> Reply {
+    let document: &'static str = if is_open { &WITHOUT_TOKENS } else { &DOCUMENT };
+    let etag = format!("{:032x}", xxh3_128(document.as_bytes()));
     let (status, body) = if Known::of(headers).holds(&etag) {
         (StatusCode::NOT_MODIFIED, Bytes::new())
     } else {
-        (StatusCode::OK, Bytes::from_static(DOCUMENT.as_bytes()))
+        (StatusCode::OK, Bytes::from_static(document.as_bytes()))
     };
     let mut reply = http::bytes(status, "application/json", body);
     if status == StatusCode::NOT_MODIFIED {
@@ -53,5 +60,13 @@ mod tests {
         told.sort();
         expected.sort();
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn where_no_token_is_needed_none_is_asked_for() {
+        let security = |document: &str| {
+            serde_json::from_str::<serde_json::Value>(document).unwrap().get("security").is_some()
+        };
+        assert!(security(&DOCUMENT) && !security(&WITHOUT_TOKENS));
     }
 }
