@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
+use harness::jwt::{SECRET, now, token};
 use harness::{EventStream, Redis, Relay, Sidecar, assert_eventually, http};
 use serde_json::json;
 
@@ -203,6 +204,18 @@ fn what_is_wrong_with_a_request_for_a_stream_is_named() {
         assert_eq!(response.status, 400, "{query}");
         assert!(message(&response).contains(named), "{}", response.text());
     }
+}
+
+#[test]
+fn a_stream_ends_with_its_token_and_says_so() {
+    let stack = Stack::with(|sidecar| sidecar.jwt_secret(SECRET));
+    let claims = json!({"tenant_id": TENANT, "exp": now() + 5});
+    let bearer = format!("Bearer {}", token(claims));
+    let path = format!("{EVENTS}?tenant_id={TENANT}");
+    let mut stream = EventStream::open(stack.sidecar.public(), &path, &[("authorization", &bearer)]);
+    let last = std::iter::from_fn(|| stream.next()).last().unwrap();
+    assert_eq!((last.name.as_str(), last.data), ("end", json!({"reason": "expired"})));
+    assert_eventually!(connections(&stack.redis) == 0, "nobody listens any more");
 }
 
 #[test]

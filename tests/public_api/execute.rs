@@ -85,19 +85,24 @@ fn a_run_that_is_under_way_is_not_begun_again_and_it_is_said_whose_it_is() {
     });
 }
 
-#[test]
-fn a_client_that_leaves_does_not_end_the_run() {
-    let stack = Stack::start();
-    let held = hold(&stack);
+/// Asks for a run of everything, and leaves once it is under way.
+fn ask_and_leave(stack: &Stack) {
     let Endpoint::Tcp(address) = stack.sidecar.public() else { panic!("the public API is on TCP") };
     let mut client = TcpStream::connect(address).unwrap();
     let length = ALL.len();
     write!(client, "POST {EXECUTE} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{ALL}")
         .unwrap();
-    assert_eventually!(leases(&stack) == 1, "it runs");
+    assert_eventually!(leases(stack) == 1, "it runs");
     drop(client);
     // By then the sidecar has noticed: it answers others.
     assert_eq!(stack.get("/livez").status, 200);
+}
+
+#[test]
+fn a_client_that_leaves_does_not_end_the_run() {
+    let stack = Stack::start();
+    let held = hold(&stack);
+    ask_and_leave(&stack);
     drop(held);
     assert_eventually!(outcome(&stack).as_deref() == Some("success"), "it goes on to its end");
     assert_eq!(leases(&stack), 0);
@@ -121,6 +126,16 @@ fn a_sidecar_that_is_stopped_gives_the_run_back() {
     assert_eq!(outcome(&stack).as_deref(), Some("failed"));
     let again: bool = stack.postgres.value("SELECT next_run <= now() FROM cron_job");
     assert!(again, "the next sidecar runs it");
+}
+
+#[test]
+fn a_sidecar_that_is_stopped_gives_back_also_what_nobody_waits_for() {
+    let mut stack = Stack::start();
+    let _held = hold(&stack);
+    ask_and_leave(&stack);
+    stack.sidecar.process().terminate();
+    assert!(stack.sidecar.process().wait_exit().success());
+    assert_eq!((leases(&stack), outcome(&stack).as_deref()), (0, Some("failed")));
 }
 
 #[test]
