@@ -1,6 +1,6 @@
 //! Who does not see the page, or not well, can read it all the same: names, headings, tables, contrast, sizes.
 
-use harness::{Browser, assert_eventually};
+use harness::{Browser, Key, assert_eventually};
 
 use super::{ACME, Page};
 
@@ -110,6 +110,7 @@ fn names_headings_contrast_and_sizes_are_right_wherever_one_looks() {
     page.browser.click("#tenant");
     assert_eventually!(page.browser.sees("#tenant-list li"), "the list is open");
     check(&page.browser, "the picker");
+    page.browser.key(Key::Escape);
     page.browser.click("#tab-operations");
     assert_eventually!(page.browser.sees("#operations .job"), "the operators' figures");
     check(&page.browser, "operations");
