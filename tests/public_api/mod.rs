@@ -8,6 +8,7 @@ mod execute;
 mod health;
 mod openapi;
 mod protocol;
+mod rights;
 mod tenants;
 
 use harness::{Postgres, Redis, Response, Sidecar, SidecarBuilder};

@@ -1,5 +1,5 @@
-//! A lane is a pool with its admission: one for misses, one for warming, one for listing tenants, one for
-//! probes, so that none can starve another. All blocking work on Postgres happens inside [`Lane::run`].
+//! A lane is a pool with its admission: one for misses, one for warming, one for listing tenants, one for searching
+//! them, one for probes, so that none can starve another. All blocking work on Postgres happens inside [`Lane::run`].
 
 use std::time::Duration;
 

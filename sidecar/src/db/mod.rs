@@ -1,7 +1,7 @@
 //! Postgres: the only place that computes bundles.
 //!
 //! `postgres` clients are blocking: they are used and dropped on blocking threads only, inside
-//! `lane`. Four lanes keep misses, warming, listing and probes apart. Nothing here knows HTTP or Redis.
+//! `lane`. Five lanes keep misses, warming, listing, searches and probes apart. Nothing here knows HTTP or Redis.
 
 mod batch;
 mod cancel;
@@ -46,7 +46,7 @@ use target::Target;
 const MAX_BATCHES: usize = 64;
 /// Longest wait of a batch's part for its turn.
 const LONGEST_BATCH_WAIT: Duration = Duration::from_secs(3600);
-/// Requests for the list of tenants that may wait for one another.
+/// Requests for the list of tenants that may wait for one another; searches likewise.
 const LISTING_QUEUE: u32 = 16;
 /// Longest time for the probe's statement.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -77,6 +77,7 @@ pub struct Database {
     misses: Lane,
     warming: Lane,
     listing: Lane,
+    searches: Lane,
     probes: Lane,
     batches: Arc<Semaphore>,
     statement_timeout: Duration,
@@ -136,6 +137,14 @@ impl Database {
             },
             ..misses
         };
+        // People look for tenants as often as they like; what is to be warmed is not to wait for that.
+        let searches = Bounds {
+            when_full: WhenFull {
+                queue: "too many search for tenants",
+                busy: "the searches for tenants before this one take long",
+            },
+            ..listing
+        };
         let probes = Bounds {
             connections: 1,
             queue: 1,
@@ -152,6 +161,7 @@ impl Database {
             misses: Lane::new(&target, misses),
             warming: Lane::new(&target, warming),
             listing: Lane::new(&target, listing),
+            searches: Lane::new(&target, searches),
             probes: Lane::new(&target, probes),
             batches: Arc::new(Semaphore::new(MAX_BATCHES)),
             statement_timeout,
@@ -216,11 +226,12 @@ impl Database {
     }
 
     /// How the pools are used.
-    pub fn pools(&self) -> [PoolUse; 4] {
+    pub fn pools(&self) -> [PoolUse; 5] {
         let lanes = [
             ("misses", &self.misses),
             ("warming", &self.warming),
             ("listing", &self.listing),
+            ("searches", &self.searches),
             ("probes", &self.probes),
         ];
         lanes.map(|(name, lane)| lane.usage(name))
@@ -233,7 +244,13 @@ impl Database {
 
     /// Waits until no statement runs any more.
     pub async fn idle(&self) {
-        tokio::join!(self.misses.idle(), self.warming.idle(), self.listing.idle(), self.probes.idle());
+        tokio::join!(
+            self.misses.idle(),
+            self.warming.idle(),
+            self.listing.idle(),
+            self.searches.idle(),
+            self.probes.idle()
+        );
     }
 }
 

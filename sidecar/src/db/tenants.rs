@@ -29,7 +29,7 @@ impl Database {
         only: Option<Tenant>,
         most: u16,
     ) -> Result<Vec<NamedTenant>, ApiError> {
-        self.listing
+        self.searches
             .run(FUNCTION, move |session| {
                 let failed = |error: postgres::Error| classify(FUNCTION, &error);
                 let only = only.as_ref().map(Tenant::as_str);
