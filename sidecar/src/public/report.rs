@@ -72,7 +72,8 @@ fn reply(id: &BundleId, cached: Cached, known: &Known) -> Reply {
     let headers = reply.headers_mut();
     // A browser may keep it and has to ask each time; nobody in between may.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(VARY, HeaderValue::from_static("authorization"));
+    // Of 304 too, which nothing is done to afterwards: a cache takes it for that of what it has.
+    headers.insert(VARY, HeaderValue::from_static("authorization, accept-encoding"));
     headers.extend(conditional::header(&etag).map(|etag| (ETAG, etag)));
     headers.insert(X_CACHE, HeaderValue::from_static(word(status)));
     headers.extend(HeaderValue::try_from(id.cache_key()).map(|key| (X_CACHE_KEY, key)));
