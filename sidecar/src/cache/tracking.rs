@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, RedisError, Value};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{dedicated, failure};
@@ -28,6 +28,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Silence after which Redis is asked whether it is there: one that hangs says so in no other way.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How soon a name is read again, at the earliest. A table of Redis's that has no room for all names
+/// (`tracking-table-max-keys`) tells of one as soon as another is read, without end.
+const PACE: Duration = Duration::from_millis(500);
 /// Names that are read at a time.
 const NAMES_AT_A_TIME: usize = 256;
 
@@ -69,12 +72,15 @@ struct Watched {
 struct Entry {
     news: watch::Sender<News>,
     subscribers: usize,
+    /// When its name may be read again.
+    again: Instant,
 }
 
 /// What the task is to do next.
 enum Next {
     Read(Vec<Tenant>),
-    Wait,
+    /// Until there is something, or until then.
+    Wait(Option<Instant>),
     End,
 }
 
@@ -92,7 +98,7 @@ impl Tracker {
         let entry = watched.tenants.entry(tenant.clone()).or_insert_with(|| {
             watched.unread.insert(tenant.clone());
             let known = watched.trouble.clone().map_or(News::Pending, News::Unavailable);
-            Entry { news: watch::Sender::new(known), subscribers: 0 }
+            Entry { news: watch::Sender::new(known), subscribers: 0, again: Instant::now() }
         });
         entry.subscribers += 1;
         let news = entry.news.subscribe();
@@ -212,15 +218,20 @@ impl Shared {
                     names.query_async::<()>(&mut connection).await?;
                     self.tell(&tenants);
                 }
-                Next::Wait => {
+                Next::Wait(until) => {
                     *pause = FIRST_PAUSE;
                     self.found();
+                    let silence = Instant::now() + SILENCE;
                     tokio::select! {
                         () = self.wake.notified() => {}
                         () = gone.cancelled() => {
                             return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
                         }
-                        () = sleep(SILENCE) => redis::cmd("PING").query_async::<()>(&mut connection).await?,
+                        () = sleep_until(until.unwrap_or(silence)) => {
+                            if until.is_none() {
+                                redis::cmd("PING").query_async::<()>(&mut connection).await?;
+                            }
+                        }
                     }
                 }
             }
@@ -229,17 +240,7 @@ impl Shared {
 
     fn next(&self) -> Next {
         let mut watched = self.watched.lock();
-        if watched.end() {
-            Next::End
-        } else if watched.unread.is_empty() {
-            Next::Wait
-        } else {
-            let tenants: Vec<Tenant> = watched.unread.iter().take(NAMES_AT_A_TIME).cloned().collect();
-            for tenant in &tenants {
-                watched.unread.remove(tenant);
-            }
-            Next::Read(tenants)
-        }
+        if watched.end() { Next::End } else { watched.due(Instant::now()) }
     }
 
     fn has_ended(&self) -> bool {
@@ -268,9 +269,11 @@ impl Shared {
     /// Tells those who listen that a name has been read: from here on nothing is missed.
     fn tell(&self, tenants: &[Tenant]) {
         let mut watched = self.watched.lock();
+        let watched = &mut *watched;
         watched.number += 1;
         for tenant in tenants {
-            if let Some(entry) = watched.tenants.get(tenant) {
+            if let Some(entry) = watched.tenants.get_mut(tenant) {
+                entry.again = Instant::now() + PACE;
                 entry.news.send_replace(News::Tracked(watched.number));
             }
         }
@@ -289,7 +292,9 @@ impl Shared {
         if watched.trouble.as_ref() != Some(&why) {
             tracing::warn!(%error, "Redis does not tell of changes: {why}");
         }
-        for entry in watched.tenants.values() {
+        for entry in watched.tenants.values_mut() {
+            // They hear of it as soon as Redis tells of changes again.
+            entry.again = Instant::now();
             entry.news.send_replace(News::Unavailable(why.clone()));
         }
         watched.trouble = Some(why);
@@ -297,6 +302,20 @@ impl Shared {
 }
 
 impl Watched {
+    /// The names whose time has come.
+    fn due(&mut self, now: Instant) -> Next {
+        let again = |tenant: &Tenant| self.tenants.get(tenant).map_or(now, |entry| entry.again);
+        let due = self.unread.iter().filter(|tenant| again(tenant) <= now);
+        let due: Vec<Tenant> = due.take(NAMES_AT_A_TIME).cloned().collect();
+        if due.is_empty() {
+            return Next::Wait(self.unread.iter().map(again).min());
+        }
+        for tenant in &due {
+            self.unread.remove(tenant);
+        }
+        Next::Read(due)
+    }
+
     /// Whether nobody is left, so that the task ends; the next one who comes begins another.
     fn end(&mut self) -> bool {
         let nobody = self.tenants.is_empty();
