@@ -48,8 +48,17 @@ fn origin(text: &str) -> Result<HeaderValue, String> {
     let authority =
         uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
     let as_sent = format!("{}://{authority}", uri.scheme_str().ok_or_else(wrong)?);
-    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-    if is_web && as_sent == text && text == text.to_ascii_lowercase() {
+    let own_port = match uri.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return Err(wrong()),
+    };
+    let port = match authority.as_str().strip_prefix(authority.host()) {
+        Some("") => true,
+        Some(_) => authority.port_u16().is_some_and(|port| port != own_port),
+        None => false,
+    };
+    if port && !text.contains('*') && as_sent == text && text == text.to_ascii_lowercase() {
         HeaderValue::from_str(text).map_err(|_| wrong())
     } else {
         Err(wrong())
@@ -80,6 +89,11 @@ mod tests {
             "ftp://a",
             "https://u@a",
             "null",
+            "https://a.example:443",
+            "http://a.example:80",
+            "https://a.example:",
+            "https://a.example:99999",
+            "https://*.example.com",
         ] {
             assert!(CorsOrigins::parse(text).unwrap_err().contains("no origin"), "{text}");
         }
