@@ -1,14 +1,13 @@
 //! Settings of authentication: the one key that tokens are checked with, and what else they must say.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, value_parser};
 
-use super::Secret;
 use super::secret::read_file;
+use super::{Secret, SecretVariable};
 use crate::auth::{Access, Expectations, Key, KeyError, Signer, Verifier};
 use crate::error::Failure;
 use crate::tenant::{InvalidTenant, Tenant};
@@ -29,8 +28,8 @@ pub struct AuthArgs {
     #[arg(long, value_name = "FILE", env = "DASHBOARD_JWT_SECRET_FILE")]
     pub jwt_secret_file: Option<PathBuf>,
     /// The secret itself. The environment only: a flag could be read by every local user.
-    #[arg(skip = std::env::var_os(SECRET))]
-    pub jwt_secret: Option<OsString>,
+    #[arg(skip = SecretVariable::read(SECRET))]
+    pub jwt_secret: Option<SecretVariable>,
     /// PEM file with the public key of whoever makes the tokens, instead of a secret: RSA of 2048 to 8192 bits
     /// (RS256), or elliptic-curve on P-256 (ES256)
     #[arg(long, value_name = "FILE", env = "DASHBOARD_JWT_PUBLIC_KEY_FILE")]
@@ -165,6 +164,9 @@ fn parse_expires_in(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
     use clap::Parser;
 
@@ -220,9 +222,15 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_from_the_environment_does_not_show_itself() {
+        let shown = format!("{:?}", with_secret(&[], SECRET_TEXT));
+        assert!(shown.contains("jwt_secret") && !shown.contains(SECRET_TEXT), "{shown}");
+    }
+
+    #[test]
     fn a_secret_that_is_no_text_is_refused() {
         let mut args = auth(&[]);
-        args.jwt_secret = Some(std::os::unix::ffi::OsStringExt::from_vec(vec![0xff; 32]));
+        args.jwt_secret = Some(OsStr::from_bytes(&[0xff; 32]).into());
         assert!(error(&args, false).starts_with("DASHBOARD_JWT_SECRET: "));
     }
 

@@ -18,7 +18,7 @@ pub use address::InternalAddress;
 pub use auth::{AuthArgs, TokenArgs};
 pub use cors::CorsOrigins;
 pub use cron::{CronCommand, CronRunArgs, CronSetArgs, JobArgs, LeaseArgs, SchedulerArgs};
-pub use secret::Secret;
+pub use secret::{Secret, SecretVariable};
 pub use serve::{ComputeArgs, HttpArgs, ServeArgs};
 
 use crate::demo;

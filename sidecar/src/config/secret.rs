@@ -1,7 +1,7 @@
 //! A setting that must not be seen: it never appears in logs, `Debug` output or `--help`.
 
 use std::convert::Infallible;
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
@@ -37,9 +37,11 @@ impl Secret {
     ///
     /// # Errors
     /// If it is no text. Taken for none, it would leave open what it guards.
-    pub fn from_variable(name: &str, value: &OsStr) -> Result<Self, Failure> {
-        let text =
-            value.to_str().ok_or_else(|| Failure::config(format!("{name}: the value must be UTF-8 text")))?;
+    pub fn from_variable(name: &str, value: &SecretVariable) -> Result<Self, Failure> {
+        let text = value
+            .0
+            .to_str()
+            .ok_or_else(|| Failure::config(format!("{name}: the value must be UTF-8 text")))?;
         Ok(Self::new(text))
     }
 
@@ -51,6 +53,32 @@ impl Secret {
     /// Compares without telling by its duration how much was right (only whether the length was).
     pub fn matches(&self, candidate: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(candidate).into()
+    }
+}
+
+/// What an environment variable has for a secret, text or not. It does not show itself either.
+#[derive(Clone)]
+pub struct SecretVariable(OsString);
+
+impl SecretVariable {
+    /// The variable's value, if it is set.
+    pub fn read(name: &str) -> Option<Self> {
+        std::env::var_os(name).map(Self)
+    }
+}
+
+impl<T> From<&T> for SecretVariable
+where
+    T: AsRef<std::ffi::OsStr> + ?Sized,
+{
+    fn from(value: &T) -> Self {
+        Self(value.into())
+    }
+}
+
+impl fmt::Debug for SecretVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
     }
 }
 
@@ -89,6 +117,7 @@ mod tests {
     #[test]
     fn a_secret_does_not_show_itself() {
         assert_eq!(format!("{:?}", Some(Secret::new("hunter2"))), "Some([redacted])");
+        assert_eq!(format!("{:?}", SecretVariable::from("hunter2")), "[redacted]");
     }
 
     #[test]

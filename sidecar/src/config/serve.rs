@@ -1,6 +1,5 @@
 //! Settings of `serve`, and the rules between them.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +7,9 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, value_parser};
 
-use super::{AuthArgs, CorsOrigins, DatabaseArgs, InternalAddress, RedisArgs, SchedulerArgs, Secret};
+use super::{
+    AuthArgs, CorsOrigins, DatabaseArgs, InternalAddress, RedisArgs, SchedulerArgs, Secret, SecretVariable,
+};
 use crate::error::Failure;
 
 /// The shortest internal token that is accepted, in bytes.
@@ -109,8 +110,8 @@ pub struct HttpArgs {
     #[arg(long, value_name = "FILE", env = "DASHBOARD_INTERNAL_TOKEN_FILE")]
     pub internal_token_file: Option<PathBuf>,
     /// The token itself. The environment only: a flag could be read by every local user.
-    #[arg(skip = std::env::var_os("DASHBOARD_INTERNAL_TOKEN"))]
-    pub internal_token: Option<OsString>,
+    #[arg(skip = SecretVariable::read("DASHBOARD_INTERNAL_TOKEN"))]
+    pub internal_token: Option<SecretVariable>,
     /// Where front ends, people and probes ask (IP address and port)
     #[arg(long, value_name = "ADDRESS", env = "DASHBOARD_LISTEN", default_value = "127.0.0.1:4001")]
     pub listen: SocketAddr,
@@ -158,7 +159,7 @@ impl HttpArgs {
                 ("--internal-token-file", Some(Secret::read("--internal-token-file", file)?))
             }
             (None, token) => {
-                (VARIABLE, token.as_deref().map(|token| Secret::from_variable(VARIABLE, token)).transpose()?)
+                (VARIABLE, token.as_ref().map(|token| Secret::from_variable(VARIABLE, token)).transpose()?)
             }
         };
         match (&token, &self.internal) {
@@ -210,6 +211,9 @@ fn parse_socket_mode(text: &str) -> Result<u32, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
     use clap::Parser;
 
@@ -243,7 +247,7 @@ mod tests {
     #[test]
     fn a_token_that_is_no_text_is_refused_rather_than_taken_for_none() {
         let mut args = http(&[]);
-        args.internal_token = Some(std::os::unix::ffi::OsStringExt::from_vec(vec![0xff; 32]));
+        args.internal_token = Some(OsStr::from_bytes(&[0xff; 32]).into());
         assert!(args.token().unwrap_err().to_string().contains("DASHBOARD_INTERNAL_TOKEN"));
     }
 
