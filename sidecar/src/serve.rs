@@ -34,6 +34,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 /// says so in its probes, and recovers by itself.
 pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     args.http.check_exposure()?;
+    args.http.check_streams()?;
     args.database.url()?;
     let token = args.http.token()?;
     let access = args.auth.access(args.http.insecure_no_auth)?;

@@ -130,7 +130,7 @@ pub struct HttpArgs {
           value_parser = value_parser!(u32).range(1..=65_536))]
     pub max_connections: u32,
     /// Event streams (GET /api/reports/dashboard-events) open at once, 1 to 10000; one more is refused. Each takes a
-    /// connection of DASHBOARD_MAX_CONNECTIONS
+    /// connection of DASHBOARD_MAX_CONNECTIONS, of which there must be more
     #[arg(long, value_name = "N", env = "DASHBOARD_MAX_STREAMS", default_value_t = 256,
           value_parser = value_parser!(u32).range(1..=10_000))]
     pub max_streams: u32,
@@ -191,6 +191,22 @@ impl HttpArgs {
                 "DASHBOARD_INSECURE_NO_AUTH (--insecure-no-auth) is refused with DASHBOARD_CORS_ORIGINS=*: every page that \
                  is open in a browser here could read every tenant; name the origins",
             ));
+        }
+        Ok(())
+    }
+
+    /// Checks that streams, which stay open, leave connections for everything else.
+    ///
+    /// # Errors
+    /// If they could take all of them.
+    pub fn check_streams(&self) -> Result<(), Failure> {
+        if self.max_streams >= self.max_connections {
+            return Err(Failure::config(format!(
+                "DASHBOARD_MAX_STREAMS (--max-streams) is {} and DASHBOARD_MAX_CONNECTIONS (--max-connections) {}: streams \
+                 could take every connection, so that nothing else is answered, probes included; allow more connections \
+                 or fewer streams",
+                self.max_streams, self.max_connections
+            )));
         }
         Ok(())
     }
@@ -268,6 +284,16 @@ mod tests {
         assert!(
             http(&["--insecure-no-auth", "--cors-origins", "http://localhost:3000"]).check_exposure().is_ok()
         );
+    }
+
+    #[test]
+    fn streams_leave_connections_for_everything_else() {
+        let check = |streams: &str, connections: &str| {
+            http(&["--max-streams", streams, "--max-connections", connections]).check_streams()
+        };
+        assert!(check("256", "256").unwrap_err().to_string().contains("DASHBOARD_MAX_STREAMS"));
+        assert!(check("255", "256").is_ok());
+        assert!(http(&[]).check_streams().is_ok());
     }
 
     #[test]

@@ -69,6 +69,12 @@ fn refused(settings: Settings<'_>, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn streams_that_could_take_every_connection_keep_the_sidecar_from_starting() {
+    let log = refused(&[("DASHBOARD_MAX_CONNECTIONS", "200")], &[]);
+    assert!(log.contains("DASHBOARD_MAX_STREAMS") && log.contains("DASHBOARD_MAX_CONNECTIONS"), "{log}");
+}
+
+#[test]
 fn a_wrong_key_keeps_the_sidecar_from_starting_and_is_named_but_not_shown() {
     let key = |name: &str| key_file(name).display().to_string();
     let readme = repository_root().join("README.md").display().to_string();
