@@ -108,6 +108,26 @@ fn without_authentication_a_page_of_another_site_gets_nothing() {
     }
 }
 
+/// What was done is told, and what was refused: the answer comes as it is, since there is no other.
+#[test]
+fn a_client_that_wants_no_encoding_at_all_gets_the_answer_and_its_status() {
+    let stack = Stack::start();
+    stack.fill();
+    let etag = stack.get(&path(TENANT)).header("etag").unwrap().to_owned();
+    for accepts in ["identity;q=0", "*;q=0", "deflate, identity;q=0"] {
+        let ask = |method: &str, path: &str, more: &[(&str, &str)], body: &str| {
+            let headers = [&[("accept-encoding", accepts)], more].concat();
+            let response = stack.ask(method, path, &headers, body);
+            assert_eq!(response.header("content-encoding"), None, "{path} {accepts}");
+            response.status
+        };
+        assert_eq!(ask("GET", &path(TENANT), &[], ""), 200, "{accepts}");
+        assert_eq!(ask("GET", &path(TENANT), &[("if-none-match", &etag)], ""), 304, "{accepts}");
+        assert_eq!(ask("POST", "/api/reports/clear-cache", &[], "{}"), 200, "{accepts}");
+        assert_eq!(ask("GET", "/api/reports/nothing", &[], ""), 404, "{accepts}");
+    }
+}
+
 #[test]
 fn the_page_is_in_the_binary_and_may_load_nothing_else() {
     let sidecar = Sidecar::builder().start_alone();

@@ -25,7 +25,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::Response;
+use ::http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
@@ -77,9 +77,10 @@ pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, shutdown
     });
     let fit = SizeAbove::new(COMPRESSED_FROM).and(NotForContentType::SSE);
     let service = ServiceBuilder::new()
-        .map_response(|reply: Response<_>| reply.map(BodyExt::boxed_unsync))
+        .map_response(|reply: Response<_>| undo_not_acceptable(reply).map(BodyExt::boxed_unsync))
         // What is computed anew is not worth more time than it saves on the way.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(fit))
+        .map_response(keep_status)
         .option_layer(front::cors(&state.cors_origins))
         .service(answer);
     let service = BoxCloneSyncService::new(service);
@@ -90,4 +91,23 @@ pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, shutdown
     })
     .await;
     executing.executor.end().await;
+}
+
+/// What an answer's status was before anything was done to it.
+#[derive(Clone, Copy)]
+struct Status(StatusCode);
+
+fn keep_status<B>(mut reply: Response<B>) -> Response<B> {
+    let status = Status(reply.status());
+    reply.extensions_mut().insert(status);
+    reply
+}
+
+/// Where a client refuses every encoding, the layer that compresses says 406 of an answer that it sends all the same:
+/// of work that has been done, of a refusal, of a stream. RFC 9110 (12.5.3) leaves it to us not to mind.
+fn undo_not_acceptable<B>(mut reply: Response<B>) -> Response<B> {
+    if let Some(Status(status)) = reply.extensions_mut().remove() {
+        *reply.status_mut() = status;
+    }
+    reply
 }
