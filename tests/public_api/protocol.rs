@@ -108,6 +108,27 @@ fn without_authentication_a_page_of_another_site_gets_nothing() {
     }
 }
 
+/// A browser sends no origin for an image or a script of another site's page, and what it asks for is done all the same.
+#[test]
+fn without_authentication_a_page_of_another_site_cannot_have_anything_done_either() {
+    let sidecar = Sidecar::builder().start_alone();
+    let bundle = format!("{}&bust_cache=true", path(TENANT));
+    for (path, site, mode, status) in [
+        (&*bundle, "cross-site", "no-cors", 403),
+        (&bundle, "same-site", "no-cors", 403),
+        (&bundle, "cross-site", "navigate", 403),
+        (&bundle, "none", "navigate", 503),
+        (&bundle, "same-origin", "cors", 503),
+        ("/dashboard", "cross-site", "navigate", 200),
+        ("/dashboard", "cross-site", "no-cors", 403),
+        ("/dashboard/main.js", "same-origin", "cors", 200),
+    ] {
+        let headers = [("sec-fetch-site", site), ("sec-fetch-mode", mode)];
+        let response = sidecar.public().ask("GET", path, &headers, "");
+        assert_eq!(response.status, status, "{path} {site} {mode}");
+    }
+}
+
 /// What was done is told, and what was refused: the answer comes as it is, since there is no other.
 #[test]
 fn a_client_that_wants_no_encoding_at_all_gets_the_answer_and_its_status() {
@@ -169,10 +190,16 @@ fn malformed_and_oversized_requests_are_refused_and_the_next_one_is_served() {
         (format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(70_000)), "4"),
         ("POST /api/reports/clear-cache HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 99999999\r\n\r\n".to_owned(), "413"),
         ("POST /api/reports/clear-cache HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{}".to_owned(), "400"),
-        ("GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(), "403"),
+        ("GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(), "400"),
+        ("GET /livez HTTP/1.1\r\nhost: localhost\r\nhost: evil.example.com\r\nconnection: close\r\n\r\n".to_owned(), "400"),
+        ("GET /livez HTTP/1.0\r\nhost: localhost\r\nhost: evil.example.com\r\n\r\n".to_owned(), "400"),
+        ("GET /livez HTTP/1.0\r\n\r\n".to_owned(), "403"),
+        ("GET http://evil.example.com/livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(), "403"),
+        ("GET http://localhost/livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(), "200"),
     ] {
         let answer = raw(sidecar.public(), request.as_bytes());
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request:.60}: {answer:.200}");
+        let told = answer.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..)).unwrap_or_default();
+        assert!(told.starts_with(status), "{request:.60}: {answer:.200}");
     }
     assert_eq!(sidecar.public().get("/livez").status, 200);
 }
