@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use harness::{Redis, Response, Sidecar, assert_eventually, repository_root};
+use harness::{Redis, Response, Sidecar, assert_eventually, freeze_pid, http, repository_root, thaw_pid};
 use serde_json::Value;
 
 use super::{Stack, TENANT, path};
+
+const SCHEDULE: &str = r#"dashboard_up{part="schedule"}"#;
 
 /// The state of each part, by its name.
 fn checks(response: &Response) -> BTreeMap<String, String> {
@@ -192,4 +194,31 @@ fn the_dashboard_and_the_alerts_use_metrics_that_are_there() {
             assert!(there(name), "{file} uses {name}, which is not in\n{page}");
         }
     }
+}
+
+#[test]
+fn a_schedule_that_cannot_be_read_in_time_keeps_nothing_else_from_being_told() {
+    let stack = Stack::start();
+    let works = |response: &Response| samples(&response.text())[SCHEDULE];
+    assert_eq!(works(&stack.get("/metrics")), 1.0);
+    let session: i32 = stack.postgres.value(
+        "SELECT pid FROM pg_stat_activity
+         WHERE application_name = 'dashboard-sidecar schedule' AND datname = current_database()",
+    );
+    freeze_pid(session);
+    let ask = |path| http(stack.sidecar.public(), "GET", path, None, b"");
+    let mut metrics = ask("/metrics");
+    // What was read just before is told again for a moment.
+    while metrics.as_ref().is_ok_and(|metrics| works(metrics) == 1.0) {
+        metrics = ask("/metrics");
+    }
+    let operations = ask("/api/system/operations");
+    thaw_pid(session);
+    let (metrics, operations) = (metrics.unwrap(), operations.unwrap());
+    assert_eq!(works(&metrics), 0.0);
+    assert_eq!(samples(&metrics.text())[r#"dashboard_up{part="module"}"#], 1.0);
+    let data = &operations.json()["data"];
+    assert!(data["jobs"].is_null() && data["module"].is_object(), "{data}");
+    assert!(data["problems"].to_string().contains("the schedule"), "{data}");
+    assert_eventually!(works(&stack.get("/metrics")) == 1.0, "the schedule is read again");
 }

@@ -1,5 +1,7 @@
 //! What the schedule says, for who only looks.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use super::error::StoreError;
@@ -8,6 +10,9 @@ use super::session::Session;
 use super::store;
 use crate::db::Dialer;
 use crate::probe::SharedProbe;
+
+/// Longest wait for them: a Postgres that hangs must not keep everything else from being told.
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// Asks for the jobs that are ours to run, over a session of its own; many who ask at once share an answer.
 pub struct View {
@@ -39,7 +44,10 @@ impl View {
             Ok(Jobs { at, jobs: jobs.into_iter().filter(Job::is_ours).collect() })
         });
         let jobs = async {
-            question.await.map_err(|error| {
+            let Ok(outcome) = tokio::time::timeout(LONGEST, question).await else {
+                return Err("reading the schedule did not finish in time".to_owned());
+            };
+            outcome.map_err(|error| {
                 tracing::debug!(%error, "the schedule cannot be read");
                 told(&error)
             })
