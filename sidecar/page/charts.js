@@ -93,7 +93,7 @@ export class Sources {
   }
 
   #draw() {
-    const sorted = Object.entries(this.#sources).sort((a, b) => amount(b[1]) - amount(a[1]) || a[0].localeCompare(b[0]));
+    const sorted = Object.entries(this.#sources).sort((a, b) => amount(b[1]) - amount(a[1]) || a[0].localeCompare(b[0], undefined, { numeric: true }));
     const most = Math.max(amount(sorted[0]?.[1]), 1);
     const shown = this.#isUnfolded ? sorted.slice(0, 500) : sorted.slice(0, MOST_SOURCES);
     const rest = sorted.slice(MOST_SOURCES);

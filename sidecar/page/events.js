@@ -5,6 +5,25 @@ import { Failure, isAbort, send } from "./api.js";
 const LONGEST_PAUSE_MS = 30_000;
 /** The server says something every 15 seconds: after three times that, the connection is dead. */
 const SILENCE_MS = 45_000;
+/** A browser has six connections to a server, for all its tabs together: a page that nobody sees gives its own back. */
+const HIDDEN_MS = 3_000;
+
+const isVisible = () => document.visibilityState === "visible";
+
+/** @param {AbortSignal} signal @returns {Promise<void>} once the page is seen, or the signal is given */
+function untilVisible(signal) {
+  return new Promise((resolve) => {
+    if (isVisible() || signal.aborted) return resolve();
+    const looked = new AbortController();
+    const look = () => {
+      if (!isVisible() && !signal.aborted) return;
+      looked.abort();
+      resolve();
+    };
+    document.addEventListener("visibilitychange", look, { signal: looked.signal });
+    signal.addEventListener("abort", look, { signal: looked.signal });
+  });
+}
 
 /** @typedef {"connecting" | "connected" | "reconnecting" | "unavailable" | "off"} LiveState */
 /**
@@ -62,6 +81,12 @@ export function follow(tenant, { onNews, onState, onExpired }) {
       clearTimeout(silence);
       silence = setTimeout(end, SILENCE_MS);
     };
+    let hidden = 0;
+    const look = () => {
+      clearTimeout(hidden);
+      if (!isVisible()) hidden = window.setTimeout(end, HIDDEN_MS);
+    };
+    document.addEventListener("visibilitychange", look, { signal: connection.signal });
     try {
       const path = `/api/reports/dashboard-events?${new URLSearchParams({ tenant_id: tenant })}`;
       const answer = await send(path, { headers: { Accept: "text/event-stream" }, signal: connection.signal });
@@ -82,14 +107,17 @@ export function follow(tenant, { onNews, onState, onExpired }) {
       }
     } finally {
       clearTimeout(silence);
+      clearTimeout(hidden);
       stopped.signal.removeEventListener("abort", end);
       end();
     }
   }
 
   async function loop() {
-    onState("connecting");
     while (!stopped.signal.aborted) {
+      if (failures === 0) onState("connecting");
+      await untilVisible(stopped.signal);
+      if (stopped.signal.aborted) return;
       try {
         await once();
       } catch (error) {
@@ -102,6 +130,7 @@ export function follow(tenant, { onNews, onState, onExpired }) {
         }
       }
       if (stopped.signal.aborted) return;
+      if (!isVisible()) continue;
       onState("reconnecting");
       const pause = Math.min(retry * 2 ** failures, LONGEST_PAUSE_MS) * (0.75 + Math.random() / 2);
       failures += 1;

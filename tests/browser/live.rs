@@ -123,3 +123,29 @@ fn a_slow_answer_for_a_tenant_that_was_left_is_never_drawn() {
     assert_eq!(page.browser.text("#tenant-name"), "Globex");
     page.finish(&[]);
 }
+
+#[test]
+fn a_page_that_nobody_sees_holds_no_connection_and_catches_up_when_it_is_seen() {
+    let page = Page::start();
+    page.show(ACME);
+    let streams = || {
+        page.sidecar.public().get("/api/system/operations").json()["data"]["sidecar"]["event_streams"].clone()
+    };
+    let turn = |state: &str| {
+        // What a browser does when another tab is chosen, which there is none of here.
+        let script =
+            "Object.defineProperty(document, 'visibilityState', { value: arguments[0], configurable: true });
+            document.dispatchEvent(new Event('visibilitychange'))";
+        page.browser.run(script, &[state.into()]);
+    };
+    assert_eq!(streams(), 1);
+    turn("hidden");
+    assert_eventually!(streams() == 0, "it is given back");
+    page.postgres.execute(&format!("INSERT INTO contacts (tenant_id) VALUES ('{ACME}')"));
+    page.redis.cli(&["DASHBOARD.CLEAR", ACME]);
+
+    turn("visible");
+    assert_eventually!(page.figure("totalContacts") == "1,235", "what it has missed");
+    assert_eventually!(page.browser.text("#live") == "Live", "and what comes");
+    page.finish(&[]);
+}
