@@ -34,7 +34,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 /// says so in its probes, and recovers by itself.
 pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     args.http.check_exposure()?;
-    args.http.check_streams()?;
+    let streams = args.http.streams()? as usize;
     args.database.url()?;
     let token = args.http.token()?;
     let access = args.auth.access(args.http.insecure_no_auth)?;
@@ -63,7 +63,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
             &args.redis.redis_url,
             shutdown.clone(),
         ),
-        streams: Streams::new(&args.redis.redis_url, args.http.max_streams as usize, shutdown.clone()),
+        streams: Streams::new(&args.redis.redis_url, streams, shutdown.clone()),
         cors_origins: args.http.cors_origins.clone(),
     });
     let scheduler = args.scheduler.scheduler.then(|| {

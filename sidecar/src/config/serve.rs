@@ -15,6 +15,9 @@ use crate::error::Failure;
 /// The shortest internal token that is accepted, in bytes.
 const MIN_TOKEN_BYTES: usize = 16;
 
+/// Event streams that may be open, where nobody says how many.
+const DEFAULT_STREAMS: u32 = 256;
+
 /// Settings of `serve`.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
@@ -130,10 +133,11 @@ pub struct HttpArgs {
           value_parser = value_parser!(u32).range(1..=65_536))]
     pub max_connections: u32,
     /// Event streams (GET /api/reports/dashboard-events) open at once, 1 to 10000; one more is refused. Each takes a
-    /// connection of DASHBOARD_MAX_CONNECTIONS, of which there must be more
-    #[arg(long, value_name = "N", env = "DASHBOARD_MAX_STREAMS", default_value_t = 256,
+    /// connection of DASHBOARD_MAX_CONNECTIONS, of which there must be more [default: 256, or half of those
+    /// connections where that is less]
+    #[arg(long, value_name = "N", env = "DASHBOARD_MAX_STREAMS",
           value_parser = value_parser!(u32).range(1..=10_000))]
-    pub max_streams: u32,
+    pub max_streams: Option<u32>,
     /// Time that requests under way get to finish after SIGTERM or SIGINT, ms, 0 to 600000; a second signal
     /// ends at once
     #[arg(long, value_name = "MS", env = "DASHBOARD_DRAIN_TIMEOUT_MS", default_value_t = 10_000,
@@ -195,20 +199,21 @@ impl HttpArgs {
         Ok(())
     }
 
-    /// Checks that streams, which stay open, leave connections for everything else.
+    /// How many event streams may be open at once. They stay open, so they must leave connections for all else.
     ///
     /// # Errors
-    /// If they could take all of them.
-    pub fn check_streams(&self) -> Result<(), Failure> {
-        if self.max_streams >= self.max_connections {
-            return Err(Failure::config(format!(
-                "DASHBOARD_MAX_STREAMS (--max-streams) is {} and DASHBOARD_MAX_CONNECTIONS (--max-connections) {}: streams \
-                 could take every connection, so that nothing else is answered, probes included; allow more connections \
-                 or fewer streams",
-                self.max_streams, self.max_connections
-            )));
+    /// If they could take every connection.
+    pub fn streams(&self) -> Result<u32, Failure> {
+        match self.max_streams {
+            None => Ok(DEFAULT_STREAMS.min(self.max_connections / 2)),
+            Some(streams) if streams < self.max_connections => Ok(streams),
+            Some(streams) => Err(Failure::config(format!(
+                "DASHBOARD_MAX_STREAMS (--max-streams) is {streams} and DASHBOARD_MAX_CONNECTIONS (--max-connections) {}: \
+                 streams could take every connection, so that nothing else is answered, probes included; allow more \
+                 connections or fewer streams",
+                self.max_connections
+            ))),
         }
-        Ok(())
     }
 
     /// Time that requests under way get after a signal.
@@ -288,12 +293,16 @@ mod tests {
 
     #[test]
     fn streams_leave_connections_for_everything_else() {
-        let check = |streams: &str, connections: &str| {
-            http(&["--max-streams", streams, "--max-connections", connections]).check_streams()
-        };
-        assert!(check("256", "256").unwrap_err().to_string().contains("DASHBOARD_MAX_STREAMS"));
-        assert!(check("255", "256").is_ok());
-        assert!(http(&[]).check_streams().is_ok());
+        let streams = |args: &[&str]| http(args).streams();
+        assert!(
+            streams(&["--max-streams", "256", "--max-connections", "256"])
+                .unwrap_err()
+                .to_string()
+                .contains("DASHBOARD_MAX_STREAMS")
+        );
+        assert_eq!(streams(&["--max-streams", "255", "--max-connections", "256"]).unwrap(), 255);
+        assert_eq!(streams(&["--max-connections", "100"]).unwrap(), 50);
+        assert_eq!(streams(&[]).unwrap(), 256);
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn refused(settings: Settings<'_>, arguments: &[&str]) -> String {
 
 #[test]
 fn streams_that_could_take_every_connection_keep_the_sidecar_from_starting() {
-    let log = refused(&[("DASHBOARD_MAX_CONNECTIONS", "200")], &[]);
+    let log = refused(&[("DASHBOARD_MAX_CONNECTIONS", "200"), ("DASHBOARD_MAX_STREAMS", "200")], &[]);
     assert!(log.contains("DASHBOARD_MAX_STREAMS") && log.contains("DASHBOARD_MAX_CONNECTIONS"), "{log}");
 }
 
