@@ -11,6 +11,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::error::Failure;
 
+/// How long what was sent may stay unconfirmed, in milliseconds. A client that vanished without a word, as a notebook
+/// does that is closed, would else keep its event stream's place for a quarter of an hour.
+const UNCONFIRMED_MS: u32 = 30_000;
+
 /// A bound listener; a Unix socket's file goes when it is dropped.
 #[derive(Debug)]
 pub struct Listener {
@@ -86,6 +90,7 @@ impl Listener {
             Socket::Tcp(socket) => {
                 let (stream, _) = socket.accept().await?;
                 stream.set_nodelay(true)?;
+                rustix::net::sockopt::set_tcp_user_timeout(&stream, UNCONFIRMED_MS)?;
                 Ok(Connection::Tcp(stream))
             }
             Socket::Unix(socket) => Ok(Connection::Unix(socket.accept().await?.0)),
@@ -162,6 +167,14 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(listener);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_vanishes_is_given_up() {
+        let listener = Listener::tcp("DASHBOARD_LISTEN", ([127, 0, 0, 1], 0).into()).unwrap();
+        let _client = std::net::TcpStream::connect(listener.address()).unwrap();
+        let Ok(Connection::Tcp(stream)) = listener.accept().await else { panic!("a connection") };
+        assert_eq!(rustix::net::sockopt::tcp_user_timeout(&stream).unwrap(), UNCONFIRMED_MS);
     }
 
     #[tokio::test]
