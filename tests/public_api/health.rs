@@ -108,7 +108,7 @@ fn metrics_tell_of_requests_pools_the_schedule_and_the_module() {
         (r#"dashboard_up{part="schedule"}"#, 1.0),
         (r#"dashboard_pool_size{pool="misses"}"#, 8.0),
         (r#"dashboard_pool_waiting{pool="redis"}"#, 0.0),
-        (r#"dashboard_job_active{job="Warm Dashboard Bundle Cache"}"#, 1.0),
+        (r#"dashboard_job_active{job_name="Warm Dashboard Bundle Cache"}"#, 1.0),
         ("dashboard_module_hits_total", 1.0),
         ("dashboard_module_misses_total", 1.0),
         (r#"dashboard_module_failures_total{kind="no_tenant"}"#, 1.0),
@@ -117,7 +117,8 @@ fn metrics_tell_of_requests_pools_the_schedule_and_the_module() {
         assert_eq!(samples.get(sample), Some(&value), "{sample}\n{}", response.text());
     }
     assert!(
-        samples[r#"dashboard_job_next_run_timestamp_seconds{job="Warm Dashboard Bundle Cache"}"#] > 1.7e9
+        samples[r#"dashboard_job_next_run_timestamp_seconds{job_name="Warm Dashboard Bundle Cache"}"#]
+            > 1.7e9
     );
     assert!(!response.text().contains("made-up"), "nothing that a client has made up");
 }

@@ -98,13 +98,13 @@ fn describe_jobs(page: &mut Page, jobs: &Jobs) {
         page.family(name, "gauge", help);
         for job in &jobs.jobs {
             if let Some(time) = value(job) {
-                page.sample(name, &[("job", &job.name)], seconds(time));
+                page.sample(name, &[("job_name", &job.name)], seconds(time));
             }
         }
     }
     page.family("dashboard_job_active", "gauge", "Whether a job runs at its times (1) or is disabled (0).");
     for job in &jobs.jobs {
-        page.sample("dashboard_job_active", &[("job", &job.name)], u8::from(job.active));
+        page.sample("dashboard_job_active", &[("job_name", &job.name)], u8::from(job.active));
     }
     page.family(
         "dashboard_job_last_outcome",
@@ -113,7 +113,7 @@ fn describe_jobs(page: &mut Page, jobs: &Jobs) {
     );
     for job in &jobs.jobs {
         if let Some(outcome) = job.shown_outcome(jobs.at) {
-            page.sample("dashboard_job_last_outcome", &[("job", &job.name), ("outcome", outcome)], 1);
+            page.sample("dashboard_job_last_outcome", &[("job_name", &job.name), ("outcome", outcome)], 1);
         }
     }
 }
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_label_may_have_any_text() {
         let mut page = Page(String::new());
-        page.sample("a", &[("job", "say \"hi\"\\\n")], 1);
-        assert_eq!(page.0, "a{job=\"say \\\"hi\\\"\\\\\\n\"} 1\n");
+        page.sample("a", &[("job_name", "say \"hi\"\\\n")], 1);
+        assert_eq!(page.0, "a{job_name=\"say \\\"hi\\\"\\\\\\n\"} 1\n");
     }
 }
