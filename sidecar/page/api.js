@@ -1,5 +1,6 @@
 // The sidecar's HTTP API, one function for each request.
 
+import { sentence } from "./format.js";
 import { token } from "./session.js";
 
 /** @typedef {{ read_all: boolean, clear: boolean, clear_all: boolean, execute: boolean, operate: boolean }} May */
@@ -47,7 +48,7 @@ export async function send(path, options = {}) {
   if (answer.ok || answer.status === 304) return answer;
   let message = `The server answered ${answer.status}.`;
   try {
-    message = String(JSON.parse(await answer.text()).message ?? message);
+    message = sentence(String(JSON.parse(await answer.text()).message ?? message));
   } catch (error) {
     if (isAbort(error)) throw error;
   }

@@ -109,6 +109,12 @@ export function clip(text, most) {
   return `${Array.from(text.slice(0, most)).slice(0, -1).join("")}…`;
 }
 
+/** What a server says in lower case and without a full stop, between other sentences. @param {string} text */
+export function sentence(text) {
+  const whole = text.trim();
+  return `${whole.charAt(0).toUpperCase()}${whole.slice(1)}${/[.!?…]$/.test(whole) ? "" : "."}`;
+}
+
 /** `closed_won` as people write it. @param {string} name */
 export function words(name) {
   const text = name.replaceAll("_", " ").trim();

@@ -32,11 +32,11 @@ export function latency(latencies = [], computes = []) {
 
 /** @param {any[]} all */
 export function pools(all = []) {
-  const rows = all.map(({ name, connections, busy, waiting }) => {
+  const rows = all.map(({ name, connections, size = connections, busy, waiting }) => {
     const track = h("span", { class: "track source", "aria-hidden": "true" }, h("span", { class: "fill" }));
-    setShare(track, Number(busy) / Math.max(Number(connections), 1) || 0);
+    setShare(track, Number(busy) / Math.max(Number(size), 1) || 0);
     return h("tr", {}, h("th", { scope: "row" }, words(name)),
-      h("td", { class: "number" }, h("span", { class: "busy" }, track, h("span", {}, `${full(busy)} of ${full(connections)}`))),
+      h("td", { class: "number" }, h("span", { class: "busy" }, track, h("span", {}, `${full(busy)} of ${full(size)}`))),
       h("td", { class: "number" }, full(waiting)));
   });
   return table("Connections, by what they are for", ["For", "Busy", "Waiting"], rows, "pools");

@@ -27,6 +27,7 @@ let who = null;
 let choice = null;
 let isBundleShown = false;
 let isRedisAway = false;
+let wasConnected = false;
 let stopFollowing = () => {};
 /** Counts sessions begun and ended, so that an answer for an earlier one is known as such. */
 let turn = 0;
@@ -188,6 +189,9 @@ function refuse(failure) {
 function follows(state) {
   isRedisAway = state === "unavailable";
   showLive(state);
+  // Whether only the stream has ended or the server is gone, a read tells.
+  if (state === "reconnecting" && wasConnected) reader.poke();
+  wasConnected = state === "connected";
   if (isRedisAway) refuse(new Failure(503, "Redis is away."));
 }
 

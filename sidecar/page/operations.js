@@ -3,7 +3,7 @@
 import { Failure, isAbort, operations } from "./api.js";
 import { jobs, latency, pools, warming } from "./machinery.js";
 import { h, put } from "./dom.js";
-import { UNKNOWN, compact, duration, full, milliseconds, rate as decimal, share, size, words } from "./format.js";
+import { UNKNOWN, compact, duration, full, milliseconds, rate as decimal, sentence, share, size, words } from "./format.js";
 import { Trend } from "./trend.js";
 
 const EVERY_MS = 2_000;
@@ -47,7 +47,7 @@ export class Operations {
         hero("p99", "Hits, 99th percentile", this.#p99),
         hero("breaker", "Breaker to the sidecar", null)),
       this.parts.now,
-      h("div", { class: "charts even" }, card("latency", "Latency", "as this sidecar measures it"), card("pools", "Connections", "busy of all")),
+      h("div", { class: "charts even" }, card("latency", "Latency", "as this sidecar measures it"), card("pools", "Connections", "busy, of all there may be")),
       h("div", { class: "charts even" }, card("warming", "Warming", ""), card("jobs", "Scheduled jobs", "")),
     ]);
     document.addEventListener("visibilitychange", () => this.#go());
@@ -79,7 +79,8 @@ export class Operations {
         this.onRefused(error);
         return;
       }
-      this.#problem([`${error instanceof Error ? error.message : error} These are the last figures.`]);
+      const kept = this.parts.now.hasChildNodes() ? "These are the last figures." : "There are no figures to show yet.";
+      this.#problem([`${error instanceof Error ? error.message : error} ${kept}`]);
     }
     this.#timer = window.setTimeout(() => void this.#read(signal), EVERY_MS);
   }
@@ -95,7 +96,7 @@ export class Operations {
   /** @param {any} data */
   #draw(data) {
     const { sidecar = {}, module = null } = data;
-    this.#problem(data.problems ?? []);
+    this.#problem((data.problems ?? []).map(sentence));
     this.#heroes(sidecar, module, Date.parse(data.generated_at) || Date.now());
     const facts = [
       ["Flights", full(module?.flights), "bundles being computed"],

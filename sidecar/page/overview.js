@@ -91,7 +91,7 @@ export class Overview {
     }
     for (const { track, part, whole } of this.#shares) setShare(track, Number(stats[part]) / Math.max(Number(stats[whole]), 1) || 0);
     const activities = stats.activitiesLast30Days;
-    this.perDay.textContent = Number(activities) > 0 ? `about ${rate(Number(activities) / 30)} a day` : "";
+    this.perDay.textContent = Number(activities) >= 30 ? `about ${rate(Number(activities) / 30)} a day` : Number(activities) > 0 ? "less than one a day" : "";
     this.#funnel.show(bundle?.funnel ?? {});
     this.#sources.show(stats.leadsBySource ?? {});
     this.#lists.show(bundle?.lists ?? {}, before !== null);

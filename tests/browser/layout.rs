@@ -86,6 +86,10 @@ fn the_operators_view_fits_at_every_width_in_both_themes() {
     page.redis.cli(&["DASHBOARD.WARM"]);
     page.browser.click("#tab-operations");
     assert_eventually!(page.browser.text("#operations").contains("Fresh already"), "figures are there");
+    assert!(
+        page.browser.text("#operations").contains("0 of 8"),
+        "all that there may be, not those that are open"
+    );
     look(&page, "operations");
     page.finish(&[]);
 }

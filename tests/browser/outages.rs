@@ -18,6 +18,14 @@ fn figures_stay_while_redis_is_down_and_go_on_when_it_is_back() {
     assert_eq!(page.figure("totalContacts"), "1,234");
     page.browser.screenshot("redis-down");
 
+    page.browser.click("#refresh");
+    assert_eventually!(
+        page.browser
+            .text("#banner")
+            .contains(": Redis cannot be used with REDIS_URL; see the sidecar's log. What you see"),
+        "what the server says is a sentence among others"
+    );
+
     page.postgres.execute(&format!("INSERT INTO contacts (tenant_id) VALUES ('{ACME}')"));
     page.redis.start_again();
     assert_eventually!(page.figure("totalContacts") == "1,235", harness::DEADLINE * 2, "it goes on");
@@ -40,5 +48,21 @@ fn a_page_that_is_opened_while_postgres_is_down_fills_when_it_is_back() {
     page.postgres.come_back();
     assert_eventually!(page.figure("totalContacts") == "1,234", harness::DEADLINE * 2, "figures come");
     assert_eventually!(!page.browser.sees("#banner"), "nothing is amiss any more");
+    page.finish(&UNANSWERED);
+}
+
+#[test]
+fn a_page_whose_sidecar_is_gone_says_so_before_its_figures_are_old() {
+    let mut page = Page::start();
+    page.show(ACME);
+    page.sidecar.process().kill();
+
+    assert_eventually!(page.browser.text("#banner").contains("The server cannot be reached."), "it is said");
+    assert_eq!(page.figure("totalContacts"), "1,234");
+    page.browser.click("#tab-operations");
+    assert_eventually!(
+        page.browser.text("#operations").contains("no figures to show yet"),
+        "nor are there others"
+    );
     page.finish(&UNANSWERED);
 }
