@@ -85,10 +85,15 @@ fn sources_beyond_the_ten_largest_are_folded() {
     let page = Page::start();
     page.show(ACME);
     let rows = || page.browser.run("return document.querySelectorAll('.sources tbody tr').length", &[]);
+    let funnel = || {
+        page.browser.run("return document.querySelector('[aria-labelledby=funnel-title]').offsetHeight", &[])
+    };
 
     assert_eq!(rows(), 10);
+    let height = funnel();
     page.browser.click(".sources button");
     assert_eq!(rows(), 15);
+    assert_eq!(funnel(), height, "what stands beside them keeps its height");
     page.finish(&[]);
 }
 
