@@ -180,7 +180,8 @@ All is up; make stop ends it and keeps the data. The dashboard, for anybody with
 Over HTTP:
 
   export TOKEN=$TOKEN
-  curl --noproxy '*' -s -H "Authorization: Bearer \$TOKEN" 'http://localhost:$HTTP_PORT/api/reports/dashboard-bundle?tenant_id=$TENANT'
+  export TENANT=$TENANT
+  curl --noproxy '*' -s -H "Authorization: Bearer \$TOKEN" "http://localhost:$HTTP_PORT/api/reports/dashboard-bundle?tenant_id=\$TENANT"
   curl --noproxy '*' -s http://localhost:$HTTP_PORT/api/system/health | grep redis-cache
 
 A token of another kind, such as one that may only read this tenant:
