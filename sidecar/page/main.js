@@ -159,9 +159,10 @@ function showName() {
 
 // --- Answers ---
 
-/** @param {import("./api.js").BundleAnswer} answer */
-function showAnswer(answer) {
-  if (!isRedisAway) trouble.clear();
+/** @param {import("./api.js").BundleAnswer} answer @param {boolean} isLate */
+function showAnswer(answer, isLate) {
+  if (isLate) trouble.late();
+  else if (!isRedisAway) trouble.clear();
   origin.show(answer, answer.bundle?.meta?.compute_ms ?? null);
   byId("refresh").hidden = false;
   byId("clear").hidden = !mayClear();

@@ -6,7 +6,8 @@ import { Failure, bundle, isAbort } from "./api.js";
 /** @typedef {import("./api.js").BundleAnswer} BundleAnswer */
 /**
  * @typedef {object} Listener
- * @property {(answer: BundleAnswer) => void} onAnswer with `bundle` null if it is unchanged
+ * @property {(answer: BundleAnswer, isLate: boolean) => void} onAnswer with `bundle` null if it is unchanged; late if
+ *   it is from before a refresh that was asked for
  * @property {(failure: Failure) => void} onFailure
  * @property {(isReading: boolean) => void} onReading
  */
@@ -23,6 +24,7 @@ export class BundleReader {
   #isReading = false;
   #isPending = false;
   #bust = false;
+  /** When a refresh was asked for that has brought nothing yet. @type {number | null} */ #wishedAt = null;
   #isDue = false;
   #looks = 0;
   #failures = 0;
@@ -48,7 +50,7 @@ export class BundleReader {
     this.#abort = new AbortController();
     clearTimeout(this.#timer);
     this.#choice = null;
-    this.#etag = null;
+    this.#etag = this.#wishedAt = null;
     this.#isReading = this.#isPending = this.#bust = this.#isDue = false;
     this.#looks = this.#failures = 0;
   }
@@ -62,6 +64,7 @@ export class BundleReader {
   /** Has the bundle computed anew. */
   refresh() {
     this.#bust = true;
+    this.#wishedAt = Date.now();
     this.#read();
   }
 
@@ -92,7 +95,9 @@ export class BundleReader {
       if (this.#looks > 0) pause = FIRST_LOOK_MS * 2 ** (this.#looks - 1);
       else if (answer.ttlMs !== null) pause = Math.max(answer.ttlMs, 0) + 250 + Math.random() * 1_000;
       if (this.#looks > 0) pause = Math.min(/** @type {number} */ (pause), LONGEST_PAUSE_MS);
-      this.#listener.onAnswer(answer);
+      const isLate = this.#wishedAt !== null && answer.ageMs !== null && Date.now() - answer.ageMs < this.#wishedAt;
+      if (!isLate) this.#wishedAt = null;
+      this.#listener.onAnswer(answer, isLate);
     } catch (error) {
       if (signal.aborted || isAbort(error)) return;
       const failure = error instanceof Failure ? error : new Failure(0, String(error));

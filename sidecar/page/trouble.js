@@ -25,6 +25,12 @@ export class Trouble {
     if (banner.textContent !== text) banner.textContent = text;
   }
 
+  /** A refresh was asked for and has brought nothing yet: what is computed takes long, or cannot be computed. */
+  late() {
+    this.clear();
+    this.say("Not computed anew yet: what you see is from before you asked. It follows by itself when it is there; if it does not, try again.");
+  }
+
   /** It will pass, and is tried again. @param {Failure} failure @param {boolean} isShown whether there are figures to keep */
   failing(failure, isShown) {
     this.#since ??= new Date();

@@ -52,6 +52,34 @@ fn a_page_that_is_opened_while_postgres_is_down_fills_when_it_is_back() {
 }
 
 #[test]
+fn a_refresh_that_brings_nothing_new_says_so_until_it_does() {
+    let page = Page::start();
+    page.show(ACME);
+    page.postgres.go_down();
+    page.browser.click("#refresh");
+    assert_eventually!(page.browser.text("#banner").contains("Not computed anew yet"), "it is said");
+    assert_eq!(page.figure("totalContacts"), "1,234");
+    // Also when the old figures have been read again, as fresh as they were.
+    assert_eventually!(page.browser.text("#origin") == "From memory", "they are read again");
+    assert!(
+        page.browser.text("#banner").contains("Not computed anew yet"),
+        "{}",
+        page.browser.text("#banner")
+    );
+
+    page.postgres.come_back();
+    assert_eventually!(
+        {
+            page.browser.click("#refresh");
+            !page.browser.sees("#banner")
+        },
+        harness::DEADLINE * 2,
+        "nothing is amiss any more"
+    );
+    page.finish(&UNANSWERED);
+}
+
+#[test]
 fn a_page_whose_sidecar_is_gone_says_so_before_its_figures_are_old() {
     let mut page = Page::start();
     page.show(ACME);

@@ -163,6 +163,10 @@ fn the_page_is_in_the_binary_and_may_load_nothing_else() {
     let again =
         sidecar.public().ask("GET", "/dashboard", &[("if-none-match", page.header("etag").unwrap())], "");
     assert_eq!((again.status, again.body.len()), (304, 0));
+    for path in ["/", "/dashboard/"] {
+        let way = sidecar.public().get(path);
+        assert_eq!((way.status, way.header("location")), (307, Some("/dashboard")), "{path}");
+    }
     for path in ["/dashboard/../Cargo.toml", "/dashboard/%2e%2e/Cargo.toml", "/dashboard/nothing.js"] {
         assert_eq!(sidecar.public().get(path).status, 404, "{path}");
     }

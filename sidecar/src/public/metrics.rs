@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::State;
 use crate::cache::ModuleInfo;
 use crate::http::{self, Reply};
+use crate::scheduler::job::Job;
 use crate::scheduler::view::Jobs;
 use crate::telemetry::metrics;
 
@@ -89,7 +90,7 @@ fn describe_jobs(page: &mut Page, jobs: &Jobs) {
         (
             "dashboard_job_last_run_timestamp_seconds",
             "When a job last began, Unix time.",
-            (|job| job.last_run) as fn(&crate::scheduler::job::Job) -> Option<DateTime<Utc>>,
+            (|job| job.last_run) as fn(&Job) -> Option<DateTime<Utc>>,
         ),
         ("dashboard_job_next_run_timestamp_seconds", "When a job begins next, Unix time.", |job| {
             job.next_run
@@ -98,13 +99,13 @@ fn describe_jobs(page: &mut Page, jobs: &Jobs) {
         page.family(name, "gauge", help);
         for job in &jobs.jobs {
             if let Some(time) = value(job) {
-                page.sample(name, &[("job_name", &job.name)], seconds(time));
+                page.sample(name, &labels(job), seconds(time));
             }
         }
     }
     page.family("dashboard_job_active", "gauge", "Whether a job runs at its times (1) or is disabled (0).");
     for job in &jobs.jobs {
-        page.sample("dashboard_job_active", &[("job_name", &job.name)], u8::from(job.active));
+        page.sample("dashboard_job_active", &labels(job), u8::from(job.active));
     }
     page.family(
         "dashboard_job_last_outcome",
@@ -113,9 +114,15 @@ fn describe_jobs(page: &mut Page, jobs: &Jobs) {
     );
     for job in &jobs.jobs {
         if let Some(outcome) = job.shown_outcome(jobs.at) {
-            page.sample("dashboard_job_last_outcome", &[("job_name", &job.name), ("outcome", outcome)], 1);
+            let [id, name] = labels(job);
+            page.sample("dashboard_job_last_outcome", &[id, name, ("outcome", outcome)], 1);
         }
     }
+}
+
+/// Two jobs may have the same name. (The label `job` is Prometheus's own.)
+fn labels(job: &Job) -> [(&'static str, &str); 2] {
+    [("job_id", &job.id), ("job_name", &job.name)]
 }
 
 /// Every number of the module's, under its own name: a field of a module that is newer than this, too.

@@ -1,7 +1,8 @@
 //! `/dashboard`: the page, and the files that it is made of. They are part of the binary.
 
 use ::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
+    REFERRER_POLICY,
 };
 use ::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
@@ -55,9 +56,11 @@ const FILES: &[(&str, &str, &[u8])] = files! {
     "trouble.js": "text/javascript; charset=utf-8",
 };
 
-/// The file at a path below `/dashboard`.
+/// The file at a path below `/dashboard`; the way there from what people type instead.
 pub(super) fn asset(path: &str, headers: &HeaderMap) -> Result<Reply, ApiError> {
     let name = match path.strip_prefix("/dashboard/") {
+        None if path == "/" => return Ok(redirect()),
+        Some("") => return Ok(redirect()),
         None => "index.html",
         Some(name) => name,
     };
@@ -82,4 +85,11 @@ pub(super) fn asset(path: &str, headers: &HeaderMap) -> Result<Reply, ApiError> 
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static("same-origin"));
     }
     Ok(reply)
+}
+
+fn redirect() -> Reply {
+    let mut reply = http::bytes(StatusCode::TEMPORARY_REDIRECT, "text/plain", Bytes::new());
+    reply.headers_mut().remove(CONTENT_TYPE);
+    reply.headers_mut().insert(LOCATION, HeaderValue::from_static("/dashboard"));
+    reply
 }

@@ -35,7 +35,7 @@ const fn post(path: &'static str, route: Route) -> Entry {
     Entry { path, method: Method::POST, route }
 }
 
-/// Every path. One that ends in a slash stands for all below it.
+/// Every path. One that ends in a slash stands for all below it, but for the root.
 pub(super) const ROUTES: &[Entry] = &[
     get("/livez", Route::Live),
     get("/readyz", Route::Ready),
@@ -49,6 +49,7 @@ pub(super) const ROUTES: &[Entry] = &[
     post("/api/reports/clear-cache", Route::ClearCache),
     post("/api/cron/execute", Route::Execute),
     get("/api/tenants", Route::Tenants),
+    get("/", Route::Page),
     get("/dashboard", Route::Page),
     get("/dashboard/", Route::Page),
 ];
@@ -56,9 +57,10 @@ pub(super) const ROUTES: &[Entry] = &[
 impl Entry {
     /// What answers at this path, if anything.
     pub(super) fn at(path: &str) -> Option<&'static Self> {
-        ROUTES
-            .iter()
-            .find(|entry| path == entry.path || (entry.path.ends_with('/') && path.starts_with(entry.path)))
+        ROUTES.iter().find(|entry| {
+            path == entry.path
+                || (entry.path.len() > 1 && entry.path.ends_with('/') && path.starts_with(entry.path))
+        })
     }
 
     /// Whether it takes the method. HEAD goes where GET goes; the server leaves the body out.
@@ -80,7 +82,7 @@ mod tests {
     fn paths_are_taken_as_they_are_written() {
         assert_eq!(Entry::at("/livez").unwrap().route, Route::Live);
         assert_eq!(Entry::at("/dashboard/app.js").unwrap().path, "/dashboard/");
-        for path in ["/", "", "/livez/", "//livez", "/LIVEZ", "/dashboardx", "/api", "*"] {
+        for path in ["", "/livez/", "//livez", "/LIVEZ", "/dashboardx", "/api", "*"] {
             assert!(Entry::at(path).is_none(), "{path}");
         }
     }
