@@ -84,7 +84,7 @@ fn an_admin_may_clear_its_tenant_and_a_superadmin_sees_all_of_them() {
 #[test]
 fn a_token_that_expires_while_one_looks_is_asked_for_again() {
     let page = locked();
-    let soon = json!({ "tenant_id": ACME, "exp": jwt::now() + 3 });
+    let soon = json!({ "tenant_id": ACME, "exp": jwt::now() + 10 });
     page.visit(&format!("#token={}", jwt::token(soon)));
     page.wait_for_figures();
 
