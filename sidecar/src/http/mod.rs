@@ -10,5 +10,5 @@ mod server;
 pub use body::{parse_json, read_body, read_json};
 pub use listener::Listener;
 pub use params::Params;
-pub use reply::{Body, BodyError, Reply, bytes, error_object, json};
+pub use reply::{Body, BodyError, Reply, bytes, empty, error_object, json};
 pub use server::{Limits, run};

@@ -23,9 +23,19 @@ pub type Reply = Response<Body>;
 
 /// A reply with a whole body, which the server measures for Content-Length.
 pub fn bytes(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
+    let mut reply = whole(status, body);
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}
+
+/// A reply without a body.
+pub fn empty(status: StatusCode) -> Reply {
+    whole(status, Bytes::new())
+}
+
+fn whole(status: StatusCode, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body).map_err(|never: Infallible| match never {}).boxed_unsync());
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     // Tenants' data: no proxy on the way may keep it.
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply

@@ -1,31 +1,22 @@
 //! `POST /api/reports/clear-cache`: removes the bundles of a tenant, or of all.
 
-use ::http::StatusCode;
 use hyper::Request;
 use hyper::body::Incoming;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::json;
 
-use super::State;
+use super::front::succeed_saying;
+use super::{State, body};
 use crate::auth::Principal;
 use crate::error::ApiError;
-use crate::http::{self, Params, Reply};
+use crate::http::Reply;
 use crate::tenant::Tenant;
-
-/// The largest body of any request, in bytes.
-pub(super) const MAX_BODY: usize = 16 * 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object, with the member 'tenant_id' or none")]
 struct Wanted {
-    #[serde(default, deserialize_with = "tenant")]
+    #[serde(default, deserialize_with = "body::tenant")]
     tenant_id: Option<Tenant>,
-}
-
-/// A tenant that is named. Not null: that is how a program says that it knows none, and would mean all of them.
-pub(super) fn tenant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Tenant>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    Tenant::parse(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 impl State {
@@ -34,20 +25,15 @@ impl State {
         who: &Principal,
         request: Request<Incoming>,
     ) -> Result<Reply, ApiError> {
-        Params::parse(request.uri().query(), &[])?;
-        let Wanted { tenant_id } = http::read_json(request, MAX_BODY).await?;
+        let Wanted { tenant_id } = body::read(request).await?;
         who.may_clear(tenant_id.as_ref())?;
         let cleared = self.cache.clear(tenant_id.as_ref()).await?;
         let of = tenant_id.as_ref().map_or("all tenants", Tenant::as_str);
         tracing::info!(tenant = of, cleared, "[dashboard-bundle] cache cleared");
         let bundles = if cleared == 1 { "bundle" } else { "bundles" };
-        Ok(http::json(
-            StatusCode::OK,
-            &json!({
-                "status": "success",
-                "message": format!("{cleared} {bundles} of {of} cleared"),
-                "data": {"tenant_id": tenant_id.as_ref().map(Tenant::as_str), "cleared": cleared},
-            }),
+        Ok(succeed_saying(
+            &format!("{cleared} {bundles} of {of} cleared"),
+            &json!({"tenant_id": tenant_id.as_ref().map(Tenant::as_str), "cleared": cleared}),
         ))
     }
 }

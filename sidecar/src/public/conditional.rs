@@ -1,8 +1,12 @@
 //! `If-None-Match` and `ETag`. The tags are weak: the answer also tells how old the bundle is and where it came from,
 //! which is no part of what they stand for.
 
-use ::http::HeaderMap;
-use ::http::header::{HeaderValue, IF_NONE_MATCH};
+use ::http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
+use ::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::http::{self, Reply};
 
 /// Tags that are looked at; one more, and the header is taken for none.
 const MAX_TAGS: usize = 32;
@@ -58,6 +62,19 @@ impl Known {
 /// The header of an answer.
 pub(super) fn header(etag: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("W/\"{etag}\"")).ok()
+}
+
+/// What is part of the binary, or 304 for a client that has it. It may be kept, and is asked about each time.
+pub(super) fn unless_known(headers: &HeaderMap, kind: &'static str, content: &'static [u8]) -> Reply {
+    let etag = format!("{:032x}", xxh3_128(content));
+    let mut reply = if Known::of(headers).holds(&etag) {
+        http::empty(StatusCode::NOT_MODIFIED)
+    } else {
+        http::bytes(StatusCode::OK, kind, Bytes::from_static(content))
+    };
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    reply.headers_mut().extend(header(&etag).map(|etag| (ETAG, etag)));
+    reply
 }
 
 #[cfg(test)]

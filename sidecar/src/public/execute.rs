@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::StatusCode;
 use hyper::Request;
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -13,15 +12,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::State;
-use super::clear::{MAX_BODY, tenant};
-use super::front::refuse;
+use super::front::{refuse, succeed_saying};
+use super::{State, body};
 use crate::auth::{Principal, Scope};
 use crate::cache::{self, Warmed};
 use crate::config::{LeaseArgs, Secret};
 use crate::db::Dialer;
 use crate::error::ApiError;
-use crate::http::{self, Params, Reply};
+use crate::http::Reply;
 use crate::scheduler::StoreError;
 use crate::scheduler::job::{Job, WARM_FUNCTION};
 use crate::scheduler::runner::{NotRun, Runner};
@@ -97,7 +95,7 @@ const STOPPED: &str = "the sidecar is being stopped: ask again, or ask another o
 )]
 struct Wanted {
     function_name: String,
-    #[serde(default, deserialize_with = "tenant")]
+    #[serde(default, deserialize_with = "body::tenant")]
     tenant_id: Option<Tenant>,
 }
 
@@ -107,8 +105,7 @@ impl State {
         who: &Principal,
         request: Request<Incoming>,
     ) -> Result<Reply, ApiError> {
-        Params::parse(request.uri().query(), &[])?;
-        let Wanted { function_name, tenant_id } = http::read_json(request, MAX_BODY).await?;
+        let Wanted { function_name, tenant_id } = body::read(request).await?;
         if function_name != WARM_FUNCTION {
             return Err(ApiError::bad_request(format!(
                 "the body, 'function_name': the only function that is known is {WARM_FUNCTION}"
@@ -134,15 +131,11 @@ fn describe(warmed: &Warmed, tenant: Option<&Tenant>) -> Reply {
     }
     let Warmed { tenants, warmed: computed, fresh, failed, elapsed, .. } = warmed;
     let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    http::json(
-        StatusCode::OK,
+    succeed_saying(
+        &format!("{WARM_FUNCTION}: {warmed}"),
         &json!({
-            "status": "success",
-            "message": format!("{WARM_FUNCTION}: {warmed}"),
-            "data": {
-                "function_name": WARM_FUNCTION, "tenants": tenants, "warmed": computed, "fresh": fresh,
-                "failed": failed, "elapsed_ms": elapsed_ms,
-            },
+            "function_name": WARM_FUNCTION, "tenants": tenants, "warmed": computed, "fresh": fresh,
+            "failed": failed, "elapsed_ms": elapsed_ms,
         }),
     )
 }

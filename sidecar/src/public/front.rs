@@ -12,7 +12,7 @@ use ::http::uri::Authority;
 use ::http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use hyper::Request;
 use hyper::body::Incoming;
-use serde_json::json;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -101,6 +101,16 @@ impl State {
     }
 }
 
+/// What was asked for, as every front end reads it.
+pub(super) fn succeed(data: &Value) -> Reply {
+    http::json(StatusCode::OK, &json!({"status": "success", "data": data}))
+}
+
+/// What was done, in words as well.
+pub(super) fn succeed_saying(message: &str, data: &Value) -> Reply {
+    http::json(StatusCode::OK, &json!({"status": "success", "message": message, "data": data}))
+}
+
 /// An error as every front end reads it.
 pub(super) fn refuse(error: &ApiError) -> Reply {
     let status = error.status();
@@ -128,8 +138,7 @@ fn known_method(method: &Method) -> &'static str {
 /// What may be done at a path.
 fn options(path: &str) -> Reply {
     let Some(entry) = Entry::at(path) else { return refuse(&ApiError::not_found(path)) };
-    let mut reply = http::bytes(StatusCode::NO_CONTENT, "text/plain", bytes::Bytes::new());
-    reply.headers_mut().remove(CONTENT_TYPE);
+    let mut reply = http::empty(StatusCode::NO_CONTENT);
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static(entry.allowed()));
     reply
 }

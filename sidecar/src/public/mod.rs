@@ -5,6 +5,7 @@
 //!
 //! Bundles are read through the cache, so that clients of Redis and of HTTP share one.
 
+mod body;
 mod clear;
 mod conditional;
 mod events;

@@ -2,13 +2,10 @@
 
 use std::sync::LazyLock;
 
-use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue};
-use ::http::{HeaderMap, StatusCode};
-use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_128;
+use ::http::HeaderMap;
 
-use super::conditional::{self, Known};
-use crate::http::{self, Reply};
+use super::conditional;
+use crate::http::Reply;
 
 /// With this program's version in it.
 static DOCUMENT: LazyLock<String> =
@@ -23,19 +20,7 @@ const SECURITY: &str = "  \"security\": [{\"bearer\": []}],\n";
 /// The document of a server that is open to everybody, or is not, unless the client has it.
 pub(super) fn document(is_open: bool, headers: &HeaderMap) -> Reply {
     let document: &'static str = if is_open { &WITHOUT_TOKENS } else { &DOCUMENT };
-    let etag = format!("{:032x}", xxh3_128(document.as_bytes()));
-    let (status, body) = if Known::of(headers).holds(&etag) {
-        (StatusCode::NOT_MODIFIED, Bytes::new())
-    } else {
-        (StatusCode::OK, Bytes::from_static(document.as_bytes()))
-    };
-    let mut reply = http::bytes(status, "application/json", body);
-    if status == StatusCode::NOT_MODIFIED {
-        reply.headers_mut().remove(CONTENT_TYPE);
-    }
-    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    reply.headers_mut().extend(conditional::header(&etag).map(|etag| (ETAG, etag)));
-    reply
+    conditional::unless_known(headers, "application/json", document.as_bytes())
 }
 
 #[cfg(test)]

@@ -5,16 +5,16 @@ use std::sync::LazyLock;
 use std::time::Instant;
 
 use ::http::Request;
-use ::http::StatusCode;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 use super::State;
+use super::front::succeed;
 
 use crate::auth::Principal;
 use crate::cache::ModuleInfo;
 use crate::error::ApiError;
-use crate::http::{self, Params, Reply};
+use crate::http::{Params, Reply};
 use crate::scheduler::job::Job;
 use crate::scheduler::view::Jobs;
 use crate::telemetry::metrics::{self, Measured, Percentiles, PoolUse};
@@ -53,7 +53,7 @@ impl State {
             "jobs": jobs.ok().as_ref().map(describe_jobs),
             "problems": problems,
         });
-        Ok(http::json(StatusCode::OK, &json!({"status": "success", "data": data})))
+        Ok(succeed(&data))
     }
 }
 

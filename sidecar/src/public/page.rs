@@ -1,14 +1,9 @@
 //! `/dashboard`: the page, and the files that it is made of. They are part of the binary.
 
-use ::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
-    REFERRER_POLICY,
-};
+use ::http::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY};
 use ::http::{HeaderMap, StatusCode};
-use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_128;
 
-use super::conditional::{self, Known};
+use super::conditional;
 use crate::error::ApiError;
 use crate::http::{self, Reply};
 
@@ -66,19 +61,8 @@ pub(super) fn asset(path: &str, headers: &HeaderMap) -> Result<Reply, ApiError> 
     };
     let (_, kind, content) =
         FILES.iter().find(|(known, _, _)| *known == name).ok_or_else(|| ApiError::not_found(path))?;
-    let etag = format!("{:032x}", xxh3_128(content));
-    let (status, body) = if Known::of(headers).holds(&etag) {
-        (StatusCode::NOT_MODIFIED, Bytes::new())
-    } else {
-        (StatusCode::OK, Bytes::from_static(content))
-    };
-    let mut reply = http::bytes(status, kind, body);
+    let mut reply = conditional::unless_known(headers, kind, content);
     let headers = reply.headers_mut();
-    if status == StatusCode::NOT_MODIFIED {
-        headers.remove(CONTENT_TYPE);
-    }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.extend(conditional::header(&etag).map(|etag| (ETAG, etag)));
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     for name in ["cross-origin-opener-policy", "cross-origin-resource-policy"] {
@@ -88,8 +72,7 @@ pub(super) fn asset(path: &str, headers: &HeaderMap) -> Result<Reply, ApiError> 
 }
 
 fn redirect() -> Reply {
-    let mut reply = http::bytes(StatusCode::TEMPORARY_REDIRECT, "text/plain", Bytes::new());
-    reply.headers_mut().remove(CONTENT_TYPE);
+    let mut reply = http::empty(StatusCode::TEMPORARY_REDIRECT);
     reply.headers_mut().insert(LOCATION, HeaderValue::from_static("/dashboard"));
     reply
 }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, VARY};
+use ::http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, VARY};
 use ::http::{Request, StatusCode};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -63,11 +63,7 @@ fn reply(id: &BundleId, cached: Cached, known: &Known) -> Reply {
     let bundle = bundle.filter(|_| !known.holds(&etag));
     let mut reply = match bundle {
         Some(bundle) => http::bytes(StatusCode::OK, "application/json", envelope(&bundle, status)),
-        None => {
-            let mut reply = http::bytes(StatusCode::NOT_MODIFIED, "application/json", Bytes::new());
-            reply.headers_mut().remove(CONTENT_TYPE);
-            reply
-        }
+        None => http::empty(StatusCode::NOT_MODIFIED),
     };
     let headers = reply.headers_mut();
     // A browser may keep it and has to ask each time; nobody in between may.

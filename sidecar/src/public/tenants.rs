@@ -1,13 +1,14 @@
 //! `GET /api/tenants`: the tenants whose dashboards the caller may open, by name, for front ends to pick one.
 
-use ::http::{Request, StatusCode};
+use ::http::Request;
 use serde_json::{Value, json};
 
 use super::State;
+use super::front::succeed;
 use crate::auth::{Principal, Scope};
 use crate::db::NamedTenant;
 use crate::error::ApiError;
-use crate::http::{self, Params, Reply};
+use crate::http::{Params, Reply};
 
 /// A search's greatest length, in characters.
 const MOST_SEARCHED: usize = 200;
@@ -26,7 +27,7 @@ impl State {
         let tenants = self.database.search_tenants(search, only, limit).await?;
         let describe =
             |NamedTenant { tenant, name }: &NamedTenant| json!({"tenant_id": tenant.as_str(), "name": name});
-        let data: Vec<Value> = tenants.iter().map(describe).collect();
-        Ok(http::json(StatusCode::OK, &json!({"status": "success", "data": data})))
+        let data: Value = tenants.iter().map(describe).collect();
+        Ok(succeed(&data))
     }
 }
