@@ -12,6 +12,9 @@ use super::{OTHER, Stack, TENANT, message, path};
 const ALL: &str = "SUPERADMIN_GLOBAL";
 const CLEAR: &str = "/api/reports/clear-cache";
 const OPERATIONS: &str = "/api/system/operations";
+const TENANTS: &str = "/api/tenants";
+const EXECUTE: &str = "/api/cron/execute";
+const WARM: &str = "warmDashboardBundleCache";
 /// Nobody's id.
 const NOBODY: &str = "33333333-3333-4333-8333-333333333333";
 
@@ -51,25 +54,26 @@ fn claims(tenant: Option<&str>, role: Option<&str>) -> Value {
 
 /// tenant_id and role of the token; what becomes of each request of [`requests`], in its order.
 #[rustfmt::skip]
-const WHO_GETS_WHAT: &[(Option<&str>, Option<&str>, [u16; 12])] = &[
-    //                                    session  bundle: own, other, all, nobody's  bad  clear: own, other, all's, everything, bad  operations
-    (None,         None,                  [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
-    (None,         Some("user"),          [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
-    (None,         Some("admin"),         [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
-    (None,         Some("superadmin"),    [200,    200, 200, 200, 404,                400, 200, 200, 200, 200, 400, 200]),
-    (Some(TENANT), None,                  [200,    200, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
-    (Some(TENANT), Some("user"),          [200,    200, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
-    (Some(TENANT), Some("Superadmin"),    [200,    200, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
-    (Some(TENANT), Some("admin"),         [200,    200, 403, 403, 403,                400, 200, 403, 403, 403, 400, 403]),
-    (Some(TENANT), Some("superadmin"),    [200,    200, 200, 200, 404,                400, 200, 200, 200, 200, 400, 200]),
-    (Some(OTHER),  Some("admin"),         [200,    403, 200, 403, 403,                400, 403, 200, 403, 403, 400, 403]),
-    (Some(ALL),    None,                  [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
-    (Some(ALL),    Some("admin"),         [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403]),
-    (Some(NOBODY), None,                  [200,    403, 403, 403, 404,                400, 403, 403, 403, 403, 400, 403]),
+const WHO_GETS_WHAT: &[(Option<&str>, Option<&str>, [u16; 17])] = &[
+    //                                    session  bundle: own, other, all, nobody's  bad  clear: own, other, all's, everything, bad  operations  tenants  execute: unnamed, own, other, all's
+    (None,         None,                  [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403, 403, 403, 403, 403, 403]),
+    (None,         Some("user"),          [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403, 403, 403, 403, 403, 403]),
+    (None,         Some("admin"),         [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403, 403, 403, 403, 403, 403]),
+    (None,         Some("superadmin"),    [200,    200, 200, 200, 404,                400, 200, 200, 200, 200, 400, 200, 200, 200, 200, 200, 200]),
+    (Some(TENANT), None,                  [200,    200, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403, 200, 403, 403, 403, 403]),
+    (Some(TENANT), Some("user"),          [200,    200, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403, 200, 403, 403, 403, 403]),
+    (Some(TENANT), Some("Superadmin"),    [200,    200, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403, 200, 403, 403, 403, 403]),
+    (Some(TENANT), Some("admin"),         [200,    200, 403, 403, 403,                400, 200, 403, 403, 403, 400, 403, 200, 200, 200, 403, 403]),
+    (Some(TENANT), Some("superadmin"),    [200,    200, 200, 200, 404,                400, 200, 200, 200, 200, 400, 200, 200, 200, 200, 200, 200]),
+    (Some(OTHER),  Some("admin"),         [200,    403, 200, 403, 403,                400, 403, 200, 403, 403, 400, 403, 200, 200, 403, 200, 403]),
+    (Some(ALL),    None,                  [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403, 403, 403, 403, 403, 403]),
+    (Some(ALL),    Some("admin"),         [200,    403, 403, 403, 403,                400, 403, 403, 403, 403, 400, 403, 403, 403, 403, 403, 403]),
+    (Some(NOBODY), None,                  [200,    403, 403, 403, 404,                400, 403, 403, 403, 403, 400, 403, 200, 403, 403, 403, 403]),
 ];
 
-fn requests() -> [(String, Option<String>); 12] {
+fn requests() -> [(String, Option<String>); 17] {
     let of = |tenant: &str| Some(json!({"tenant_id": tenant}).to_string());
+    let warm = |tenant: &str| Some(json!({"function_name": WARM, "tenant_id": tenant}).to_string());
     [
         ("/api/session".into(), None),
         (path(TENANT), None),
@@ -83,6 +87,25 @@ fn requests() -> [(String, Option<String>); 12] {
         (CLEAR.into(), Some("{}".into())),
         (CLEAR.into(), of("a b")),
         (OPERATIONS.into(), None),
+        (TENANTS.into(), None),
+        (EXECUTE.into(), Some(json!({"function_name": WARM}).to_string())),
+        (EXECUTE.into(), warm(TENANT)),
+        (EXECUTE.into(), warm(OTHER)),
+        (EXECUTE.into(), warm(ALL)),
+    ]
+}
+
+/// A request for each path that is not for everybody.
+fn guarded() -> [(String, Option<String>); 7] {
+    let get = |path: &str| (path.to_owned(), None);
+    [
+        get("/api/session"),
+        get(&path(TENANT)),
+        get(OPERATIONS),
+        get(TENANTS),
+        get(&events(TENANT)),
+        (CLEAR.into(), Some("{}".into())),
+        (EXECUTE.into(), Some(json!({"function_name": WARM}).to_string())),
     ]
 }
 

@@ -4,22 +4,16 @@ use harness::jwt::{SECRET, key_file, now, token};
 use harness::{Sidecar, repository_root, run, run_ok};
 use serde_json::json;
 
-use super::super::{TENANT, message, path};
-use super::{CLEAR, OPERATIONS, ask, events};
+use super::super::{TENANT, message};
+use super::{ask, guarded};
 
 #[test]
 fn without_a_key_nobody_is_served_and_what_to_set_is_said() {
     let sidecar = Sidecar::builder().jwt_missing().start_alone();
     let good = token(json!({"role": "superadmin"}));
     for token in [None, Some(good.as_str())] {
-        for (path, body) in [
-            ("/api/session", None),
-            (&*path(TENANT), None),
-            (OPERATIONS, None),
-            (&*events(TENANT), None),
-            (CLEAR, Some("{}")),
-        ] {
-            let response = ask(&sidecar, token, path, body);
+        for (path, body) in guarded() {
+            let response = ask(&sidecar, token, &path, body.as_deref());
             assert_eq!(response.status, 503, "{path}");
             for setting in ["DASHBOARD_JWT_SECRET", "DASHBOARD_JWT_PUBLIC_KEY_FILE", "--insecure-no-auth"] {
                 assert!(message(&response).contains(setting), "{path}: {}", response.text());

@@ -9,7 +9,7 @@ use harness::{Endpoint, Sidecar};
 use serde_json::json;
 
 use super::super::{Stack, TENANT, message, path};
-use super::{CLEAR, OPERATIONS, ask, events};
+use super::{CLEAR, ask, guarded};
 
 const REALM: &str = r#"Bearer realm="dashboard""#;
 const INVALID: &str = r#"Bearer realm="dashboard", error="invalid_token""#;
@@ -84,14 +84,8 @@ fn hostile() -> Vec<(&'static str, String)> {
 fn forged_and_expired_tokens_are_refused_everywhere() {
     let sidecar = Sidecar::builder().jwt_secret(SECRET).start_alone();
     for (what, token) in hostile() {
-        for (path, body) in [
-            ("/api/session", None),
-            (&*path(TENANT), None),
-            (OPERATIONS, None),
-            (&*events(TENANT), None),
-            (CLEAR, Some("{}")),
-        ] {
-            let response = ask(&sidecar, Some(&token), path, body);
+        for (path, body) in guarded() {
+            let response = ask(&sidecar, Some(&token), &path, body.as_deref());
             assert_eq!(response.status, 401, "{what}: {path}: {}", response.text());
             assert_eq!(response.header("www-authenticate"), Some(INVALID), "{what}");
             let message = message(&response);
