@@ -21,7 +21,9 @@ const TENANTS: &str = "SELECT t::text FROM dashboard.active_tenants() AS t";
 const SEARCH: &str = "SELECT tenant_id, name FROM dashboard.tenants($1::text, $2::text, $3::integer)";
 const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') IS NOT NULL
                         AND to_regprocedure('dashboard.bundles(text[])') IS NOT NULL
-                        AND to_regprocedure('dashboard.active_tenants()') IS NOT NULL";
+                        AND to_regprocedure('dashboard.active_tenants()') IS NOT NULL
+                        AND to_regprocedure('dashboard.version(text)') IS NOT NULL
+                        AND to_regprocedure('dashboard.unchanged(text[], text[])') IS NOT NULL";
 
 /// How long a batch may wait for its reader between two rows. Said here because a database's own setting may be
 /// shorter than a reader may pause.
