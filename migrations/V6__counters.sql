@@ -350,7 +350,17 @@ CREATE FUNCTION dashboard.crm_tables() RETURNS TABLE(name text, place regclass)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS %L
-$function$, 'SELECT * FROM (VALUES ' || array_to_string(known, ', ') || ') AS crm(name, place)');
+$function$, 'SELECT * FROM (VALUES ' || array_to_string(known, ', ') || ') AS crm(name, place) WHERE place IS NOT NULL');
+
+    SELECT format('%I.%I', nspname, relname) INTO qualified
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE pg_class.oid = to_regclass('tenant');
+    EXECUTE format($function$
+CREATE FUNCTION dashboard.known_tenants() RETURNS SETOF uuid
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS %L
+$function$, CASE WHEN qualified IS NULL THEN 'SELECT NULL::uuid WHERE false' ELSE 'SELECT id FROM ' || qualified END);
 END
 $migration$;
 
@@ -378,7 +388,10 @@ BEGIN
     FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_trigger
                               WHERE tgrelid = place AND tgname = 'dashboard_count_' || event AND tgenabled = 'A');
-        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', 'dashboard_count_' || event, place);
+        -- Only then: it keeps readers out, too.
+        IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = place AND tgname = 'dashboard_count_' || event) THEN
+            EXECUTE format('DROP TRIGGER %I ON %s', 'dashboard_count_' || event, place);
+        END IF;
         EXECUTE format('CREATE TRIGGER %I %s %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION dashboard.%I()',
             'dashboard_count_' || event,
             CASE event WHEN 'truncate' THEN 'BEFORE' ELSE 'AFTER' END, upper(event), place,
@@ -402,7 +415,9 @@ DECLARE
     event text;
 BEGIN
     FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
-        EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', 'dashboard_count_' || event, place);
+        IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = place AND tgname = 'dashboard_count_' || event) THEN
+            EXECUTE format('DROP TRIGGER %I ON %s', 'dashboard_count_' || event, place);
+        END IF;
     END LOOP;
 END
 $function$;

@@ -12,7 +12,7 @@
 //! 7. [`auth`]: who asks the public API, and what they may do.
 //! 8. [`http`]: what both share: listeners, the accept loop with its drain, parameters and replies.
 //! 9. [`scheduler`]: runs what is due, in one sidecar of however many.
-//! 10. [`serve`], [`warm`], [`cron`], [`migrate`], [`token`], [`demo`]: the subcommands.
+//! 10. [`serve`], [`warm`], [`cron`], [`counters`], [`migrate`], [`token`], [`demo`]: the subcommands.
 //! 11. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log.
 //!
 //! Two error types, each with its place: [`error::ApiError`] answers a request and is all that a client ever
@@ -23,6 +23,7 @@ pub mod auth;
 pub mod bundle;
 pub mod cache;
 pub mod config;
+pub mod counters;
 pub mod cron;
 pub mod db;
 pub mod demo;

@@ -6,6 +6,7 @@
 mod address;
 mod auth;
 mod cors;
+mod counters;
 mod cron;
 mod secret;
 mod serve;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use address::InternalAddress;
 pub use auth::{AuthArgs, TokenArgs};
 pub use cors::CorsOrigins;
+pub use counters::{CountersCommand, VerifyArgs};
 pub use cron::{CronCommand, CronRunArgs, CronSetArgs, JobArgs, LeaseArgs, SchedulerArgs};
 pub use secret::{Secret, SecretVariable};
 pub use serve::{ComputeArgs, HttpArgs, ServeArgs};
@@ -50,6 +52,12 @@ pub enum Command {
         /// What to do with it.
         #[command(subcommand)]
         command: CronCommand,
+    },
+    /// Counters that make a bundle cost the same for a tenant of any size, and the record of changes that bundles follow
+    Counters {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: CountersCommand,
     },
     /// Print a token for the public API, signed with the secret of DASHBOARD_JWT_SECRET or --jwt-secret-file: for
     /// trying out, for scripts and for operators

@@ -1,0 +1,115 @@
+//! `dashboard-sidecar counters`: whether bundles are computed from counters, and whether these are right. What is counted, and how, is
+//! `migrations/V6__counters.sql`'s to say.
+
+mod error;
+mod triggers;
+mod verify;
+
+use postgres::Client;
+
+use crate::config::{CountersCommand, DatabaseArgs};
+use crate::db;
+use crate::error::Failure;
+use error::CountersError;
+
+/// What pg_stat_activity shows.
+const APPLICATION_NAME: &str = "dashboard-sidecar counters";
+
+/// "counters" in ASCII, less one: the compactor's lock is not this.
+const KEY: i64 = 0x636f_756e_7465_7272;
+
+/// What a session needs: whatever it takes takes as long as it takes, and a policy that hides rows is an error.
+const SET_UP: &str = "SET row_security = off; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+    SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
+
+/// Does one of the subcommands, and prints what it did.
+///
+/// # Errors
+/// If DATABASE_URL is wrong, the database is not migrated, its bundles are somebody's own, or Postgres refuses.
+pub fn main(command: &CountersCommand) -> Result<(), Failure> {
+    match command {
+        CountersCommand::Enable(database) => enable(&mut open(database)?)?,
+        CountersCommand::Disable(database) => disable(&mut open(database)?)?,
+        CountersCommand::Rebuild(database) => rebuild(&mut open(database)?)?,
+        CountersCommand::Verify(args) => {
+            let mut client = open(&args.database)?;
+            must_be_ready(&mut client)?;
+            return verify::run(&mut client, !args.check);
+        }
+    }
+    Ok(())
+}
+
+/// A session that nobody else is at the counters with.
+fn open(database: &DatabaseArgs) -> Result<Client, Failure> {
+    let mut client = db::connect_once(database, APPLICATION_NAME)?;
+    prepare(&mut client)?;
+    Ok(client)
+}
+
+fn prepare(client: &mut Client) -> Result<(), CountersError> {
+    client.batch_execute(SET_UP)?;
+    let migrated = "SELECT to_regclass('dashboard.counters') IS NOT NULL";
+    if !client.query_one(migrated, &[])?.try_get::<_, bool>(0)? {
+        return Err(CountersError::NotMigrated);
+    }
+    if !client.query_one("SELECT dashboard.bundle_is_ours()", &[])?.try_get::<_, bool>(0)? {
+        return Err(CountersError::NotOurs);
+    }
+    if !client.query_one("SELECT pg_try_advisory_lock($1)", &[&KEY])?.try_get::<_, bool>(0)? {
+        return Err(CountersError::Busy);
+    }
+    Ok(())
+}
+
+fn must_be_ready(client: &mut Client) -> Result<(), CountersError> {
+    let ready: bool = client.query_one("SELECT ready FROM dashboard.counters", &[])?.try_get(0)?;
+    if ready { Ok(()) } else { Err(CountersError::NotEnabled) }
+}
+
+fn enable(client: &mut Client) -> Result<(), CountersError> {
+    let other = "SELECT crm.place::text FROM dashboard.crm_tables() AS crm
+                 JOIN pg_class ON pg_class.oid = crm.place WHERE relkind NOT IN ('r', 'p')";
+    if let Some(row) = client.query_opt(other, &[])? {
+        return Err(CountersError::NotATable { name: row.try_get(0)? });
+    }
+    let created = triggers::create(client)?;
+    if created == 0 && must_be_ready(client).is_ok() {
+        println!("nothing to do: the counters are enabled");
+        return Ok(());
+    }
+    let counted = count(client)?;
+    println!("the counters are enabled: {counted} counters over all tenants");
+    Ok(())
+}
+
+/// What the triggers miss from here on is nothing; what was there before is counted in one snapshot.
+fn count(client: &mut Client) -> Result<i64, CountersError> {
+    tracing::info!("counting what is there; writers go on");
+    let counted = client.query_one("SELECT dashboard.recount()", &[])?.try_get(0)?;
+    // Nobody has to wait for the next autovacuum to read them well.
+    if let Err(error) = client.batch_execute("VACUUM (ANALYZE) dashboard.counter") {
+        tracing::debug!(%error, "dashboard.counter is left to autovacuum");
+    }
+    Ok(counted)
+}
+
+fn disable(client: &mut Client) -> Result<(), CountersError> {
+    // First nobody reads them, then nobody writes them.
+    client.execute("UPDATE dashboard.counters SET ready = false", &[])?;
+    triggers::drop(client)?;
+    client.batch_execute(
+        "DELETE FROM dashboard.delta; DELETE FROM dashboard.counter; DELETE FROM dashboard.pending;
+         UPDATE dashboard.feed SET heartbeat_at = NULL, lag_ms = NULL",
+    )?;
+    println!("the counters are disabled: bundles are computed from the tables");
+    Ok(())
+}
+
+fn rebuild(client: &mut Client) -> Result<(), CountersError> {
+    must_be_ready(client)?;
+    triggers::create(client)?;
+    let counted = count(client)?;
+    println!("counted anew: {counted} counters over all tenants");
+    Ok(())
+}
