@@ -35,6 +35,7 @@ fn with_read_permission_for_a_tenant_and_the_command_a_user_reads_that_tenant_an
         &["DASHBOARD.CLEAR", "acme"],
         &["DASHBOARD.CLEAR"],
         &["DASHBOARD.WARM", "acme"],
+        &["DASHBOARD.FEED", "0", "1000"],
         &["DASHBOARD.HELP"],
         &["GET", &key("acme")],
         &["INFO", "dashboard"],

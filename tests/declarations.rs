@@ -32,6 +32,7 @@ fn get_reads_its_key_and_clear_and_warm_write_theirs() {
         ("dashboard.get", -2, &["RO", "ACCESS"][..]),
         ("dashboard.clear", -1, &["RW"]),
         ("dashboard.warm", -1, &["RW"]),
+        ("dashboard.feed", 3, &[]),
         ("dashboard.help", 1, &[]),
     ] {
         let Value::Array(infos) = client.ok(&["COMMAND", "INFO", command]) else { panic!("{command}") };
@@ -57,6 +58,7 @@ fn docs_tell_summary_since_complexity_group_and_every_argument() {
         ("DASHBOARD.GET", &["INCLUDE", "MAXAGE", "REFRESH", "IFNONEMATCH", "WITHMETA"][..]),
         ("DASHBOARD.CLEAR", &["SOFT"]),
         ("DASHBOARD.WARM", &["FORCE", "ASYNC"]),
+        ("DASHBOARD.FEED", &["lag-ms", "period-ms"]),
         ("DASHBOARD.HELP", &[]),
     ] {
         let docs = redis.cli(&["COMMAND", "DOCS", command]);
@@ -122,7 +124,9 @@ pub(crate) const OPTIONS: [&str; 8] =
 fn help_has_a_line_for_every_command_and_option() {
     let redis = Redis::with(&FakeUpstream::start());
     let help = redis.cli(&["DASHBOARD.HELP"]);
-    for word in ["DASHBOARD.GET", "DASHBOARD.CLEAR", "DASHBOARD.WARM"].iter().chain(&OPTIONS) {
+    for word in
+        ["DASHBOARD.GET", "DASHBOARD.CLEAR", "DASHBOARD.WARM", "DASHBOARD.FEED"].iter().chain(&OPTIONS)
+    {
         assert!(help.contains(word), "{word}:\n{help}");
     }
 }

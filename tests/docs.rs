@@ -18,7 +18,7 @@ fn the_readme_lists_every_command() {
     else {
         panic!("a list")
     };
-    assert_eq!(commands.len(), 4, "{commands:?}");
+    assert_eq!(commands.len(), 5, "{commands:?}");
     let readme = readme();
     for command in &commands {
         let command = text(command).to_uppercase();
@@ -85,6 +85,7 @@ fn the_readme_explains_every_counter() {
     let redis = Redis::with(&FakeUpstream::start());
     let mut client = redis.client();
     client.ok(&["DASHBOARD.WARM", "a"]);
+    client.ok(&["DASHBOARD.FEED", "0", "0"]);
     let info = String::from_utf8(client.bytes(&["INFO", "dashboard"])).unwrap();
     let readme = readme();
     let fields = info.lines().filter_map(|line| line.strip_prefix("dashboard_")?.split_once(':'));

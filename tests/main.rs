@@ -19,6 +19,7 @@ mod declarations;
 mod docs;
 mod endpoints;
 mod failover;
+mod feed_lag;
 mod figures;
 mod get;
 mod harness_itself;

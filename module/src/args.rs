@@ -28,13 +28,17 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Args<I> {
         self.next().ok_or_else(|| Error::missing_value(option, expected))
     }
 
-    /// A whole number from 0 up.
+    /// A time of any length.
     pub(crate) fn millis(&mut self, option: &str) -> Result<u64, Error> {
-        const EXPECTED: &str = "whole milliseconds from 0 to 9007199254740991";
-        let given = self.value(option, EXPECTED)?;
+        self.whole(option, (1 << 53) - 1, "whole milliseconds from 0 to 9007199254740991")
+    }
+
+    /// A whole number from 0 to `most`.
+    pub(crate) fn whole(&mut self, option: &str, most: u64, expected: &str) -> Result<u64, Error> {
+        let given = self.value(option, expected)?;
         let number = std::str::from_utf8(given).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-        let number = number.and_then(|text| text.parse().ok()).filter(|n| *n < 1 << 53);
-        number.ok_or_else(|| Error::bad_value(option, given, EXPECTED))
+        let number = number.and_then(|text| text.parse().ok()).filter(|n| *n <= most);
+        number.ok_or_else(|| Error::bad_value(option, given, expected))
     }
 
     pub(crate) fn boolean(&mut self, option: &str) -> Result<bool, Error> {

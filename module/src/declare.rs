@@ -90,6 +90,11 @@ impl Arg {
         arg
     }
 
+    /// One that is always given, by its place.
+    pub(crate) const fn value(name: &'static CStr, kind: Kind, summary: &'static CStr) -> Self {
+        Self::new(name, kind, summary)
+    }
+
     /// A word that stands alone.
     pub(crate) const fn word(name: &'static CStr, token: &'static CStr, summary: &'static CStr) -> Self {
         let mut arg = Self::choice(name, token, summary);

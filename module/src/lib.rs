@@ -18,6 +18,7 @@ mod declare;
 mod engine;
 mod errors;
 mod fault;
+mod feed;
 mod ffi;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -76,6 +77,7 @@ mod surface {
             ["dashboard.get",   commands::get::run,   "readonly fast",      1,  1, 1, "", "read fast"],
             ["dashboard.clear", commands::clear::run, "write getkeys-api",  1, -1, 1, "", "write slow"],
             ["dashboard.warm",  commands::warm::run,  "write getkeys-api",  1, -1, 1, "", "write slow"],
+            ["dashboard.feed",  commands::feed::run,  "admin fast",         0,  0, 0, "", "admin dangerous fast"],
             ["dashboard.help",  commands::help::run,  "allow-loading allow-stale fast", 0, 0, 0, "", "fast"],
         ],
         configurations: [
@@ -136,6 +138,7 @@ fn try_load(ctx: &Context, args: &[RedisString]) -> Result<(), String> {
         &commands::get::DECLARATION,
         &commands::clear::DECLARATION,
         &commands::warm::DECLARATION,
+        &commands::feed::DECLARATION,
         &commands::help::DECLARATION,
     ] {
         ffi::declare(ctx, declaration)?;

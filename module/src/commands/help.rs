@@ -15,7 +15,7 @@ pub(crate) const DECLARATION: Declaration = Declaration {
     args: &[],
 };
 
-const LINES: [&str; 13] = [
+const LINES: [&str; 16] = [
     "DASHBOARD.GET tenant [INCLUDE true|false] [MAXAGE ms] [REFRESH] [IFNONEMATCH etag] [WITHMETA]",
     "    The tenant's bundle, from memory or computed. INCLUDE (true): with test data. MAXAGE: computed anew",
     "    if older. REFRESH: computed anew. IFNONEMATCH: null if the etag still matches. WITHMETA: a map of",
@@ -26,6 +26,9 @@ const LINES: [&str; 13] = [
     "DASHBOARD.WARM [tenant ...] [FORCE] [ASYNC]",
     "    Computes the bundles of these tenants, or of every active one, that are not fresh; FORCE: all.",
     "    Replies tenants, warmed, fresh, failed and elapsed_ms. ASYNC: replies at once.",
+    "DASHBOARD.FEED lag-ms period-ms",
+    "    For the sidecar's change feed: changes are followed to within lag-ms, and its next word comes within",
+    "    period-ms. INFO dashboard shows it as feed_lag_ms, which grows when the feed is silent for longer.",
     "DASHBOARD.HELP",
     "    These lines.",
     "Settings: CONFIG GET dashboard.*    Counters: INFO dashboard",

@@ -1,6 +1,7 @@
 //! One command, one file: its declaration, its arguments, what it does, and its reply.
 
 pub(crate) mod clear;
+pub(crate) mod feed;
 pub(crate) mod get;
 pub(crate) mod help;
 pub(crate) mod warm;

@@ -1,8 +1,8 @@
-//! The arguments of GET, CLEAR and WARM: one argument a line, in which a zero byte stands for a line break.
+//! The arguments of GET, CLEAR, WARM and FEED: one argument a line, in which a zero byte stands for a line break.
 
 use super::{assert_one_line, is_tenant};
 use crate::args::{TenantsAndWords, key_positions};
-use crate::commands::{clear, get, warm};
+use crate::commands::{clear, feed, get, warm};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// - What is accepted is what the grammar says, no more and no less: tenants that are tenants, options each
@@ -17,6 +17,21 @@ pub fn check(data: &[u8]) {
     check_get(&args);
     check_tenants(&args, clear::WORDS);
     check_tenants(&args, warm::WORDS);
+    check_feed(&args);
+}
+
+fn check_feed(args: &[&[u8]]) {
+    let meant = match args {
+        [_, lag, period] => {
+            milliseconds(lag).zip(milliseconds(period).filter(|period| *period <= 86_400_000))
+        }
+        _ => None,
+    };
+    match (feed::parse(args.iter().copied()), meant) {
+        (Ok(read), Some(meant)) => assert_eq!(read, meant),
+        (Err(error), None) => assert_one_line(&error.to_string()),
+        (read, meant) => panic!("read as {read:?}, where {meant:?} is meant"),
+    }
 }
 
 fn check_get(args: &[&[u8]]) {

@@ -12,6 +12,7 @@ pub(crate) use clients::{ClientId, Waiter};
 use crate::commands::get::Waiting;
 use crate::engine::{Again, Ask, Engine, FlightId, Launch, Millis, Plan, Refusal, Scope, Stored};
 use crate::errors::Error;
+use crate::feed::Feed;
 use crate::ffi::{self, BlockedClient, Handle, ServerEvent, Timer};
 use crate::info::{self, Count, Counters};
 use crate::store;
@@ -40,6 +41,7 @@ pub(crate) struct State {
     pub(crate) engine: Engine<Waiter>,
     pub(crate) runs: Runs,
     pub(crate) counters: Counters,
+    pub(crate) feed: Feed,
     clients: HashMap<ClientId, Client>,
     handles: HashMap<Handle, ClientId>,
     last_client: u64,
@@ -219,6 +221,12 @@ pub(crate) fn begin_warm(ctx: &Context, tenants: Vec<Tenant>, force: bool, wait:
     Ok(())
 }
 
+/// The change feed says how far behind it is.
+pub(crate) fn feed_said(ctx: &Context, lag: Millis, period: Millis) {
+    let by = ffi::client(ctx);
+    STATE.lock().feed.said(monotonic(), lag, period, by);
+}
+
 // ── What the server calls ───────────────────────────────────────────────────────────────────────────
 
 /// Replies to a client that was released.
@@ -305,6 +313,7 @@ impl State {
             engine: Engine::new(),
             runs: Runs::default(),
             counters: Counters::default(),
+            feed: Feed::default(),
             clients: HashMap::new(),
             handles: HashMap::new(),
             last_client: 0,

@@ -17,11 +17,12 @@ use crate::telemetry::metrics;
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Fields of `INFO dashboard` that tell of now; all other numbers only grow.
-const GAUGES: [&str; 12] = [
+const GAUGES: [&str; 13] = [
     "flights",
     "waiters",
     "blocked_clients",
     "unknown_tenants",
+    "feed_lag_ms",
     "warm_running",
     "warm_started",
     "warm_elapsed_ms",
@@ -196,6 +197,7 @@ mod tests {
     fn the_modules_fields_keep_their_names_and_kinds() {
         let text = "dashboard_hits:7\r\ndashboard_flights:2\r\ndashboard_failed_timeout:3\r\ndashboard_warm_failed:1\r\n\
                     dashboard_warm_failed_runs:4\r\ndashboard_sidecar_breaker:open\r\ndashboard_warm_by:x\r\n\
+                    dashboard_feed_lag_ms:40\r\ndashboard_feed_by:id=7\r\n\
                     dashboard_warm_tenants_per_sec:0.5\r\ndashboard_something_new:9\r\n";
         let mut page = Page(String::new());
         describe_module(&mut page, &ModuleInfo::parse(text));
@@ -210,6 +212,8 @@ mod tests {
             "dashboard_module_sidecar_breaker{state=\"open\"} 1",
             "dashboard_module_sidecar_breaker{state=\"closed\"} 0",
             "dashboard_module_warm_tenants_per_sec 0.5",
+            "# TYPE dashboard_module_feed_lag_ms gauge",
+            "dashboard_module_feed_lag_ms 40",
             "dashboard_module_something_new_total 9",
         ] {
             assert!(page.0.lines().any(|have| have == line), "{line}\n{}", page.0);

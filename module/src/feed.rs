@@ -1,0 +1,63 @@
+//! What the sidecar's change feed last said of itself: how far behind it is, and when it will speak again. It
+//! knows no Redis and no clock: callers pass the time.
+
+use crate::engine::Millis;
+
+/// The feed, as far as it has spoken.
+#[derive(Debug, Default)]
+pub(crate) struct Feed(Option<Word>);
+
+/// One word of the feed.
+#[derive(Debug)]
+struct Word {
+    at: Millis,
+    lag: Millis,
+    period: Millis,
+    by: String,
+}
+
+impl Feed {
+    /// The client `by` says that changes are followed to within `lag`, and that its next word comes within `period`.
+    pub(crate) fn said(&mut self, now: Millis, lag: Millis, period: Millis, by: String) {
+        self.0 = Some(Word { at: now, lag, period, by });
+    }
+
+    /// How far behind the feed is; `None` before its first word. One that is silent for longer than it said has died
+    /// or cannot reach this server: nothing that has changed since its last word is known here.
+    pub(crate) fn lag(&self, now: Millis) -> Option<Millis> {
+        let Word { at, lag, period, .. } = self.0.as_ref()?;
+        let age = now.saturating_sub(*at);
+        Some(if age < *period { *lag } else { lag.saturating_add(age) })
+    }
+
+    /// The client that spoke last, in words.
+    pub(crate) fn by(&self) -> Option<&str> {
+        self.0.as_ref().map(|word| word.by.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lag_is_the_reported_one_until_the_feed_is_overdue_and_grows_from_then_on() {
+        let mut feed = Feed::default();
+        assert_eq!((feed.lag(7), feed.by()), (None, None), "before its first word");
+        feed.said(1_000, 40, 500, "a".into());
+        assert_eq!([1_000, 1_499].map(|now| feed.lag(now)), [Some(40); 2]);
+        assert_eq!([1_500, 61_000].map(|now| feed.lag(now)), [Some(540), Some(60_040)]);
+        feed.said(61_000, 0, 500, "b".into());
+        assert_eq!((feed.lag(61_001), feed.by()), (Some(0), Some("b")), "it is back");
+    }
+
+    #[test]
+    fn a_feed_that_promises_nothing_is_overdue_at_once_and_no_number_is_too_large() {
+        let mut feed = Feed::default();
+        feed.said(1_000, 40, 0, String::new());
+        assert_eq!([1_000, 1_010].map(|now| feed.lag(now)), [Some(40), Some(50)]);
+        feed.said(2_000, Millis::MAX, 0, String::new());
+        assert_eq!(feed.lag(3_000), Some(Millis::MAX));
+        assert_eq!(feed.lag(0), Some(Millis::MAX), "a time from before");
+    }
+}

@@ -1,0 +1,80 @@
+//! `DASHBOARD.FEED`: what the change feed says of itself, and what `INFO dashboard` makes of its silence.
+
+use harness::{Client, FakeUpstream, Redis, assert_eventually};
+use redis::Value;
+
+fn field(client: &mut Client, name: &str) -> Option<String> {
+    client.info("dashboard", &format!("dashboard_{name}"))
+}
+
+fn lag(client: &mut Client) -> Option<String> {
+    field(client, "feed_lag_ms")
+}
+
+/// Longer than any test takes.
+const HOUR: &str = "3600000";
+
+#[test]
+fn there_is_no_lag_before_the_feed_has_spoken_and_none_that_a_wrong_word_made() {
+    let redis = Redis::with(&FakeUpstream::start());
+    let mut client = redis.client();
+    client.error(&["DASHBOARD.FEED", "1", "never"]);
+    assert_eq!((lag(&mut client), field(&mut client, "feed_by")), (None, None));
+}
+
+#[test]
+fn while_the_feed_speaks_in_time_its_own_lag_is_shown_and_who_it_is() {
+    let redis = Redis::builder().upstream(&FakeUpstream::start()).tcp().start();
+    let (mut feed, mut client) = (redis.client(), redis.client());
+    feed.ok(&["CLIENT", "SETNAME", "the-feed"]);
+    let id = feed.id();
+    for told in ["40", "0", "123456789"] {
+        assert_eq!(feed.ok(&["DASHBOARD.FEED", told, HOUR]), Value::Okay);
+        assert_eq!(lag(&mut client).as_deref(), Some(told));
+    }
+    let by = field(&mut client, "feed_by").unwrap();
+    assert!(by.starts_with(&format!("id={id} addr=")) && by.ends_with(" name=the-feed user=default"), "{by}");
+}
+
+#[test]
+fn of_a_feed_that_is_overdue_the_lag_grows_until_it_speaks_again() {
+    let redis = Redis::with(&FakeUpstream::start());
+    let mut client = redis.client();
+    client.ok(&["DASHBOARD.FEED", "40", "0"]);
+    assert_eventually!(client.figure("feed_lag_ms") >= 140, "it counts from the feed's last word");
+    assert_eventually!(client.figure("feed_lag_ms") >= 240, "and goes on");
+    client.ok(&["DASHBOARD.FEED", "7", HOUR]);
+    assert_eq!(client.figure("feed_lag_ms"), 7);
+}
+
+#[test]
+fn the_feed_may_speak_in_a_transaction_and_in_a_script_and_nothing_is_written() {
+    let redis = Redis::with(&FakeUpstream::start());
+    let mut client = redis.client();
+    let offset = |client: &mut Client| client.info("replication", "master_repl_offset").unwrap();
+    let before = offset(&mut client);
+    client.ok(&["MULTI"]);
+    client.ok(&["DASHBOARD.FEED", "1", HOUR]);
+    assert_eq!(client.ok(&["EXEC"]), Value::Array(vec![Value::Okay]));
+    assert_eq!(lag(&mut client).as_deref(), Some("1"));
+    for script in ["EVAL", "EVAL_RO"] {
+        client.ok(&[script, "return redis.call('DASHBOARD.FEED', ARGV[1], ARGV[2])", "0", "2", HOUR]);
+        assert_eq!(lag(&mut client).as_deref(), Some("2"), "{script}");
+    }
+    assert_eq!((client.int(&["DBSIZE"]), offset(&mut client)), (0, before));
+}
+
+#[test]
+fn a_user_may_be_given_the_command_by_its_name_and_be_denied_it() {
+    let redis = Redis::with(&FakeUpstream::start());
+    let mut admin = redis.client();
+    admin.ok(&["ACL", "SETUSER", "app", "on", "nopass", "allkeys", "+@all", "-dashboard.feed"]);
+    admin.ok(&["ACL", "SETUSER", "sidecar", "on", "nopass", "resetkeys", "+dashboard.feed"]);
+    let (mut app, mut sidecar) = (redis.client(), redis.client());
+    app.ok(&["AUTH", "app", "x"]);
+    let error = app.error(&["DASHBOARD.FEED", "0", HOUR]);
+    assert!(error.starts_with("NOPERM "), "{error}");
+    sidecar.ok(&["AUTH", "sidecar", "x"]);
+    sidecar.ok(&["DASHBOARD.FEED", "0", HOUR]);
+    assert_eq!(lag(&mut admin).as_deref(), Some("0"));
+}
