@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::scheduler::StoreError;
 use crate::scheduler::job::{Change, Job, WARM_FUNCTION, WARM_NAME, WARM_SCHEDULE};
 use crate::scheduler::runner::Runner;
-use crate::scheduler::session::Session;
+use crate::scheduler::session::session;
 use crate::scheduler::settings::Settings;
 use crate::scheduler::store::{self, Table};
 use error::CronError;
@@ -177,7 +177,7 @@ fn run(args: &CronRunArgs) -> Result<(), Failure> {
     let table = desk.table.clone();
     // Before the runtime begins: closing it blocks.
     drop(desk);
-    let session = Session::new(Dialer::new(&args.job.database, APPLICATION_NAME)?);
+    let session = session(Dialer::new(&args.job.database, APPLICATION_NAME)?);
     let settings = Settings::new(&args.lease);
     let runner = Runner { session, settings, redis_url: args.redis.redis_url.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread()

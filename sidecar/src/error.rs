@@ -160,6 +160,17 @@ impl ApiError {
         )
     }
 
+    /// Changes reach Redis late.
+    pub fn feed_lags(lag: Duration) -> Self {
+        Self::new(
+            Kind::RedisUnavailable,
+            format!(
+                "bundles follow changes {} ms late (DASHBOARD_FEED_LAG_LIMIT_MS): 'dashboard-sidecar feed status' says where it stands",
+                lag.as_millis()
+            ),
+        )
+    }
+
     /// The database role may not read all rows, so any count would be silently wrong.
     pub fn forbidden_by_postgres() -> Self {
         Self::new(

@@ -12,8 +12,9 @@
 //! 7. [`auth`]: who asks the public API, and what they may do.
 //! 8. [`http`]: what both share: listeners, the accept loop with its drain, parameters and replies.
 //! 9. [`scheduler`]: runs what is due, in one sidecar of however many.
-//! 10. [`serve`], [`warm`], [`cron`], [`counters`], [`migrate`], [`token`], [`demo`]: the subcommands.
-//! 11. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log.
+//! 10. [`feed`]: tells Redis what has changed in Postgres, likewise.
+//! 11. [`serve`], [`warm`], [`cron`], [`counters`], [`migrate`], [`token`], [`demo`]: the subcommands.
+//! 12. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log.
 //!
 //! Two error types, each with its place: [`error::ApiError`] answers a request and is all that a client ever
 //! sees of a failure; [`error::Failure`] ends the process, with one message and an exit code.
@@ -28,6 +29,7 @@ pub mod cron;
 pub mod db;
 pub mod demo;
 pub mod error;
+pub mod feed;
 pub mod http;
 pub mod internal;
 pub mod migrate;

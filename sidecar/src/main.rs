@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dashboard_sidecar::config::{Cli, Command, DemoCommand};
-use dashboard_sidecar::{counters, cron, db, demo, error::Failure, migrate, serve, telemetry, token, warm};
+use dashboard_sidecar::{
+    counters, cron, db, demo, error::Failure, feed, migrate, serve, telemetry, token, warm,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -17,6 +19,7 @@ fn main() -> ExitCode {
         }
         Command::Cron { command } => cron::main(command),
         Command::Counters { command } => counters::main(command),
+        Command::Feed { command } => feed::status::main(command),
         Command::Token(args) => token::main(args),
         Command::Demo { command: DemoCommand::Load(args) } => {
             let mut client = db::connect_once(&args.database, "dashboard-sidecar demo load")?;

@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use crate::config::{HttpArgs, InternalAddress, ServeArgs};
 use crate::db::Database;
 use crate::error::Failure;
+use crate::feed::{self, Feed, FeedHealth};
 use crate::http::{Limits, Listener};
 use crate::public::{Executor, Streams};
 use crate::scheduler::view::View;
@@ -50,6 +51,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     // Not within the runtime: it blocks.
     let database = Arc::new(Database::new(&args.database, &args.compute)?);
 
+    let feed_health = FeedHealth::default();
     let internal_state = Arc::new(internal::State { database: database.clone(), token });
     let shutdown = CancellationToken::new();
     let public_state = Arc::new(public::State {
@@ -65,10 +67,22 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         ),
         streams: Streams::new(&args.redis.redis_url, streams, shutdown.clone()),
         cors_origins: args.http.cors_origins.clone(),
+        feed: feed_health.clone(),
+        feed_lag_limit: Duration::from_millis(args.feed.feed_lag_limit_ms),
     });
     let scheduler = args.scheduler.scheduler.then(|| {
         let dialer = database.dialer(scheduler::APPLICATION_NAME);
         Scheduler::new(&args.scheduler, dialer, &args.redis.redis_url)
+    });
+    let feed = args.feed.feed.then(|| {
+        let dialer = database.dialer(feed::APPLICATION_NAME);
+        Feed::new(
+            &args.feed,
+            scheduler::settings::owner(),
+            dialer,
+            &args.redis.redis_url,
+            feed_health.clone(),
+        )
     });
     metrics::install()?;
     let servers = async {
@@ -96,6 +110,12 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
                 match scheduler {
                     Some(scheduler) => scheduler.run(shutdown.clone()).await,
                     None => tracing::info!("the schedule is left to others (DASHBOARD_SCHEDULER)"),
+                }
+            },
+            async {
+                match feed {
+                    Some(feed) => feed.run(shutdown.clone()).await,
+                    None => tracing::info!("the change feed is left to others (DASHBOARD_FEED)"),
                 }
             },
         );

@@ -7,6 +7,7 @@ mod info;
 mod lifetime;
 pub mod pool;
 mod reply;
+mod run_id;
 mod tracking;
 mod warming;
 
@@ -17,6 +18,7 @@ use redis::Value;
 pub use info::ModuleInfo;
 pub use lifetime::stale_ttl;
 pub use reply::{Cached, FailedTenant, Status, Warmed};
+pub(crate) use run_id::feed_connection;
 pub use tracking::{Subscription, Told, Tracker};
 pub use warming::{Progress, warm, watch};
 
@@ -131,6 +133,11 @@ impl Cache {
     pub fn pool(&self) -> PoolUse {
         self.reads.usage("redis")
     }
+}
+
+/// Why Redis refused what only this program asks of it, in its own words.
+pub(crate) fn refused(error: &redis::RedisError) -> ApiError {
+    failure::of_warming(error)
 }
 
 /// What was given is not repeated: it may hold a password.

@@ -8,6 +8,7 @@ mod auth;
 mod cors;
 mod counters;
 mod cron;
+mod feed;
 mod secret;
 mod serve;
 
@@ -20,6 +21,7 @@ pub use auth::{AuthArgs, TokenArgs};
 pub use cors::CorsOrigins;
 pub use counters::{CountersCommand, VerifyArgs};
 pub use cron::{CronCommand, CronRunArgs, CronSetArgs, JobArgs, LeaseArgs, SchedulerArgs};
+pub use feed::{FeedArgs, FeedCommand};
 pub use secret::{Secret, SecretVariable};
 pub use serve::{ComputeArgs, HttpArgs, ServeArgs};
 
@@ -58,6 +60,12 @@ pub enum Command {
         /// What to do with them.
         #[command(subcommand)]
         command: CountersCommand,
+    },
+    /// The change feed: what has changed in Postgres stops being fresh in Redis
+    Feed {
+        /// What to ask of it.
+        #[command(subcommand)]
+        command: FeedCommand,
     },
     /// Print a token for the public API, signed with the secret of DASHBOARD_JWT_SECRET or --jwt-secret-file: for
     /// trying out, for scripts and for operators

@@ -8,7 +8,8 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, value_parser};
 
 use super::{
-    AuthArgs, CorsOrigins, DatabaseArgs, InternalAddress, RedisArgs, SchedulerArgs, Secret, SecretVariable,
+    AuthArgs, CorsOrigins, DatabaseArgs, FeedArgs, InternalAddress, RedisArgs, SchedulerArgs, Secret,
+    SecretVariable,
 };
 use crate::error::Failure;
 
@@ -42,6 +43,9 @@ pub struct ServeArgs {
     /// How scheduled jobs are run.
     #[command(flatten)]
     pub scheduler: SchedulerArgs,
+    /// How changes are followed.
+    #[command(flatten)]
+    pub feed: FeedArgs,
     /// Who is let in.
     #[command(flatten)]
     pub auth: AuthArgs,

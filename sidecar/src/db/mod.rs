@@ -9,6 +9,7 @@ mod chunk;
 mod dialer;
 mod failure;
 mod gate;
+mod kept;
 mod lane;
 mod list;
 mod many;
@@ -26,6 +27,7 @@ use tokio::sync::Semaphore;
 
 pub use batch::{BatchItem, BundleItem, BundleStream, Incomplete};
 pub use dialer::Dialer;
+pub(crate) use kept::{Kept, KeptError, is_of_connection};
 pub(crate) use target::chain;
 pub use tenants::NamedTenant;
 

@@ -17,13 +17,13 @@ use super::{State, body};
 use crate::auth::{Principal, Scope};
 use crate::cache::{self, Warmed};
 use crate::config::{LeaseArgs, Secret};
-use crate::db::Dialer;
+use crate::db::{Dialer, KeptError as _};
 use crate::error::ApiError;
 use crate::http::Reply;
 use crate::scheduler::StoreError;
 use crate::scheduler::job::{Job, WARM_FUNCTION};
 use crate::scheduler::runner::{NotRun, Runner};
-use crate::scheduler::session::Session;
+use crate::scheduler::session::session;
 use crate::scheduler::settings::Settings;
 use crate::scheduler::store;
 use crate::tenant::Tenant;
@@ -46,11 +46,8 @@ pub struct Executor {
 impl Executor {
     /// Prepares it; nothing is asked yet.
     pub fn new(lease: &LeaseArgs, dialer: Dialer, redis_url: &Secret, shutdown: CancellationToken) -> Self {
-        let runner = Runner {
-            session: Session::new(dialer),
-            settings: Settings::new(lease),
-            redis_url: redis_url.clone(),
-        };
+        let runner =
+            Runner { session: session(dialer), settings: Settings::new(lease), redis_url: redis_url.clone() };
         Self { runner, places: Arc::new(Semaphore::new(MOST_RUNS)), runs: TaskTracker::new(), shutdown }
     }
 

@@ -16,11 +16,20 @@ impl State {
             ("redis-module", redis.module),
             ("postgres", postgres.postgres),
             ("migrations", postgres.migrations),
+            ("change-feed", self.feed_check()),
         ];
         let well = checks.iter().all(|(_, outcome)| outcome.is_ok());
         let checks: Vec<Value> = checks.into_iter().map(|(name, outcome)| check(name, outcome)).collect();
         let body = json!({"status": if well { "ok" } else { "unavailable" }, "checks": checks});
         http::json(if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
+    }
+
+    /// Nothing to follow is well: then bundles are right within their time, as without a feed.
+    fn feed_check(&self) -> Result<(), ApiError> {
+        match self.feed.get().1 {
+            Some(lag) if lag > self.feed_lag_limit => Err(ApiError::feed_lags(lag)),
+            _ => Ok(()),
+        }
     }
 }
 

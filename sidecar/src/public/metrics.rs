@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::State;
 use crate::cache::ModuleInfo;
+use crate::feed::Role;
 use crate::http::{self, Reply};
 use crate::scheduler::job::Job;
 use crate::scheduler::view::Jobs;
@@ -55,6 +56,21 @@ impl State {
         }
         page.family("dashboard_event_streams", "gauge", "Event streams that are open.");
         page.sample("dashboard_event_streams", &[], self.streams.open());
+        let (role, lag) = self.feed.get();
+        page.family(
+            "dashboard_feed_holder",
+            "gauge",
+            "Whether it is this sidecar that feeds Redis with changes (1) or not (0).",
+        );
+        page.sample("dashboard_feed_holder", &[], u8::from(role == Role::Holder));
+        if let Some(lag) = lag {
+            page.family(
+                "dashboard_feed_lag_seconds",
+                "gauge",
+                "How far the change feed is behind, whoever holds it.",
+            );
+            page.sample("dashboard_feed_lag_seconds", &[], lag.as_secs_f64());
+        }
         self.pools(&mut page);
         if let Ok(jobs) = &jobs {
             describe_jobs(&mut page, jobs);

@@ -39,6 +39,7 @@ use crate::auth::Access;
 use crate::cache::Cache;
 use crate::config::CorsOrigins;
 use crate::db::Database;
+use crate::feed::FeedHealth;
 use crate::http::{self, Limits, Listener};
 use crate::scheduler::view::View;
 
@@ -66,6 +67,10 @@ pub struct State {
     pub streams: Streams,
     /// Pages of which other sites may read answers.
     pub cors_origins: CorsOrigins,
+    /// How closely changes are followed.
+    pub feed: FeedHealth,
+    /// Later than this is too late.
+    pub feed_lag_limit: Duration,
 }
 
 /// Serves the public API until `shutdown`, then drains.

@@ -1,10 +1,6 @@
 //! Why the schedule cannot be read or written, in words for who runs the sidecar.
 
-use std::error::Error as _;
-
-use postgres::types::WrongType;
-
-use crate::db::chain;
+use crate::db::{KeptError, chain, is_of_connection};
 
 /// An error of the schedule's store.
 #[derive(Debug, thiserror::Error)]
@@ -37,18 +33,17 @@ pub(crate) enum StoreError {
     Thread,
 }
 
-impl StoreError {
-    /// Whether the connection is at fault, so that the same may work on another.
-    pub(crate) fn is_connection(&self) -> bool {
+impl KeptError for StoreError {
+    fn is_connection(&self) -> bool {
         match self {
-            Self::Postgres(error) => match error.code() {
-                Some(code) => ["08", "53", "57P"].iter().any(|class| code.code().starts_with(class)),
-                // A column of another type than ours will be that on every connection.
-                None => !error.source().is_some_and(|source| source.is::<WrongType>()),
-            },
+            Self::Postgres(error) => is_of_connection(error),
             Self::Thread => true,
             _ => false,
         }
+    }
+
+    fn thread() -> Self {
+        Self::Thread
     }
 }
 

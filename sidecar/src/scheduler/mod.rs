@@ -29,10 +29,10 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use error::StoreError;
 
 use crate::config::{SchedulerArgs, Secret};
-use crate::db::Dialer;
+use crate::db::{Dialer, KeptError as _};
 use job::{Action, Job};
 use runner::Runner;
-use session::Session;
+use session::session;
 use settings::Settings;
 use store::{Settled, Table};
 
@@ -59,7 +59,7 @@ impl Scheduler {
     /// Prepares it; nothing is asked yet.
     pub fn new(args: &SchedulerArgs, dialer: Dialer, redis_url: &Secret) -> Self {
         let settings = Settings::new(&args.lease);
-        let runner = Runner { session: Session::new(dialer), settings, redis_url: redis_url.clone() };
+        let runner = Runner { session: session(dialer), settings, redis_url: redis_url.clone() };
         Self {
             runner,
             poll: Duration::from_millis(args.scheduler_poll_ms),

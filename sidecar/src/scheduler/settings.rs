@@ -7,7 +7,7 @@ use crate::config::LeaseArgs;
 /// The scheduler's settings, with a name for this process that no other has.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Host, process id and a number drawn at random: a restarted process is another one.
+    /// See [`owner`].
     pub(crate) owner: String,
     /// How long a lease lasts unless it is renewed.
     pub(crate) lease: Duration,
@@ -17,12 +17,17 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn new(lease: &LeaseArgs) -> Self {
-        let host = rustix::system::uname();
-        let host = host.nodename().to_string_lossy();
         Self {
-            owner: format!("{host}:{}:{:08x}", std::process::id(), rand::random::<u32>()),
+            owner: owner(),
             lease: Duration::from_millis(lease.lease_ms),
             first_retry: Duration::from_millis(lease.retry_ms),
         }
     }
+}
+
+/// A name for this process: host, process id and a number drawn at random, as a restarted process is another one.
+pub(crate) fn owner() -> String {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    format!("{host}:{}:{:08x}", std::process::id(), rand::random::<u32>())
 }

@@ -17,7 +17,8 @@ use super::settings::Settings;
 const MOST_JOBS: i64 = 1_000;
 
 /// Isolation and write access are said here, because a role or a database may have other defaults.
-const SET_UP: &str = "SET row_security = off; SET TimeZone = 'UTC'; SET search_path = pg_catalog, pg_temp;
+pub(crate) const SET_UP: &str =
+    "SET row_security = off; SET TimeZone = 'UTC'; SET search_path = pg_catalog, pg_temp;
     SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '10s';
     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::error::StoreError;
 use super::job::Job;
-use super::session::Session;
+use super::session::{Session, session};
 use super::store;
 use crate::db::Dialer;
 use crate::probe::SharedProbe;
@@ -30,7 +30,7 @@ pub struct Jobs {
 impl View {
     /// Prepares it; nothing is asked yet.
     pub fn new(dialer: Dialer) -> Self {
-        Self { session: Session::new(dialer), shared: SharedProbe::default() }
+        Self { session: session(dialer), shared: SharedProbe::default() }
     }
 
     /// The jobs.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
-use ::metrics::{Unit, describe_gauge, describe_histogram, gauge, histogram};
+use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
 
@@ -26,6 +26,12 @@ const BUNDLE_READ_DURATION: &str = "dashboard_bundle_read_duration_seconds";
 const COMPUTE_DURATION: &str = "dashboard_compute_duration_seconds";
 /// Scheduled runs: `outcome`.
 const SCHEDULED_RUN_DURATION: &str = "dashboard_scheduled_run_duration_seconds";
+/// Tenants of which Redis has been told that they have changed.
+const FEED_ANNOUNCED: &str = "dashboard_feed_announced_total";
+/// Changes that have been merged into the counters.
+const FEED_MERGED: &str = "dashboard_feed_merged_total";
+/// How often everything had to be announced.
+const FEED_GAPS: &str = "dashboard_feed_gaps_total";
 
 /// From a hit in memory to a request that ran into its time-out.
 const BUCKETS: [f64; 16] =
@@ -88,6 +94,12 @@ pub fn install() -> Result<(), Failure> {
         "Time for which Postgres was waited for, by statement."
     );
     describe_histogram!(SCHEDULED_RUN_DURATION, Unit::Seconds, "Time of a scheduled run.");
+    describe_counter!(FEED_ANNOUNCED, "Tenants of which Redis was told that they have changed, each time.");
+    describe_counter!(FEED_MERGED, "Recorded changes that were merged into the counters.");
+    describe_counter!(
+        FEED_GAPS,
+        "How often changes may have been missed, so that all bundles were marked as changed."
+    );
     // The second one to come would be of another process: there is none.
     let _ = HANDLE.set(handle);
     Ok(())
@@ -160,6 +172,21 @@ pub fn computed(kind: &'static str, took: Duration, well: bool) {
 /// A scheduled run has ended, with this outcome: `success`, `partial`, `failed`.
 pub fn scheduled_run(outcome: &'static str, took: Duration) {
     histogram!(SCHEDULED_RUN_DURATION, "outcome" => outcome).record(took);
+}
+
+/// Redis has acknowledged that so many tenants have changed.
+pub fn feed_announced(tenants: usize) {
+    counter!(FEED_ANNOUNCED).increment(tenants as u64);
+}
+
+/// So many changes were merged into the counters.
+pub fn feed_merged(changes: u64) {
+    counter!(FEED_MERGED).increment(changes);
+}
+
+/// Changes may have been missed.
+pub fn feed_gap() {
+    counter!(FEED_GAPS).increment(1);
 }
 
 /// What was measured in the last minutes.

@@ -1,0 +1,39 @@
+//! Why changes cannot be followed, in words for who runs the sidecar.
+
+use crate::db::{KeptError, chain, is_of_connection};
+
+/// An error of the feed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FeedError {
+    /// `migrate` has not been run, or not by this version.
+    #[error("the schema dashboard lacks the change feed: run 'dashboard-sidecar migrate'")]
+    NotMigrated,
+    /// The role may not do all that it takes.
+    #[error("the role '{role}' may not feed: grant it {}", missing.join(", "))]
+    Rights {
+        /// Who.
+        role: String,
+        /// What it lacks.
+        missing: Vec<String>,
+    },
+    /// Postgres refused or is away.
+    #[error("{}", chain(.0))]
+    Postgres(#[from] postgres::Error),
+    /// A defect of ours.
+    #[error("the thread that talks to Postgres ended abnormally")]
+    Thread,
+}
+
+impl KeptError for FeedError {
+    fn is_connection(&self) -> bool {
+        match self {
+            Self::Postgres(error) => is_of_connection(error),
+            Self::Thread => true,
+            _ => false,
+        }
+    }
+
+    fn thread() -> Self {
+        Self::Thread
+    }
+}

@@ -1,0 +1,72 @@
+//! Whether something may be missing between what Postgres has recorded and what Redis has been told.
+
+use super::store::State;
+
+/// What makes everything to be announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// The feed has never gone on with a Redis.
+    First,
+    /// It found out before, and did not come to announcing everything.
+    Unfinished,
+    /// Redis has been restarted or is another one: it may have lost what it had acknowledged.
+    Redis,
+    /// Postgres has been restarted, has failed over or was restored: it may have lost what it had committed.
+    Postgres,
+}
+
+impl Gap {
+    /// Between what was written down and what is there now.
+    pub(super) fn between(state: &State, redis_now: &str) -> Option<Self> {
+        if state.postgres.as_ref().is_some_and(|known| *known != state.postgres_now) {
+            Some(Self::Postgres)
+        } else if state.gap.is_some() {
+            Some(Self::Unfinished)
+        } else {
+            match &state.redis {
+                None => Some(Self::First),
+                Some(known) if known != redis_now => Some(Self::Redis),
+                Some(_) => None,
+            }
+        }
+    }
+
+    /// Why, for the log and `feed status`.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::First => "the feed begins",
+            Self::Unfinished => "a gap was found and everything has not been announced yet",
+            Self::Redis => "Redis has been restarted, or is another one",
+            Self::Postgres => "Postgres has been restarted, or is another one",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(redis: Option<&str>, postgres: Option<&str>, gap: Option<&str>) -> State {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        State { redis: text(redis), postgres: text(postgres), gap: text(gap), postgres_now: "p1".into() }
+    }
+
+    #[test]
+    fn a_gap_is_where_somebody_is_not_who_they_were() {
+        for (redis, postgres, gap, expected) in [
+            (Some("r1"), Some("p1"), None, None),
+            (None, None, None, Some(Gap::First)),
+            (Some("r0"), Some("p1"), None, Some(Gap::Redis)),
+            (Some("r1"), Some("p0"), None, Some(Gap::Postgres)),
+            (Some("r1"), Some("p1"), Some("…"), Some(Gap::Unfinished)),
+            // The one that makes versions void comes first.
+            (Some("r0"), Some("p0"), Some("…"), Some(Gap::Postgres)),
+        ] {
+            assert_eq!(
+                Gap::between(&state(redis, postgres, gap), "r1"),
+                expected,
+                "{redis:?} {postgres:?} {gap:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The change feed: what has changed in Postgres stops being fresh in Redis.
+//!
+//! Triggers have put on record what each statement has changed (`migrations/V6__counters.sql`). One sidecar of however many, the holder of
+//! the lease `feed`, goes round:
+//!
+//! 1. merge the record into the counters; whose it was is `pending` from then on, in the same transaction ([`store`])
+//! 2. tell Redis: `DASHBOARD.CLEAR tenant … SOFT` ([`announcer`])
+//! 3. once Redis has said yes, and not before, take them off `pending`
+//!
+//! So a change is announced once or more, whoever dies when. Where something may be missing all the same, as Redis or Postgres is not the one
+//! that it was, everything is announced ([`gap`]). A heartbeat goes the way of every change and tells how long that takes ([`health`]).
+
+mod announcer;
+mod error;
+mod gap;
+mod health;
+mod round;
+pub mod status;
+mod store;
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use error::FeedError;
+pub use health::{FeedHealth, Role};
+
+use crate::config::{FeedArgs, Secret};
+use crate::db::{Dialer, Kept, KeptError as _};
+use round::Follower;
+use store::Standing;
+
+/// What pg_stat_activity shows.
+pub const APPLICATION_NAME: &str = "dashboard-sidecar feed";
+/// From the shutdown on, how long the lease is tried to be given back. If it cannot be, it ends by itself.
+const GIVE_BACK: Duration = Duration::from_secs(2);
+
+/// A session of the feed's.
+type Session = Kept<FeedError>;
+
+/// How the feed keeps time, and who this process is.
+#[derive(Clone, Debug)]
+struct Settings {
+    owner: String,
+    poll: Duration,
+    lease: Duration,
+}
+
+/// Follows changes while it holds the lease, and stands by while another sidecar does.
+pub struct Feed {
+    session: Session,
+    settings: Settings,
+    redis_url: Secret,
+    health: FeedHealth,
+    told: Option<String>,
+}
+
+impl Feed {
+    /// Prepares it; nothing is asked yet. `owner` is a name that no other process has.
+    pub fn new(
+        args: &FeedArgs,
+        owner: String,
+        dialer: Dialer,
+        redis_url: &Secret,
+        health: FeedHealth,
+    ) -> Self {
+        Self {
+            session: Kept::new(dialer, store::SET_UP),
+            settings: Settings {
+                owner,
+                poll: Duration::from_millis(args.feed_poll_ms),
+                lease: Duration::from_millis(args.feed_lease_ms),
+            },
+            redis_url: redis_url.clone(),
+            health,
+            told: None,
+        }
+    }
+
+    /// Runs until `shutdown`, and gives the lease back then, so that another sidecar goes on at once.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let work = async {
+            loop {
+                let pause = self.turn().await;
+                sleep(pause).await;
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = shutdown.cancelled() => {}
+        }
+        let owner = self.settings.owner.clone();
+        let give_back = self.session.run(move |client| store::give_back(client, &owner));
+        if !matches!(tokio::time::timeout(GIVE_BACK, give_back).await, Ok(Ok(()))) {
+            tracing::debug!("the feed's lease could not be given back; it ends by itself");
+        }
+    }
+
+    /// Tries to hold the lease, follows changes as long as it is held, and says how long nothing is to be tried.
+    async fn turn(&mut self) -> Duration {
+        let standby = self.settings.lease / 3;
+        let (owner, lease) = (self.settings.owner.clone(), self.settings.lease);
+        match self.session.run(move |client| store::stand(client, &owner, lease)).await {
+            Ok(Standing::Off) => {
+                self.health.off();
+                self.told = None;
+                standby
+            }
+            Ok(Standing::Holder(state)) => {
+                tracing::info!("this sidecar feeds Redis with changes");
+                self.told = None;
+                let follower = Follower::new(
+                    self.session.clone(),
+                    self.settings.clone(),
+                    &self.redis_url,
+                    &self.health,
+                    state,
+                );
+                match follower.follow().await {
+                    Ok(()) => tracing::warn!(
+                        "the feed is another sidecar's now, or the counters have been disabled"
+                    ),
+                    Err(error) => self.complain(&error),
+                }
+                // Not at once: whoever has taken it has it, and what does not work will not work in no time.
+                self.settings.poll
+            }
+            Ok(Standing::Standby(progress)) => {
+                self.health.standing_by(progress);
+                self.told = None;
+                standby
+            }
+            Err(error) => {
+                self.health.unknown();
+                self.complain(&error);
+                standby
+            }
+        }
+    }
+
+    /// Once for each trouble, not each time.
+    fn complain(&mut self, error: &FeedError) {
+        let text = error.to_string();
+        if error.is_connection() {
+            // The connection says so itself.
+            tracing::debug!(error = text, "the feed cannot go on");
+        } else if self.told.as_ref() != Some(&text) {
+            tracing::warn!(error = text, "the feed cannot go on; trying again");
+            self.told = Some(text);
+        }
+    }
+}

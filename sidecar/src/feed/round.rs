@@ -1,0 +1,268 @@
+//! Going round while the lease is held.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::announcer::Announcer;
+use super::error::FeedError;
+use super::gap::Gap;
+use super::health::{FeedHealth, HEARTBEAT, PERIOD};
+use super::store::{self, Acknowledged, Found, Standing, State};
+use super::{Session, Settings};
+use crate::config::Secret;
+use crate::error::ApiError;
+use crate::telemetry::metrics;
+
+/// The first pause before Redis is connected to again; it doubles
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Heartbeats that are waited for; older ones are given up.
+const MOST_BEATS: usize = 1_024;
+/// Longest time for one round's statements: a Postgres that hangs is left, and the lease with it.
+const LONGEST_ROUND: Duration = Duration::from_secs(90);
+
+/// Follows changes and announces them, until the lease is another's.
+pub(super) struct Follower<'a> {
+    session: Session,
+    settings: Settings,
+    redis_url: &'a Secret,
+    health: &'a FeedHealth,
+    state: State,
+    announcer: Option<Announcer>,
+    connect_at: Instant,
+    pause: Duration,
+    /// Everything is being announced; by what time it succeeds, to which Redis.
+    sweep: Option<AbortOnDropHandle<Result<String, ApiError>>>,
+    sweep_at: Instant,
+    /// Heartbeats that have not come back yet, and when they were written.
+    beats: VecDeque<(String, Instant)>,
+    /// The last that has come back and was not acknowledged by Redis yet.
+    come_back: Option<String>,
+    acknowledged: Acknowledged,
+    /// There may be more to announce than was found.
+    outstanding: bool,
+    snapshot: Option<String>,
+    redis_is_silent: bool,
+    lag_is_refused: bool,
+}
+
+impl<'a> Follower<'a> {
+    pub(super) fn new(
+        session: Session,
+        settings: Settings,
+        redis_url: &'a Secret,
+        health: &'a FeedHealth,
+        state: State,
+    ) -> Self {
+        health.holding();
+        Self {
+            session,
+            settings,
+            redis_url,
+            health,
+            state,
+            announcer: None,
+            connect_at: Instant::now(),
+            pause: FIRST_PAUSE,
+            sweep: None,
+            sweep_at: Instant::now(),
+            beats: VecDeque::new(),
+            come_back: None,
+            acknowledged: Acknowledged::default(),
+            outstanding: true,
+            snapshot: None,
+            redis_is_silent: false,
+            lag_is_refused: false,
+        }
+    }
+
+    /// Goes round until the lease is lost, or there is nothing to follow any more, or Postgres is not the one that it was.
+    ///
+    /// # Errors
+    /// Why Postgres cannot be asked.
+    pub(super) async fn follow(mut self) -> Result<(), FeedError> {
+        let mut renew_at = Instant::now() + self.settings.lease / 3;
+        let mut beat_at = Instant::now();
+        loop {
+            let began = Instant::now();
+            let renew = began >= renew_at;
+            if renew {
+                renew_at = began + self.settings.lease / 3;
+            }
+            let beat = began >= beat_at;
+            if beat {
+                beat_at = began + HEARTBEAT;
+            }
+            let Some(found) = self.ask(renew, beat).await? else { return Ok(()) };
+            self.tell(found).await;
+            self.close_gap().await?;
+            sleep_until((began + self.settings.poll).into()).await;
+        }
+    }
+
+    /// One round's statements. None where the lease is not ours any more.
+    async fn ask(&mut self, renew: bool, beat: bool) -> Result<Option<Found>, FeedError> {
+        let done = std::mem::take(&mut self.acknowledged);
+        let (owner, lease) = (self.settings.owner.clone(), self.settings.lease);
+        let (postgres, seen, outstanding) =
+            (self.state.postgres_now.clone(), self.snapshot.take(), self.outstanding);
+        let work = self.session.run(move |client| {
+            if renew {
+                match store::stand(client, &owner, lease)? {
+                    Standing::Holder(state) if state.postgres_now == postgres => {}
+                    _ => return Ok(None),
+                }
+            }
+            store::acknowledge(client, &done)?;
+            let found = store::find(client, seen.as_deref(), outstanding)?;
+            // After what was found: it waits for the next round, as any change does.
+            let beat = if beat { Some((store::beat(client)?, Instant::now())) } else { None };
+            Ok(Some((found, beat)))
+        });
+        let Ok(outcome) = timeout(LONGEST_ROUND, work).await else { return Ok(None) };
+        let Some((mut found, beat)) = outcome? else { return Ok(None) };
+        self.beats.extend(beat);
+        if self.beats.len() > MOST_BEATS {
+            self.beats.pop_front();
+        }
+        self.snapshot = found.snapshot.take();
+        self.come_back = found.heartbeat.take().or(self.come_back.take());
+        metrics::feed_merged(found.merged);
+        Ok(Some(found))
+    }
+
+    /// Tells Redis, and notes what it has acknowledged.
+    async fn tell(&mut self, found: Found) {
+        // Until Redis has said yes.
+        self.outstanding = true;
+        self.connect().await;
+        let Some(announcer) = &mut self.announcer else { return };
+        let Found { pending, peeked, .. } = found;
+        let mut tenants: Vec<&str> = pending.iter().map(|pending| pending.tenant.as_str()).collect();
+        tenants.extend(peeked.iter().map(String::as_str));
+        tenants.sort_unstable();
+        tenants.dedup();
+        if let Err(error) = announcer.changed(&tenants).await {
+            self.redis_is_away(&error);
+            return;
+        }
+        metrics::feed_announced(tenants.len());
+        self.outstanding = !pending.is_empty();
+        self.acknowledged.pending = pending;
+        if let Some(written) = self.come_back.take() {
+            self.through(written).await;
+        }
+    }
+
+    /// A heartbeat has gone through.
+    async fn through(&mut self, written: String) {
+        let number = |text: &str| text.parse::<f64>().unwrap_or_default();
+        let latest = number(&written);
+        let mut lag = None;
+        while let Some((beat, at)) = self.beats.front() {
+            if number(beat) > latest + 0.000_001 {
+                break;
+            }
+            lag = Some(at.elapsed());
+            self.beats.pop_front();
+        }
+        // One of a former holder tells nothing about us.
+        let (Some(lag), Some(announcer)) = (lag, &mut self.announcer) else { return };
+        self.health.beat(lag);
+        self.acknowledged.heartbeat = Some((written, lag));
+        match announcer.lag(lag, PERIOD).await {
+            Ok(()) => self.lag_is_refused = false,
+            Err(error) if error.is_io_error() => self.redis_is_away(&error),
+            Err(error) if !self.lag_is_refused => {
+                self.lag_is_refused = true;
+                tracing::warn!(%error, "Redis does not take the feed's lag: grant the user of REDIS_URL +dashboard.feed");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Connects to Redis, if it is time to, and looks whether something may be missing there.
+    async fn connect(&mut self) {
+        if self.announcer.is_some() || Instant::now() < self.connect_at {
+            return;
+        }
+        match Announcer::connect(self.redis_url).await {
+            Ok(announcer) => {
+                if std::mem::take(&mut self.redis_is_silent) {
+                    tracing::info!("Redis is told of changes again");
+                }
+                self.pause = FIRST_PAUSE;
+                self.announcer = Some(announcer);
+            }
+            Err(error) => self.redis_is_away(&error),
+        }
+    }
+
+    fn redis_is_away(&mut self, error: &dyn std::fmt::Display) {
+        self.announcer = None;
+        if !std::mem::replace(&mut self.redis_is_silent, true) {
+            tracing::warn!(%error, "Redis cannot be told of changes; trying again, and they are kept until then");
+        }
+        self.connect_at = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+
+    /// Where there is a gap, has everything announced; where that has been done, writes down that there is none.
+    async fn close_gap(&mut self) -> Result<(), FeedError> {
+        if self.sweep.as_ref().is_some_and(AbortOnDropHandle::is_finished) {
+            let Some(sweep) = self.sweep.take() else { return Ok(()) };
+            match sweep.await {
+                Ok(Ok(redis)) => {
+                    tracing::info!("everything has been announced; bundles are computed anew");
+                    let postgres = self.state.postgres_now.clone();
+                    let written = (redis.clone(), postgres.clone());
+                    self.session.run(move |client| store::close_gap(client, &written.0, &written.1)).await?;
+                    self.state = State {
+                        redis: Some(redis),
+                        postgres: Some(postgres.clone()),
+                        gap: None,
+                        postgres_now: postgres,
+                    };
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(
+                        error = error.message(),
+                        "not everything could be announced; trying again"
+                    );
+                    self.sweep_at = Instant::now() + LONGEST_PAUSE;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "announcing everything ended abnormally");
+                    self.sweep_at = Instant::now() + LONGEST_PAUSE;
+                }
+            }
+        }
+        let Some(announcer) = &self.announcer else { return Ok(()) };
+        if self.sweep.is_some() || Instant::now() < self.sweep_at {
+            return Ok(());
+        }
+        if let Some(gap) = Gap::between(&self.state, &announcer.redis) {
+            let why = gap.why();
+            tracing::warn!(
+                why,
+                "changes may have been missed: all bundles are marked as changed and computed anew"
+            );
+            metrics::feed_gap();
+            let new_epoch = gap == Gap::Postgres;
+            self.session.run(move |client| store::open_gap(client, why, new_epoch)).await?;
+            self.state.gap = Some(why.to_owned());
+            if new_epoch {
+                // Written down as unfinished; versions of before are void already.
+                self.state.postgres = Some(self.state.postgres_now.clone());
+            }
+            let url = self.redis_url.clone();
+            let sweep = async move { Announcer::everything_changed(&url).await };
+            self.sweep = Some(AbortOnDropHandle::new(tokio::spawn(sweep)));
+        }
+        Ok(())
+    }
+}

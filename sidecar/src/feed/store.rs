@@ -1,0 +1,242 @@
+//! The feed in Postgres: its lease, the record of changes, and its position. Every function blocks.
+
+use std::time::Duration;
+
+use postgres::Client;
+
+use super::error::FeedError;
+
+/// What a new session runs. Isolation and write access are said here, because a role or a database may have other defaults. Commits
+/// are not waited for: one that a crash loses is done again, as it is lost with all after it.
+pub(super) const SET_UP: &str =
+    "SET search_path = pg_catalog, pg_temp; SET TimeZone = 'UTC'; SET statement_timeout = '60s';
+    SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '10s'; SET synchronous_commit = off;
+    SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
+
+/// The name of the lease.
+const LEASE: &str = "feed";
+/// Deltas that are merged at a time.
+const MOST_DELTAS: i32 = 20_000;
+/// Tenants that are announced at a time.
+const MOST_PENDING: i64 = 2_000;
+
+/// Asked for each time, as tables and rights change.
+const MISSING: &str = "
+    SELECT current_user::text, array(
+        SELECT format('%s ON dashboard.%s', verb, name)
+        FROM unnest(ARRAY['delta', 'counter', 'pending', 'counters', 'feed', 'lease']) AS name,
+             unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS verb
+        WHERE NOT has_table_privilege('dashboard.' || name, verb))";
+
+/// Whether there is anything to follow, whose lease it is, and how far the feed is.
+const LOOK: &str = "
+    SELECT EXISTS (SELECT FROM pg_trigger
+                   WHERE tgname = 'dashboard_count_insert' AND tgrelid IN (SELECT place FROM dashboard.crm_tables())),
+           feed.redis, feed.postgres, feed.gap, feed.lag_ms,
+           (EXTRACT(epoch FROM clock_timestamp() - feed.heartbeat_at) * 1000)::bigint,
+           pg_postmaster_start_time()::text
+    FROM dashboard.feed";
+
+const TAKE: &str = "
+    INSERT INTO dashboard.lease AS held (name, owner, expires_at)
+    VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at
+    WHERE held.owner = excluded.owner OR held.expires_at <= clock_timestamp()";
+
+const PENDING: &str = "
+    SELECT owner::text, merged_by::text,
+           CASE owner WHEN dashboard.all_tenants() THEN 'SUPERADMIN_GLOBAL' ELSE owner::text END
+    FROM dashboard.pending ORDER BY merged_by LIMIT $1";
+
+/// What has been changed since that snapshot, while somebody else keeps the record from being merged.
+const PEEK: &str = "
+    SELECT pg_current_snapshot()::text,
+           array(SELECT DISTINCT tenant_id::text FROM dashboard.delta
+                 WHERE kind <> 'H' AND tenant_id IS NOT NULL
+                   AND ($1::text IS NULL OR NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot))),
+           EXISTS (SELECT FROM dashboard.delta
+                   WHERE kind <> 'H' AND ($1::text IS NULL OR NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot))),
+           (SELECT max(amount)::text FROM dashboard.delta WHERE kind = 'H')";
+
+/// What a sidecar is to the feed.
+pub(super) enum Standing {
+    /// There is nothing to follow: the counters are not enabled.
+    Off,
+    /// It is ours to follow.
+    Holder(State),
+    /// Another sidecar does.
+    Standby(Progress),
+}
+
+/// How far the feed was when it was last written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) lag: Option<Duration>,
+    /// Since the last heartbeat that went through.
+    pub(super) age: Option<Duration>,
+}
+
+/// With whom the feed has gone on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) redis: Option<String>,
+    pub(super) postgres: Option<String>,
+    pub(super) gap: Option<String>,
+    /// Which run of the Postgres server this is.
+    pub(super) postgres_now: String,
+}
+
+/// A tenant whose change is to be announced, and by which merge it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) owner: String,
+    pub(super) merged_by: String,
+    /// As Redis knows it.
+    pub(super) tenant: String,
+}
+
+/// What one round has found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// To be announced.
+    pub(super) pending: Vec<Pending>,
+    /// Likewise, but not taken off the record yet: they will come again.
+    pub(super) peeked: Vec<String>,
+    /// The last heartbeat among the changes, as it was written.
+    pub(super) heartbeat: Option<String>,
+    pub(super) merged: u64,
+    /// What has been seen while somebody else kept the record from being merged.
+    pub(super) snapshot: Option<String>,
+}
+
+/// What Redis has acknowledged since the last round.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Acknowledged {
+    pub(super) pending: Vec<Pending>,
+    /// When it was written, and how long it took.
+    pub(super) heartbeat: Option<(String, Duration)>,
+}
+
+/// Takes the lease, or keeps it, if there is something to follow and no other sidecar does.
+pub(super) fn stand(client: &mut Client, owner: &str, lease: Duration) -> Result<Standing, FeedError> {
+    let migrated = "SELECT to_regclass('dashboard.feed') IS NOT NULL";
+    if !client.query_one(migrated, &[])?.try_get::<_, bool>(0)? {
+        return Err(FeedError::NotMigrated);
+    }
+    let row = client.query_one(MISSING, &[])?;
+    let missing: Vec<String> = row.try_get(1)?;
+    if !missing.is_empty() {
+        return Err(FeedError::Rights { role: row.try_get(0)?, missing });
+    }
+    let row = client.query_one(LOOK, &[])?;
+    if !row.try_get::<_, bool>(0)? {
+        return Ok(Standing::Off);
+    }
+    let millis = |column| {
+        row.try_get::<_, Option<i64>>(column)
+            .map(|ms| ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default())))
+    };
+    if !take(client, owner, lease)? {
+        return Ok(Standing::Standby(Progress { lag: millis(4)?, age: millis(5)? }));
+    }
+    Ok(Standing::Holder(State {
+        redis: row.try_get(1)?,
+        postgres: row.try_get(2)?,
+        gap: row.try_get(3)?,
+        postgres_now: row.try_get(6)?,
+    }))
+}
+
+/// Takes or keeps the lease; false if it is another's.
+pub(super) fn take(client: &mut Client, owner: &str, lease: Duration) -> Result<bool, FeedError> {
+    Ok(client.execute(TAKE, &[&LEASE, &owner, &lease.as_secs_f64()])? == 1)
+}
+
+/// Lets another sidecar take the lease at once.
+pub(super) fn give_back(client: &mut Client, owner: &str) -> Result<(), FeedError> {
+    client.execute("DELETE FROM dashboard.lease WHERE name = $1 AND owner = $2", &[&LEASE, &owner])?;
+    Ok(())
+}
+
+/// Takes off the record what Redis has acknowledged. A change that has been found since then stays.
+pub(super) fn acknowledge(client: &mut Client, done: &Acknowledged) -> Result<(), FeedError> {
+    if !done.pending.is_empty() {
+        let (owners, merges): (Vec<&str>, Vec<&str>) =
+            done.pending.iter().map(|pending| (pending.owner.as_str(), pending.merged_by.as_str())).unzip();
+        client.execute(
+            "DELETE FROM dashboard.pending USING unnest($1::text[], $2::text[]) AS done(owner, merged_by)
+             WHERE pending.owner = done.owner::uuid AND pending.merged_by = done.merged_by::xid8",
+            &[&owners, &merges],
+        )?;
+    }
+    if let Some((written, lag)) = &done.heartbeat {
+        client.execute(
+            "UPDATE dashboard.feed SET heartbeat_at = to_timestamp($1::text::numeric), lag_ms = $2",
+            &[written, &i64::try_from(lag.as_millis()).unwrap_or(i64::MAX)],
+        )?;
+    }
+    Ok(())
+}
+
+/// Merges what has been changed and finds what is to be announced. `seen` is what was seen while that was not possible.
+pub(super) fn find(client: &mut Client, seen: Option<&str>, outstanding: bool) -> Result<Found, FeedError> {
+    let row = client.query_one(
+        "SELECT busy, merged, EXTRACT(epoch FROM heartbeat)::text FROM dashboard.compact($1)",
+        &[&MOST_DELTAS],
+    )?;
+    let mut found = Found {
+        merged: u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or_default(),
+        heartbeat: row.try_get(2)?,
+        ..Found::default()
+    };
+    if row.try_get(0)? {
+        let row = client.query_one(PEEK, &[&seen])?;
+        found.snapshot = row.try_get(0)?;
+        found.peeked = row.try_get(1)?;
+        if row.try_get(2)? {
+            found.peeked.push(crate::tenant::ALL_TENANTS.to_owned());
+        }
+        found.heartbeat = row.try_get(3)?;
+    }
+    if found.merged > 0 || outstanding {
+        for row in client.query(PENDING, &[&MOST_PENDING])? {
+            found.pending.push(Pending {
+                owner: row.try_get(0)?,
+                merged_by: row.try_get(1)?,
+                tenant: row.try_get(2)?,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Writes a heartbeat; what it is to be known by.
+pub(super) fn beat(client: &mut Client) -> Result<String, FeedError> {
+    let row = client.query_one(
+        "INSERT INTO dashboard.delta (kind, test, open, n, amount)
+         VALUES ('H', false, false, 0, EXTRACT(epoch FROM clock_timestamp())) RETURNING amount::text",
+        &[],
+    )?;
+    Ok(row.try_get(0)?)
+}
+
+/// Puts on record that everything is to be announced, and why. With another Postgres, or one that may have lost what it had committed, no
+/// version of before means anything.
+pub(super) fn open_gap(client: &mut Client, why: &str, new_epoch: bool) -> Result<(), FeedError> {
+    let mut transaction = client.transaction()?;
+    transaction.execute("UPDATE dashboard.feed SET gap = $1, gap_at = clock_timestamp()", &[&why])?;
+    if new_epoch {
+        transaction.execute(
+            "UPDATE dashboard.counters SET epoch = left(replace(gen_random_uuid()::text, '-', ''), 12)",
+            &[],
+        )?;
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Everything has been announced to this Redis.
+pub(super) fn close_gap(client: &mut Client, redis: &str, postgres: &str) -> Result<(), FeedError> {
+    client
+        .execute("UPDATE dashboard.feed SET redis = $1, postgres = $2, gap = NULL", &[&redis, &postgres])?;
+    Ok(())
+}
