@@ -18,13 +18,14 @@ mod target;
 mod tenants;
 mod timestamp;
 mod tls;
+mod unchanged;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-pub use batch::{BatchItem, BundleItem, BundleStream, Incomplete};
+pub use batch::{BatchItem, BundleItem, BundleStream, Found, Incomplete};
 pub use dialer::Dialer;
 pub(crate) use target::chain;
 pub use tenants::NamedTenant;
