@@ -41,4 +41,5 @@ mod sidecar_api;
 mod single_flight;
 mod states;
 mod tracking;
+mod unchanged;
 mod warm;

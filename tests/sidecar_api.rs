@@ -68,7 +68,7 @@ fn bad_requests_get_their_code_and_status() {
     let many = |n: usize| {
         json!({"bundles": vec![json!({"tenant_id": "a", "include_test_data": true}); n]}).to_string()
     };
-    let big = format!(r#"{{"bundles":[],"padding":"{}"}}"#, "x".repeat(70_000));
+    let big = format!(r#"{{"bundles":[],"padding":"{}"}}"#, "x".repeat(300_000));
     let cases: &[(&str, &str, &str, u16, &str)] = &[
         ("GET", "/internal/v1/bundle?tenant=nobody&include_test_data=true", "", 404, "no_tenant"),
         ("GET", "/internal/v1/bundle?include_test_data=true", "", 400, "bad_request"),

@@ -33,6 +33,17 @@ fn mark_as_changed(client: &mut Client, tenant: &str) {
     assert_eq!(client.int(&["PEXPIREAT", &key(tenant), &(expires_at - 1).to_string()]), 1);
 }
 
+/// Makes a fresh bundle one of an hour ago, past its `ttl`, with no known change.
+pub(crate) fn age(client: &mut Client, key: &str) {
+    let mut value = String::from_utf8(client.bytes(&["GET", key])).unwrap();
+    let meta = client.json(&["GET", key])["meta"].clone();
+    for name in ["as_of_ms", "fresh_until_ms"] {
+        let at = meta[name].as_i64().unwrap();
+        value = value.replace(&format!("\"{name}\":{at}"), &format!("\"{name}\":{}", at - 3_600_000));
+    }
+    client.ok(&["SET", key, &value, "PXAT", &meta["expires_at_ms"].to_string()]);
+}
+
 /// The server's time, in milliseconds.
 fn now(client: &mut Client) -> i64 {
     let Value::Array(time) = client.ok(&["TIME"]) else { panic!("TIME replies with an array") };

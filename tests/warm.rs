@@ -5,7 +5,7 @@ use std::time::Duration;
 use harness::{Answer, Client, FakeUpstream, Redis, assert_eventually, fields, text};
 
 /// `tenants`, `warmed`, `fresh`, `failed`: tenants, of which each is counted once, by its worse bundle.
-fn warm(client: &mut Client, args: &[&str]) -> [i64; 4] {
+pub(crate) fn warm(client: &mut Client, args: &[&str]) -> [i64; 4] {
     let mut command = vec!["DASHBOARD.WARM"];
     command.extend(args);
     let reply = client.map(&command);

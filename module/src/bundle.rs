@@ -25,6 +25,10 @@ const BEFORE_FRESH: &[u8] = b",\"fresh_until_ms\":";
 const BEFORE_EXPIRES: &[u8] = b",\"expires_at_ms\":";
 const BEFORE_TENANT: &[u8] = b",\"tenant_id\":\"";
 const BEFORE_INCLUDE: &[u8] = b"\",\"include_test_data\":";
+/// Behind the stamp, where a bundle has one: so it, too, is read without parsing JSON.
+const BEFORE_VERSION: &[u8] = b"\"version\":\"";
+/// Longest version, in bytes.
+const MAX_VERSION: usize = 128;
 /// From the year 2001 until 2286 a time in milliseconds has this many digits.
 const TIME_LEN: usize = 13;
 
@@ -48,6 +52,12 @@ impl<'a> Stamp<'a> {
     /// then it is as good as absent.
     #[inline]
     pub(crate) fn read(value: &'a [u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<Self> {
+        Self::split(value, tenant, include).map(|(stamp, _)| stamp)
+    }
+
+    /// The stamp, and what follows it.
+    #[inline]
+    fn split(value: &'a [u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<(Self, &'a [u8])> {
         let rest = value.strip_prefix(BEFORE_ETAG)?;
         let (etag, rest) = rest.split_at_checked(ETAG_LEN)?;
         let (as_of, rest) = time(rest.strip_prefix(BEFORE_AS_OF)?)?;
@@ -56,9 +66,24 @@ impl<'a> Stamp<'a> {
         let rest = rest.strip_prefix(BEFORE_TENANT)?.strip_prefix(tenant.as_ref())?;
         let rest = rest.strip_prefix(BEFORE_INCLUDE)?;
         let included: &[u8] = if include { b"true," } else { b"false," };
-        rest.strip_prefix(included)?;
-        Some(Self { etag, life: Lifetime { as_of, fresh_until, expires_at } })
+        let rest = rest.strip_prefix(included)?;
+        Some((Self { etag, life: Lifetime { as_of, fresh_until, expires_at } }, rest))
     }
+}
+
+/// The version that a stored bundle of this tenant and include flag names, if it does.
+pub(crate) fn version(value: &[u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<&str> {
+    let (_, rest) = Stamp::split(value, tenant, include)?;
+    let rest = rest.strip_prefix(BEFORE_VERSION)?;
+    let end = rest.iter().take(MAX_VERSION + 1).position(|b| *b == b'"')?;
+    str::from_utf8(&rest[..end]).ok().filter(|text| is_version(text))
+}
+
+/// Whether a text names the state of a tenant's rows. What it says is between the sidecar and its database; that
+/// nothing in it has to be escaped is of use here.
+pub(crate) fn is_version(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'_' | b'-');
+    (1..=MAX_VERSION).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 #[inline]
@@ -114,7 +139,7 @@ impl Lifetime {
     }
 }
 
-/// The members of `meta` that the sidecar must send.
+/// The members of `meta` that the sidecar must send, and the version, which it does not always have.
 #[derive(Deserialize)]
 pub(crate) struct SidecarMeta {
     pub(crate) tenant_id: String,
@@ -122,10 +147,13 @@ pub(crate) struct SidecarMeta {
     pub(crate) generated_at: String,
     pub(crate) etag: String,
     pub(crate) compute_ms: u64,
+    pub(crate) version: Option<String>,
 }
 
 #[derive(Serialize)]
 struct RestOfMeta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
     generated_at: &'a str,
     ttl_seconds: i64,
     compute_ms: u64,
@@ -134,10 +162,10 @@ struct RestOfMeta<'a> {
 /// A value ready to be stored: the stamp, then what the sidecar said of the bundle, then `rest`, the bytes
 /// of its answer that follow the `meta` member (`,"stats":…}` or `}`).
 ///
-/// The caller has checked that `meta` names the bundle that was asked for and that its etag is
-/// [`ETAG_LEN`] hexadecimal digits.
+/// The caller has checked that `meta` names the bundle that was asked for, that its etag is
+/// [`ETAG_LEN`] hexadecimal digits and that its version, if it has one, [is one](is_version).
 pub(crate) fn compose(meta: &SidecarMeta, life: Lifetime, rest: &[u8]) -> Vec<u8> {
-    let mut value = Vec::with_capacity(rest.len() + 384);
+    let mut value = Vec::with_capacity(rest.len() + 512);
     value.extend_from_slice(BEFORE_ETAG);
     value.extend_from_slice(meta.etag.as_bytes());
     for (name, at) in
@@ -151,11 +179,12 @@ pub(crate) fn compose(meta: &SidecarMeta, life: Lifetime, rest: &[u8]) -> Vec<u8
     value.extend_from_slice(BEFORE_INCLUDE);
     value.extend_from_slice(if meta.include_test_data { b"true," } else { b"false," });
     let described = RestOfMeta {
+        version: meta.version.as_deref(),
         generated_at: &meta.generated_at,
         ttl_seconds: (life.fresh_until - life.as_of + 500) / 1000,
         compute_ms: meta.compute_ms,
     };
-    // Three plain fields always serialise.
+    // Plain fields always serialise.
     let described = serde_json::to_vec(&described).unwrap_or_default();
     value.extend_from_slice(described.strip_prefix(b"{").unwrap_or(&described));
     value.extend_from_slice(rest);
@@ -178,7 +207,12 @@ mod tests {
             generated_at: "2026-01-02T03:04:05.000006Z".into(),
             etag: ETAG.into(),
             compute_ms: 3,
+            version: None,
         }
+    }
+
+    fn versioned(version: &str) -> SidecarMeta {
+        SidecarMeta { version: Some(version.into()), ..meta("t1", true) }
     }
 
     #[test]
@@ -201,6 +235,24 @@ mod tests {
     }
 
     #[test]
+    fn the_version_of_a_stored_bundle_reads_back_and_only_one_that_is_spelled_as_one() {
+        let longest = "x".repeat(128);
+        for text in ["v", "7:0xAF_1.2-3", &longest] {
+            let value = compose(&versioned(text), LIFE, b"}");
+            assert_eq!(version(&value, "t1", true), Some(text));
+            assert_eq!(version(&value, "t2", true), None, "of another tenant");
+            let json: serde_json::Value = serde_json::from_slice(&value).unwrap();
+            assert_eq!(json["meta"]["version"], text);
+            assert!(Stamp::read(&value, "t1", true).is_some());
+        }
+        for text in ["", "a b", "é", "\u{1}", "a\"", &format!("{longest}x")] {
+            assert!(!is_version(text), "{text}");
+            assert_eq!(version(&compose(&versioned(text), LIFE, b"}"), "t1", true), None, "{text}");
+        }
+        assert_eq!(version(&compose(&meta("t1", true), LIFE, b"}"), "t1", true), None);
+    }
+
+    #[test]
     fn the_verdict_follows_the_stamp_and_the_expiry_of_the_key() {
         let verdict = |now, expiry| LIFE.freshness(now, expiry);
         let own = Some(LIFE.expires_at);
@@ -215,7 +267,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_stamp_reader_panic(bytes: Vec<u8>, cut in 0_usize..400) {
-            let _ = Stamp::read(&bytes, "t1", true);
+            let _ = (Stamp::read(&bytes, "t1", true), version(&bytes, "t1", true));
+            let versioned = compose(&versioned("v1"), LIFE, b"}");
+            let _ = version(&versioned[..cut.min(versioned.len())], "t1", true);
             let value = compose(&meta("t1", true), LIFE, b"}");
             let read = Stamp::read(&value[..cut.min(value.len())], "t1", true);
             prop_assert!(read.is_none() || cut > BEFORE_ETAG.len() + ETAG_LEN);

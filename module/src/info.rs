@@ -68,6 +68,7 @@ pub(crate) fn reset() {
 #[derive(Default)]
 pub(crate) struct Counters {
     computed: u64,
+    unchanged: u64,
     stored: u64,
     stored_bytes: u64,
     uncached: u64,
@@ -82,7 +83,7 @@ impl Counters {
     pub(crate) fn landed(&mut self, result: &Result<Arc<Fetched>, Failure>, current: bool, written: Written) {
         match result {
             Ok(bundle) => {
-                self.computed += 1;
+                *(if bundle.renewed { &mut self.unchanged } else { &mut self.computed }) += 1;
                 match written {
                     Written::Yes => {
                         self.stored += 1;
@@ -142,6 +143,7 @@ fn describe(state: &mut State) -> Vec<(String, String)> {
         ("overloaded_waiters", decided.refused_waiters.to_string()),
         ("breaker_refusals", decided.refused_breaker.to_string()),
         ("computed", done.computed.to_string()),
+        ("unchanged", done.unchanged.to_string()),
         ("stored", done.stored.to_string()),
         ("stored_bytes", done.stored_bytes.to_string()),
         ("uncached", done.uncached.to_string()),

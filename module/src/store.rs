@@ -4,7 +4,7 @@ use crate::bundle::{Freshness, Lifetime, Stamp, UnixMillis};
 use crate::engine::Stored;
 use crate::ffi::{self, Held};
 use crate::tenant::{BundleId, KeyName, Tenant};
-use crate::upstream::Fetched;
+use crate::upstream::{Fetched, Known};
 use crate::{config, log, sweep, tracking};
 use redis_module::{CallOptions, CallOptionsBuilder, CallResult, Context, ContextFlags};
 use std::time::Duration;
@@ -131,6 +131,28 @@ pub(crate) fn verdict(life: &Lifetime, now: UnixMillis, key_expires_at: Option<U
         Freshness::Stale => Stored::Stale { age },
         Freshness::Changed => Stored::Changed,
     }
+}
+
+/// A copy of what is stored of a bundle that is past its `ttl`, where it names its version and has no more than
+/// `most` bytes. The context's database is the bundle's.
+pub(crate) fn known(ctx: &Context, id: &BundleId, most: usize) -> Option<Known> {
+    let key = id.key(config::tagged());
+    let copy = |value: &[u8]| Known::copy(value, id.tenant.as_str(), id.include);
+    match ffi::read_string(ctx, key.as_bytes(), false, |value, _| {
+        (value.len() <= most).then(|| copy(value))?
+    }) {
+        Held::String(known) => known,
+        _ => None,
+    }
+}
+
+/// Whether this is still what is stored, and has not been cleared or marked as changed. As [`stored`].
+pub(crate) fn is_stored(ctx: &Context, id: &BundleId, known: &Known) -> bool {
+    let key = id.key(config::tagged());
+    let held = ffi::read_string(ctx, key.as_bytes(), false, |value, _| {
+        Stamp::read(value, id.tenant.as_str(), id.include).is_some_and(|stamp| known.is(&stamp))
+    });
+    matches!(held, Held::String(true)) && !matches!(stored(ctx, id), Stored::Changed | Stored::Absent)
 }
 
 /// How servable the stored bundle is, without counting as a read. The context's database is the bundle's.

@@ -4,6 +4,8 @@
 //! stay the digits that Postgres wrote. That the text is JSON at all is Postgres' promise, which lets nothing else
 //! into a column of that type; it is read once, and only for what is to be known of it here.
 
+mod version;
+
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +14,8 @@ use memchr::memchr2;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::tenant::BundleId;
+
+pub use version::{Etag, InvalidEtag, InvalidVersion, Known, Version};
 
 /// A bundle without its `meta`. Bundles of the same content share its bytes.
 #[derive(Clone, Debug)]
@@ -97,21 +101,25 @@ impl NotABundle {
 impl Bundle {
     /// Puts `meta` in front of this content.
     ///
-    /// `generated_at` is the database's clock when the computing statement began, `compute_time` how long it took.
+    /// `generated_at` is the database's clock when the computing statement began, `compute_time` how long it took;
+    /// `version` what the database calls the state that it was computed from, if it does.
     pub fn new(
         id: &BundleId,
         content: &Content,
         generated_at: DateTime<Utc>,
         compute_time: Duration,
+        version: Option<&Version>,
     ) -> Self {
         let Content { members, etag } = content;
-        // Nothing in these has to be escaped: a tenant's name has letters, digits and three signs.
+        let version = version.map(|version| format!(r#","version":"{}""#, version.as_str()));
+        // Nothing in these has to be escaped: a tenant's name has letters, digits and three signs, a version one more.
         let head = format!(
-            r#"{{"meta":{{"tenant_id":"{}","include_test_data":{},"generated_at":"{}","etag":"{etag}","compute_ms":{}}}{}"#,
+            r#"{{"meta":{{"tenant_id":"{}","include_test_data":{},"generated_at":"{}","etag":"{etag}","compute_ms":{}{}}}{}"#,
             id.tenant.as_str(),
             id.include_test_data,
             generated_at.format("%Y-%m-%dT%H:%M:%S%.6fZ"),
             compute_time.as_millis(),
+            version.unwrap_or_default(),
             if members[..] == b"}\n"[..] { "" } else { "," },
         );
         Self { head: head.into(), members: members.clone() }

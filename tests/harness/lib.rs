@@ -39,7 +39,7 @@ pub use artefacts::Artefacts;
 pub use browser::{Browser, ConsoleLine, Key, screenshots};
 pub use client::{Client, Lost, Reply, fields, text};
 pub use event_stream::{Event, EventStream};
-pub use fake_upstream::{Answer, FakeUpstream, Request};
+pub use fake_upstream::{Answer, FakeUpstream, Known, Request};
 pub use http::{Endpoint, Response, http, send};
 pub use postgres::Postgres;
 pub use postgres_server::PostgresServer;

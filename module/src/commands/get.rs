@@ -229,7 +229,7 @@ impl Waiting {
             }
             Ok(fetched) => {
                 count(if self.computed == Status::Miss { Count::Misses } else { Count::Refreshed });
-                let Fetched { value, etag, life } = &**fetched;
+                let Fetched { value, etag, life, .. } = &**fetched;
                 reply_bundle(ctx, &options, self.computed, etag.as_bytes(), life, ffi::now(), value);
             }
             Err(error) => {

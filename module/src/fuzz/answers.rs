@@ -1,7 +1,7 @@
 //! The sidecar's answers that come as a whole: one bundle, the list of tenants, an error.
 
 use super::{ETAG, LIFE, assert_one_line, boolean, is_tenant, object, order, string};
-use crate::bundle::Stamp;
+use crate::bundle::{self, Stamp};
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::response;
 use crate::upstream::{Failure, Fetched, Order};
@@ -68,7 +68,11 @@ pub(super) fn check_accepted(body: &[u8], order: &Order, fetched: &Fetched) {
     assert_eq!(string(&meta, "etag"), Some(etag));
     assert_eq!(string(&meta, "generated_at"), string(&said, "generated_at"));
     assert_eq!(meta["compute_ms"].get(), said["compute_ms"].get());
-    assert_eq!(meta.len(), 9, "{meta:?}");
+    let version = string(&said, "version");
+    assert_eq!(string(&meta, "version"), version);
+    assert_eq!(bundle::version(&fetched.value, order.tenant.as_str(), order.include), version.as_deref());
+    assert_eq!(meta.len(), 9 + usize::from(version.is_some()), "{meta:?}");
+    assert!(!fetched.renewed);
 
     let again = response::bundle(&fetched.value, order).expect("what is stored could be an answer");
     assert_eq!(again.value, fetched.value);

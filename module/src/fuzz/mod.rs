@@ -21,10 +21,10 @@ mod run;
 pub mod stored;
 pub mod stream;
 
-use crate::bundle::Lifetime;
+use crate::bundle::{Lifetime, SidecarMeta, compose};
 use crate::engine::FlightId;
 use crate::tenant::Tenant;
-use crate::upstream::Order;
+use crate::upstream::{Known, Order};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -32,10 +32,25 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 const LIFE: Lifetime =
     Lifetime { as_of: 1_700_000_000_000, fresh_until: 1_700_000_300_000, expires_at: 1_700_086_700_000 };
 const ETAG: &str = "00112233445566778899aabbccddeeff";
+const STORED_CONTENT: &[u8] = b",\"stats\":{\"stored\":1}}";
 
 fn order(flight: FlightId, tenant: &str, include: bool) -> Order {
     let tenant = Tenant::new(tenant.as_bytes()).expect("a tenant's name");
-    Order { flight, tenant, include, life: LIFE }
+    Order { flight, tenant, include, life: LIFE, known: None }
+}
+
+/// What is stored of a bundle, with the etag [`ETAG`].
+pub(crate) fn known(tenant: &str, include: bool) -> Known {
+    let meta = SidecarMeta {
+        tenant_id: tenant.into(),
+        include_test_data: include,
+        generated_at: "2026-01-02T03:04:05Z".into(),
+        etag: ETAG.into(),
+        compute_ms: 3,
+        version: Some("v:1".into()),
+    };
+    let life = Lifetime { as_of: LIFE.as_of - 1, ..LIFE };
+    Known::copy(&compose(&meta, life, STORED_CONTENT), tenant, include).expect("a stored bundle")
 }
 
 /// What the README says of a tenant's name.

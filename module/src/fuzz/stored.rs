@@ -1,14 +1,14 @@
 //! Stored values and their keys: in the first line a key, in the rest its value.
 
 use super::{dice, is_tenant, object, string};
-use crate::bundle::{Freshness, Lifetime, SidecarMeta, Stamp, compose};
+use crate::bundle::{Freshness, Lifetime, SidecarMeta, Stamp, compose, is_version, version};
 use crate::tenant::{KeyName, of_key};
 
 /// - A key tells its bundle exactly if it is the one that the bundle would be stored under.
 /// - A stamp is read only where the value begins as a stamp of that tenant and include flag does, so never as
 ///   another's.
 /// - The verdict on it is the documented one at every time; what is no longer fresh never becomes so again.
-/// - What is composed reads back.
+/// - What is composed reads back. A version is read only from behind a stamp, and only one that is spelled as one.
 pub fn check(data: &[u8]) {
     let (key, value) = match data.iter().position(|b| *b == b'\n') {
         Some(end) => (&data[..end], &data[end + 1..]),
@@ -37,7 +37,19 @@ fn check_key(key: &[u8]) {
 
 fn check_stamp(value: &[u8], tenant: &str) {
     for include in [true, false] {
-        let Some(stamp) = Stamp::read(value, tenant, include) else { continue };
+        let Some(stamp) = Stamp::read(value, tenant, include) else {
+            assert_eq!(version(value, tenant, include), None);
+            continue;
+        };
+        if let Some(version) = version(value, tenant, include) {
+            let named = [
+                &beginning(stamp.etag, &stamp.life, tenant, include)[..],
+                b"\"version\":\"",
+                version.as_bytes(),
+                b"\"",
+            ];
+            assert!(value.starts_with(&named.concat()) && is_version(version), "{version}");
+        }
         let prefix = beginning(stamp.etag, &stamp.life, tenant, include);
         assert!(value.starts_with(&prefix), "{}", prefix.escape_ascii());
         assert_eq!(Stamp::read(&prefix, tenant, include), Some(stamp), "the beginning is enough");
@@ -94,6 +106,7 @@ fn check_composed(data: &[u8], tenant: &str) {
         generated_at: String::from_utf8_lossy(data).into_owned(),
         etag: format!("{:032x}", dice.u128(..)),
         compute_ms: dice.u64(..),
+        version: dice.bool().then(|| String::from_utf8_lossy(&data[..data.len().min(130)]).into_owned()),
     };
     let [as_of, fresh_until, expires_at] = [(); 3].map(|()| dice.i64(10_i64.pow(12)..10_i64.pow(13)));
     let life = Lifetime { as_of, fresh_until, expires_at };
@@ -101,6 +114,8 @@ fn check_composed(data: &[u8], tenant: &str) {
     let stamp = Stamp::read(&value, tenant, meta.include_test_data).expect("a stamp");
     assert_eq!((stamp.etag, stamp.life), (meta.etag.as_bytes(), life));
     check_stamp(&value, tenant);
+    let given = meta.version.as_deref().filter(|given| is_version(given));
+    assert_eq!(version(&value, tenant, meta.include_test_data), given);
     let whole = object(&value).expect("JSON");
     assert_eq!(whole["stats"].get(), "{}");
     let read = object(whole["meta"].get().as_bytes()).expect("JSON");

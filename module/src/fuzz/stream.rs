@@ -1,7 +1,9 @@
-//! The sidecar's streamed answer: lines, each a bundle or an error, in pieces of any size.
+//! The sidecar's streamed answer: lines, each a bundle, an error or the word that one is unchanged, in pieces of any
+//! size.
 
 use super::answers::check_accepted;
-use super::{assert_one_line, boolean, dice, object, order, string};
+use super::{ETAG, STORED_CONTENT, assert_one_line, boolean, dice, known, object, order, string};
+use crate::bundle::Stamp;
 use crate::engine::FlightId;
 use crate::upstream::response::{self, Lines};
 use crate::upstream::{Failure, Fetched, Order, Problem};
@@ -23,9 +25,11 @@ struct Outcome {
 /// - The lines mean the same however they are cut into pieces.
 /// - An order lands at most once, with a bundle of its own or because of a line that names it.
 /// - A line that holds an order's bundle lands it, whatever the other lines are.
+/// - What is said to be unchanged lands as what was stored, if that is known and is what is meant.
 /// - What is buffered is bounded.
 pub fn check(data: &[u8]) {
-    let orders = [order(1, "a", true), order(2, "b", true), order(3, "a", false)];
+    let stored = Order { known: Some(known("a", false)), ..order(3, "a", false) };
+    let orders = [order(1, "a", true), order(2, "b", true), stored];
     let outcome = read(&orders, data, &mut || data.len());
     assert_eq!(outcome, read(&orders, data, &mut || 1), "byte by byte");
     for most in [3, 40, 700] {
@@ -72,7 +76,14 @@ fn check_landing(order: &Order, landing: Option<&Landed>, lines: &[&[u8]]) {
     let mut short = lines.iter().copied().filter(|line| line.len() <= LIMIT);
     match landing {
         None => {
-            assert!(!short.any(|line| accepted(&line).is_some()), "{order:?} has a line and did not land");
+            let lands = |line: &[u8]| accepted(&line).is_some() || is_unchanged(line, order);
+            assert!(!short.any(lands), "{order:?} has a line and did not land");
+        }
+        Some(Ok(value))
+            if value.ends_with(STORED_CONTENT) && short.clone().any(|line| is_unchanged(line, order)) =>
+        {
+            let stamp = Stamp::read(value, order.tenant.as_str(), order.include).expect("a stamp");
+            assert_eq!((stamp.etag, stamp.life), (ETAG.as_bytes(), order.life));
         }
         Some(Ok(value)) => {
             let found =
@@ -92,6 +103,22 @@ fn check_landing(order: &Order, landing: Option<&Landed>, lines: &[&[u8]]) {
             assert!(to_blame, "{order:?} landed as {failure:?} ({cause}), and no line says so");
         }
     }
+}
+
+/// Whether a line says that what is known of this order's bundle is unchanged.
+fn is_unchanged(line: &[u8], order: &Order) -> bool {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Line {
+        unchanged: String,
+        tenant_id: String,
+        include_test_data: bool,
+    }
+    object(line).is_some()
+        && serde_json::from_slice::<Line>(line).is_ok_and(|line| {
+            let own = line.tenant_id == order.tenant.as_str() && line.include_test_data == order.include;
+            own && order.known.is_some() && line.unchanged == ETAG
+        })
 }
 
 /// The bundle that a line is about.

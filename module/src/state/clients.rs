@@ -8,7 +8,7 @@ use crate::errors::Error;
 use crate::ffi::{BlockedClient, Handle};
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::Fetched;
-use crate::warming::{Seat, Summary};
+use crate::warming::{Brought, Seat, Summary};
 use redis_module::Context;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub(super) struct Gift {
     pub(super) waiters: BTreeSet<Waiter>,
     pub(super) result: Result<Arc<Fetched>, Error>,
     /// What warming is for: what came is now stored. Else why not, in one word.
-    pub(super) stored: Result<(), &'static str>,
+    pub(super) stored: Result<Brought, &'static str>,
     pub(super) tenant: Tenant,
     pub(super) news: Option<Arc<News>>,
 }

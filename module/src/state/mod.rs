@@ -18,7 +18,7 @@ use crate::info::{self, Count, Counters};
 use crate::store;
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::{Event, Order, Upstream, What};
-use crate::warming::{self, Runs, Seat, Wanted};
+use crate::warming::{self, Runs, Seat, Want, Wanted};
 use crate::{clearing, commands, config, reply};
 use clients::{Answer, Client, Gift, Question};
 use crossbeam_channel::Receiver;
@@ -328,18 +328,21 @@ impl State {
     /// Seats a batch of a run in flights, and sends those that begin as one request.
     fn warm(&mut self, run: u64, db: i32, force: bool, batch: Vec<Wanted>) {
         let now = monotonic();
-        let mut launches = Vec::new();
+        let (mut launches, mut orders) = (Vec::new(), Vec::new());
         let tenants = batch.len();
         for Wanted { place, tenant, bundles } in batch {
-            for (id, wanted) in BundleId::both(db, &tenant).into_iter().zip(bundles) {
-                if wanted {
-                    let seat = self.engine.warm(now, &id, force, &mut launches);
-                    let bundle = place * 2 + u32::from(!id.include);
-                    self.engine.join(seat, Waiter::Warm(Seat { run, bundle }));
-                }
+            for (id, want) in BundleId::both(db, &tenant).into_iter().zip(bundles) {
+                let known = match want {
+                    Want::Nothing => continue,
+                    Want::Computed => None,
+                    Want::IfChanged(known) => Some(known),
+                };
+                let seat = self.engine.warm(now, &id, force, &mut launches);
+                let bundle = place * 2 + u32::from(!id.include);
+                self.engine.join(seat, Waiter::Warm(Seat { run, bundle }));
+                orders.extend(launches.pop().map(|launch| Order { known, ..order(launch) }));
             }
         }
-        let orders: Vec<Order> = launches.into_iter().map(order).collect();
         if !orders.is_empty() {
             let batch = self.runs.sent(now, config::pace(), tenants);
             self.send(What::Batch(batch, orders));
@@ -417,5 +420,5 @@ impl State {
 fn order(launch: Launch) -> Order {
     let Launch { flight, bundle, .. } = launch;
     let life = config::lifetime(ffi::now());
-    Order { flight, tenant: bundle.tenant, include: bundle.include, life }
+    Order { flight, tenant: bundle.tenant, include: bundle.include, life, known: None }
 }

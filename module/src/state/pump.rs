@@ -12,7 +12,7 @@ use crate::errors::Error;
 use crate::store::{self, Written};
 use crate::tenant::{BundleId, Tenant};
 use crate::upstream::{Event, Failure, Fetched};
-use crate::warming::{Report, Task, Wanted};
+use crate::warming::{Brought, Report, Task, Want, Wanted};
 use crate::{config, fault, ffi, log, tracking};
 use redis_module::Context;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ const RELEASES: usize = 32;
 const HANDED_OUT: usize = 64;
 /// Failed tenants of a run that the log names; INFO and the reply name more.
 const LOGGED_FAILURES: usize = 10;
+/// What a step of warming copies at most of what is stored, in bytes. What is more is computed.
+const COPIED: usize = 2 << 20;
 
 /// One turn: everything that has come moves on, for a slice of time.
 pub(crate) fn turn(ctx: &Context) {
@@ -194,7 +196,8 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     if let Some(gift) = state.gifts.back_mut() {
         gift.result = result.clone().map_err(Error::from);
         gift.stored = match (result, written) {
-            (_, Written::Yes) => Ok(()),
+            (Ok(fetched), Written::Yes) if fetched.renewed => Ok(Brought::Renewed),
+            (_, Written::Yes) => Ok(Brought::Computed),
             (Ok(_), _) => Err("not_stored"),
             (Err(failure), _) => Err(failure.reason()),
         };
@@ -248,14 +251,31 @@ fn warm_step(ctx: &Context) -> bool {
         }
         Task::Look { run, db, force, tenants } => {
             let here = ffi::select_db(ctx, db);
-            let is_fresh = |id: &BundleId| here && matches!(store::stored(ctx, id), Stored::Fresh { .. });
+            let mut room = COPIED;
+            let mut want = |id: &BundleId| match store::stored(ctx, id) {
+                Stored::Fresh { .. } => Want::Nothing,
+                Stored::Stale { .. } => store::known(ctx, id, room).map_or(Want::Computed, |known| {
+                    room -= known.size();
+                    Want::IfChanged(known)
+                }),
+                Stored::Changed | Stored::Absent => Want::Computed,
+            };
             let look = |(place, tenant): (u32, Tenant)| {
-                let bundles = BundleId::both(db, &tenant).map(|id| force || !is_fresh(&id));
-                Wanted { place, tenant, bundles }
+                let looked = |id: BundleId| if force || !here { Want::Computed } else { want(&id) };
+                Wanted { place, bundles: BundleId::both(db, &tenant).map(looked), tenant }
             };
             STATE.lock().runs.looked_at(run, tenants.into_iter().map(look).collect());
         }
-        Task::Send { run, db, force, batch } => STATE.lock().warm(run, db, force, batch),
+        Task::Send { run, db, force, mut batch } => {
+            let here = ffi::select_db(ctx, db);
+            // In the same turn as their flights begin: from there on the fence takes care of what is cleared.
+            for Wanted { tenant, bundles, .. } in &mut batch {
+                for (id, want) in BundleId::both(db, tenant).into_iter().zip(bundles) {
+                    want.compute_unless(|known| here && store::is_stored(ctx, &id, known));
+                }
+            }
+            STATE.lock().warm(run, db, force, batch);
+        }
     }
     true
 }

@@ -4,7 +4,7 @@
 use super::connector::{Connector, Used};
 use super::endpoint::Endpoint;
 use super::suspects::Suspects;
-use super::{Failure, Fetched, Order, Problem, response};
+use super::{Failure, Fetched, Known, Order, Problem, known, response};
 use crate::engine::FlightId;
 use crate::tenant::Tenant;
 use http_body_util::{BodyExt, Full, Limited};
@@ -64,6 +64,18 @@ struct BatchBody<'a> {
 struct BatchItem<'a> {
     tenant_id: &'a str,
     include_test_data: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known: Option<known::Said<'a>>,
+}
+
+impl<'a> From<&'a Order> for BatchItem<'a> {
+    fn from(order: &'a Order) -> Self {
+        Self {
+            tenant_id: order.tenant.as_str(),
+            include_test_data: order.include,
+            known: order.known.as_ref().map(Known::said),
+        }
+    }
 }
 
 impl Client {
@@ -88,11 +100,7 @@ impl Client {
         orders: &[Order],
         land: impl Fn(FlightId, Result<Fetched, Problem>),
     ) -> Result<Option<Duration>, Problem> {
-        let items = orders
-            .iter()
-            .map(|o| BatchItem { tenant_id: o.tenant.as_str(), include_test_data: o.include })
-            .collect();
-        let body = serde_json::to_vec(&BatchBody { bundles: items })
+        let body = serde_json::to_vec(&BatchBody { bundles: orders.iter().map(BatchItem::from).collect() })
             .map_err(|e| Problem::new(Failure::Malformed, e))?;
         let question = Question { call, method: Method::POST, path: BATCH.into(), body: body.into() };
         let begun = |response: Response<Incoming>| async {

@@ -3,6 +3,7 @@
 //!
 //! - [`mod@self`]: the requests, the thread, and the promise that each flight lands exactly once.
 //! - [`connector`]: Unix and TCP connections. [`client`]: the HTTP calls. [`response`]: what is accepted.
+//! - [`known`]: what is stored already and need not be computed where nothing has changed.
 //! - [`failover`]: from one endpoint to the next. [`suspects`]: which of them to ask last.
 
 mod client;
@@ -10,10 +11,12 @@ mod connector;
 pub(crate) mod endpoint;
 mod failover;
 mod failure;
+mod known;
 pub(crate) mod response;
 mod suspects;
 
 pub(crate) use failure::Failure;
+pub(crate) use known::Known;
 
 use crate::bundle::Lifetime;
 use crate::engine::FlightId;
@@ -41,6 +44,8 @@ pub(crate) struct Fetched {
     pub(crate) value: Bytes,
     pub(crate) etag: String,
     pub(crate) life: Lifetime,
+    /// Nothing was computed: it is what was stored before, with a new life.
+    pub(crate) renewed: bool,
 }
 
 /// One bundle to ask for.
@@ -50,6 +55,8 @@ pub(crate) struct Order {
     pub(crate) tenant: Tenant,
     pub(crate) include: bool,
     pub(crate) life: Lifetime,
+    /// What is stored of it, which will do where nothing has changed since. Of batches only.
+    pub(crate) known: Option<Known>,
 }
 
 /// What to ask the sidecar, with the settings as they were when it was decided.
@@ -328,7 +335,7 @@ mod tests {
 
     fn order(flight: FlightId) -> Order {
         let life = Lifetime { as_of: 0, fresh_until: 1, expires_at: 2 };
-        Order { flight, tenant: Tenant::new(b"t").unwrap(), include: true, life }
+        Order { flight, tenant: Tenant::new(b"t").unwrap(), include: true, life, known: None }
     }
 
     fn failures(events: &Receiver<Event>) -> Vec<(FlightId, Failure)> {

@@ -3,6 +3,7 @@
 
 use super::client::too_large;
 use super::endpoint::Endpoint;
+use super::known::Unchanged;
 use super::{Failure, Fetched, Order, Problem};
 use crate::bundle::{self, ETAG_LEN, SidecarMeta};
 use crate::engine::FlightId;
@@ -59,8 +60,11 @@ impl<'a> Sent<'a> {
         if meta.etag.len() != ETAG_LEN || !meta.etag.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(malformed(order, &"meta.etag is not 32 lower-case hexadecimal digits"));
         }
+        if meta.version.as_deref().is_some_and(|version| !bundle::is_version(version)) {
+            return Err(malformed(order, &"meta.version is not 1 to 128 of A-Z a-z 0-9 . : _ -"));
+        }
         let value = bundle::compose(&meta, order.life, rest.as_bytes());
-        Ok(Fetched { value: value.into(), etag: meta.etag, life: order.life })
+        Ok(Fetched { value: value.into(), etag: meta.etag, life: order.life, renewed: false })
     }
 }
 
@@ -280,6 +284,9 @@ impl<'a> Lines<'a> {
             land(order.flight, sent.accept(order));
         } else if let Ok(Cost { query_us }) = object(line) {
             self.cost = Some(Duration::from_micros(query_us));
+        } else if let Ok(unchanged) = object::<Unchanged>(line) {
+            let order = self.take(&unchanged.tenant_id, unchanged.include_test_data)?;
+            land(order.flight, unchanged.renew(order));
         } else {
             let (name, problem) = whose(line)?;
             let order = self.take(&name.tenant_id, name.include_test_data)?;
@@ -333,7 +340,10 @@ fn whose(line: &[u8]) -> Result<(Name, Option<Problem>), Problem> {
         Ok(ErrorBody { error, tenant_id: Some(tenant_id), include_test_data: Some(include_test_data) }) => {
             Ok((Name { tenant_id, include_test_data }, Some(error.problem())))
         }
-        _ => Err(Problem::new(Failure::Malformed, "a line of the answer is neither a bundle nor an error")),
+        _ => Err(Problem::new(
+            Failure::Malformed,
+            "a line of the answer is neither a bundle nor an error, nor says that one is unchanged",
+        )),
     }
 }
 
@@ -341,6 +351,7 @@ fn whose(line: &[u8]) -> Result<(Name, Option<Problem>), Problem> {
 mod tests {
     use super::*;
     use crate::bundle::Lifetime;
+    use crate::upstream::Known;
     use proptest::prelude::*;
     use std::cell::RefCell;
 
@@ -348,7 +359,7 @@ mod tests {
         Lifetime { as_of: 1_700_000_000_000, fresh_until: 1_700_000_300_000, expires_at: 1_700_086_700_000 };
 
     fn order(flight: FlightId, tenant: &str, include: bool) -> Order {
-        Order { flight, tenant: Tenant::new(tenant.as_bytes()).unwrap(), include, life: LIFE }
+        Order { flight, tenant: Tenant::new(tenant.as_bytes()).unwrap(), include, life: LIFE, known: None }
     }
 
     fn answer(tenant: &str, include: bool) -> String {
@@ -393,6 +404,9 @@ mod tests {
             &format!("{good}x"),
             &good.replace(etag, "short"),
             &good.replace(etag, &etag.to_uppercase()),
+            &good.replace(r#""compute_ms":1"#, r#""compute_ms":1,"version":"""#),
+            &good.replace(r#""compute_ms":1"#, r#""compute_ms":1,"version":"a b""#),
+            &good.replace(r#""compute_ms":1"#, r#""compute_ms":1,"version":7"#),
             &good.replacen(r#""stats""#, r#""meta":{},"stats""#, 1),
             &good.replacen(r#"{"meta""#, r#"{"first":1,"meta""#, 1),
         ] {
@@ -488,6 +502,59 @@ mod tests {
         assert_eq!(cost(""), Ok(None), "another version's sidecar");
         for other in [r#"{"query_us":-1}"#, r#"{"query_us":1,"a":2}"#, "[1]", r#"{"query_us":"1"}"#] {
             assert_eq!(cost(other), Err(Failure::Malformed), "{other}");
+        }
+    }
+
+    /// An order of which this is stored.
+    fn knowing(flight: FlightId, tenant: &str, version: &str) -> Order {
+        let sent = answer(tenant, true)
+            .replace("\"compute_ms\"", &format!("\"version\":\"{version}\",\"compute_ms\""));
+        let order = order(flight, tenant, true);
+        let long_ago = Lifetime { as_of: LIFE.as_of - 1_000_000, fresh_until: LIFE.as_of - 1, ..LIFE };
+        let stored = bundle(sent.as_bytes(), &Order { life: long_ago, ..order.clone() }).unwrap();
+        Order { known: Known::copy(&stored.value, tenant, true), ..order }
+    }
+
+    #[test]
+    fn what_is_unchanged_lands_as_what_was_stored_with_a_new_life() {
+        let orders = [knowing(1, "a", "v:1")];
+        let landed = RefCell::new(Vec::new());
+        let mut lines = Lines::new(4096, &orders);
+        let line =
+            r#"{"unchanged":"00112233445566778899aabbccddeeff","tenant_id":"a","include_test_data":true}"#;
+        lines.feed(format!("{line}\n").as_bytes(), &|_, result| landed.borrow_mut().push(result)).unwrap();
+        let fetched = landed.into_inner().pop().unwrap().unwrap();
+        assert!(fetched.renewed);
+        let stamp = bundle::Stamp::read(&fetched.value, "a", true).unwrap();
+        assert_eq!((stamp.life, fetched.life), (LIFE, LIFE));
+        assert_eq!(bundle::version(&fetched.value, "a", true), Some("v:1"), "it can be renewed once more");
+        let json: serde_json::Value = serde_json::from_slice(&fetched.value).unwrap();
+        assert_eq!(json["stats"]["totalLeads"], 2);
+        assert_eq!(
+            json["meta"]["generated_at"], "2026-01-02T03:04:05Z",
+            "it was read from the database then"
+        );
+    }
+
+    #[test]
+    fn what_is_unchanged_must_be_what_is_known_and_named_as_a_whole() {
+        let etag = "00112233445566778899aabbccddeeff";
+        let line = |etag: &str, tenant: &str, include: bool| {
+            format!(r#"{{"unchanged":"{etag}","tenant_id":"{tenant}","include_test_data":{include}}}"#) + "\n"
+        };
+        let orders = [knowing(1, "a", "v"), order(2, "b", true)];
+        let wrong = Some(Failure::WrongBundle);
+        let other = etag.replace('f', "0");
+        for (body, landed, ended) in [
+            (line(&other, "a", true), vec![(1, wrong.clone())], None),
+            (line(etag, "b", true), vec![(2, wrong.clone())], None),
+            (line(etag, "a", false), vec![], wrong.clone()),
+            (line(etag, "a", true) + &line(etag, "a", true), vec![(1, None)], wrong),
+            (line(etag, "a", true).replace("}", r#","more":1}"#), vec![], Some(Failure::Malformed)),
+            (format!("{{\"unchanged\":\"{etag}\"}}\n"), vec![], Some(Failure::Malformed)),
+            (format!("[\"{etag}\",\"a\",true]\n"), vec![], Some(Failure::Malformed)),
+        ] {
+            assert_eq!(stream(&orders, &body, &[]), (landed, ended), "{body}");
         }
     }
 

@@ -5,7 +5,7 @@ mod pace;
 mod run;
 
 pub(crate) use pace::Pace;
-pub(crate) use run::{Order, Wanted};
+pub(crate) use run::{Order, Want, Wanted};
 
 use crate::bundle::UnixMillis;
 use crate::engine::Millis;
@@ -41,7 +41,7 @@ pub(crate) struct Report {
     pub(crate) tenants: u64,
     /// At least one bundle was computed, and none failed.
     pub(crate) warmed: u64,
-    /// Both bundles were fresh already.
+    /// Both bundles were fresh already, or are so again without having been computed: nothing has changed.
     pub(crate) fresh: u64,
     pub(crate) failed: u64,
     pub(crate) elapsed_ms: u64,
@@ -51,6 +51,14 @@ impl Report {
     pub(crate) fn done(&self) -> u64 {
         self.warmed + self.fresh + self.failed
     }
+}
+
+/// How a bundle that a run wanted came to be fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Brought {
+    Computed,
+    /// Nothing had changed: the stored one has a new life.
+    Renewed,
 }
 
 /// A tenant that could not be warmed.
@@ -208,7 +216,7 @@ impl Runs {
     }
 
     /// A bundle has come, or has failed for a reason; true where it made a tenant failed that was not yet.
-    pub(crate) fn landed(&mut self, seat: Seat, outcome: Result<(), (&Tenant, &'static str)>) -> bool {
+    pub(crate) fn landed(&mut self, seat: Seat, outcome: Result<Brought, (&Tenant, &'static str)>) -> bool {
         self.runs.get_mut(&seat.run).is_some_and(|run| run.landed(seat, outcome))
     }
 

@@ -1,10 +1,11 @@
 //! One run: its tenants from the list to the last bundle, and what came of each.
 
-use super::{FailedTenant, Report, Seat};
+use super::{Brought, FailedTenant, Report, Seat};
 use crate::bundle::UnixMillis;
 use crate::engine::Millis;
 use crate::state::ClientId;
 use crate::tenant::Tenant;
+use crate::upstream::Known;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
@@ -40,8 +41,34 @@ struct Ranked {
 struct Progress {
     open: u8,
     failed: bool,
+    /// One of them was computed.
+    computed: bool,
     /// How often one of them had to be sent once more.
     again: u8,
+}
+
+/// What a run wants of a bundle.
+pub(crate) enum Want {
+    /// It is fresh.
+    Nothing,
+    Computed,
+    /// Computed, unless nothing has changed since this was.
+    IfChanged(Known),
+}
+
+impl Want {
+    pub(crate) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    /// Has it computed whatever has changed, unless what is known will `do`.
+    pub(crate) fn compute_unless(&mut self, will_do: impl FnOnce(&Known) -> bool) {
+        if let Self::IfChanged(known) = self
+            && !will_do(known)
+        {
+            *self = Self::Computed;
+        }
+    }
 }
 
 /// A tenant of a batch, and which of its bundles are to be computed.
@@ -49,7 +76,7 @@ pub(crate) struct Wanted {
     pub(crate) place: u32,
     pub(crate) tenant: Tenant,
     /// With test data, and without.
-    pub(crate) bundles: [bool; 2],
+    pub(crate) bundles: [Want; 2],
 }
 
 pub(super) struct Run {
@@ -134,7 +161,7 @@ impl Run {
 
     /// What has been seen of a tenant: which of its bundles are to be computed.
     pub(super) fn looked_at(&mut self, wanted: Wanted) {
-        if wanted.bundles == [false, false] {
+        if wanted.bundles.iter().all(Want::is_nothing) {
             self.report.fresh += 1;
         } else {
             self.wanted.push(wanted);
@@ -145,7 +172,7 @@ impl Run {
     pub(super) fn take_wanted(&mut self, size: usize) -> Vec<Wanted> {
         let batch: Vec<Wanted> = self.wanted.drain(..size.min(self.wanted.len())).collect();
         for wanted in &batch {
-            let open = wanted.bundles.iter().map(|wanted| u8::from(*wanted)).sum();
+            let open = wanted.bundles.iter().map(|want| u8::from(!want.is_nothing())).sum();
             self.under_way += usize::from(open);
             // What is sent once more is open already.
             self.progress.entry(wanted.place).or_insert(Progress { open, ..Progress::default() });
@@ -164,11 +191,11 @@ impl Run {
             }
         }
         self.under_way = self.under_way.saturating_sub(1);
-        let mut bundles = [false, false];
+        let mut bundles = [Want::Nothing, Want::Nothing];
         match self.wanted.last_mut().filter(|wanted| wanted.place == place) {
-            Some(wanted) => wanted.bundles[bundle] = true,
+            Some(wanted) => wanted.bundles[bundle] = Want::Computed,
             None => {
-                bundles[bundle] = true;
+                bundles[bundle] = Want::Computed;
                 self.wanted.push(Wanted { place, tenant: tenant.clone(), bundles });
             }
         }
@@ -176,15 +203,20 @@ impl Run {
     }
 
     /// A bundle has come, or has failed; true where that made a tenant failed that was not yet.
-    pub(super) fn landed(&mut self, seat: Seat, outcome: Result<(), (&Tenant, &'static str)>) -> bool {
+    pub(super) fn landed(&mut self, seat: Seat, outcome: Result<Brought, (&Tenant, &'static str)>) -> bool {
         self.under_way = self.under_way.saturating_sub(1);
         let place = seat.bundle / 2;
         let Some(progress) = self.progress.get_mut(&place) else { return false };
         progress.open = progress.open.saturating_sub(1);
         let newly = outcome.is_err() && !progress.failed;
         progress.failed |= outcome.is_err();
+        progress.computed |= outcome == Ok(Brought::Computed);
         if progress.open == 0 {
-            let count = if progress.failed { &mut self.report.failed } else { &mut self.report.warmed };
+            let count = match progress {
+                Progress { failed: true, .. } => &mut self.report.failed,
+                Progress { computed: true, .. } => &mut self.report.warmed,
+                _ => &mut self.report.fresh,
+            };
             *count += 1;
             self.progress.remove(&place);
         }

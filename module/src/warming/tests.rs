@@ -12,6 +12,11 @@ fn order(all: bool, force: bool) -> Order {
     Order { db: 0, force, all, by: "a test".into(), at: 0 }
 }
 
+/// Those of a tenant's bundles that are to be computed.
+fn bundles(computed: [bool; 2]) -> [Want; 2] {
+    computed.map(|computed| if computed { Want::Computed } else { Want::Nothing })
+}
+
 /// Does what is to be done until a batch is to be sent: nothing is fresh, and what was read last comes last
 /// in the list.
 fn next_batch(runs: &mut Runs, now: Millis, pace: Pace) -> Option<(u64, Vec<Wanted>)> {
@@ -22,7 +27,7 @@ fn next_batch(runs: &mut Runs, now: Millis, pace: Pace) -> Option<(u64, Vec<Want
                 runs.rank(run, tenants.into_iter().map(|t| (t.clone(), unread(&t))).collect());
             }
             Task::Look { run, tenants, .. } => {
-                let wanted = |(place, tenant)| Wanted { place, tenant, bundles: [true, true] };
+                let wanted = |(place, tenant)| Wanted { place, tenant, bundles: bundles([true, true]) };
                 runs.looked_at(run, tenants.into_iter().map(wanted).collect());
             }
             Task::Send { run, batch, .. } => return Some((run, batch)),
@@ -34,7 +39,7 @@ fn next_batch(runs: &mut Runs, now: Millis, pace: Pace) -> Option<(u64, Vec<Want
 fn complete(runs: &mut Runs, run: u64, batch: &[Wanted]) {
     for wanted in batch {
         for include in 0..2 {
-            runs.landed(Seat { run, bundle: wanted.place * 2 + include }, Ok(()));
+            runs.landed(Seat { run, bundle: wanted.place * 2 + include }, Ok(Brought::Computed));
         }
     }
 }
@@ -44,23 +49,61 @@ fn every_tenant_of_a_run_is_counted_once_and_the_failed_ones_are_named() {
     let mut runs = Runs::default();
     runs.begin(0, order(false, false), tenants(4), None);
     let Some(Task::Look { run, tenants, .. }) = runs.next_task(0, PACE) else { panic!("tenants to look at") };
-    let bundles = [[false, false], [true, false], [true, true], [true, true]];
-    let looked_at = tenants.into_iter().zip(bundles);
+    let wants = [[false, false], [true, false], [true, true], [true, true]];
+    let looked_at = tenants.into_iter().zip(wants.map(bundles));
     let wanted = looked_at.map(|((place, tenant), bundles)| Wanted { place, tenant, bundles }).collect();
     runs.looked_at(run, wanted);
     let Some(Task::Send { batch, .. }) = runs.next_task(0, PACE) else { panic!("a batch") };
     assert_eq!(batch.len(), 3);
     let seat = |bundle| Seat { run, bundle };
     let failed = &batch[2].tenant;
-    assert!(!runs.landed(seat(2), Ok(())));
+    assert!(!runs.landed(seat(2), Ok(Brought::Computed)));
     assert!(runs.take_ended(1).is_none());
-    runs.landed(seat(4), Ok(()));
-    runs.landed(seat(5), Ok(()));
+    runs.landed(seat(4), Ok(Brought::Computed));
+    runs.landed(seat(5), Ok(Brought::Computed));
     assert!(runs.landed(seat(6), Err((failed, "timeout"))), "its first failure is news");
     assert!(!runs.landed(seat(7), Err((failed, "too_large"))), "its second is not");
     let summary = runs.take_ended(9).unwrap().summary;
     assert_eq!(summary.report, Report { tenants: 4, warmed: 2, fresh: 1, failed: 1, elapsed_ms: 9 });
     assert_eq!(summary.failures, [FailedTenant { tenant: failed.clone(), reason: "timeout" }]);
+}
+
+#[test]
+fn a_tenant_of_which_nothing_had_to_be_computed_counts_as_fresh() {
+    let mut runs = Runs::default();
+    runs.begin(0, order(false, false), tenants(4), None);
+    let (run, batch) = next_batch(&mut runs, 0, PACE).unwrap();
+    let (computed, renewed) = (Ok(Brought::Computed), Ok(Brought::Renewed));
+    let failed = Err((&batch[3].tenant, "timeout"));
+    let outcomes = [[renewed, renewed], [renewed, computed], [computed, renewed], [renewed, failed]];
+    for (place, outcomes) in (0..).zip(outcomes) {
+        for (bundle, outcome) in (place * 2..).zip(outcomes) {
+            runs.landed(Seat { run, bundle }, outcome);
+        }
+    }
+    let report = runs.take_ended(1).unwrap().summary.report;
+    assert_eq!((report.warmed, report.fresh, report.failed), (2, 1, 1));
+}
+
+#[test]
+fn what_is_known_is_sent_along_until_it_is_cleared() {
+    let mut runs = Runs::default();
+    runs.begin(0, order(false, false), tenants(1), None);
+    let Some(Task::Look { run, tenants, .. }) = runs.next_task(0, PACE) else { panic!("tenants to look at") };
+    let (place, tenant) = tenants.into_iter().next().unwrap();
+    let known = || Want::IfChanged(crate::fuzz::known(tenant.as_str(), true));
+    runs.looked_at(run, vec![Wanted { place, tenant: tenant.clone(), bundles: [known(), Want::Nothing] }]);
+    let Some(Task::Send { batch, .. }) = runs.next_task(0, PACE) else { panic!("a batch") };
+    assert!(matches!(batch[0].bundles, [Want::IfChanged(_), Want::Nothing]));
+    runs.again(Seat { run, bundle: 0 }, &tenant);
+    let Some(Task::Send { batch, .. }) = runs.next_task(0, PACE) else { panic!("a batch") };
+    assert!(matches!(batch[0].bundles, [Want::Computed, Want::Nothing]));
+
+    for (will_do, computed) in [(true, false), (false, true)] {
+        let mut want = known();
+        want.compute_unless(|_| will_do);
+        assert_eq!(matches!(want, Want::Computed), computed);
+    }
 }
 
 #[test]
@@ -111,7 +154,7 @@ fn what_a_clear_has_fenced_goes_into_later_batches_of_the_same_size() {
     for _ in 0..2 {
         let (_, batch) = next_batch(&mut runs, 0, PACE).unwrap();
         assert_eq!(batch.len(), BATCH_TENANTS);
-        assert!(batch.iter().all(|wanted| wanted.bundles == [true, true]));
+        assert!(batch.iter().all(|wanted| !wanted.bundles.iter().any(Want::is_nothing)));
         assert!(runs.take_ended(0).is_none());
         complete(&mut runs, run, &batch);
     }
@@ -129,7 +172,8 @@ fn a_tenant_that_is_cleared_again_and_again_does_not_keep_a_run_from_ending() {
         assert!(sent < 1_000, "it goes on without end");
         for include in 0..2 {
             let bundle = u32::try_from(include).unwrap();
-            let cleared = batch[0].bundles[include] && runs.again(Seat { run, bundle }, &batch[0].tenant);
+            let cleared =
+                !batch[0].bundles[include].is_nothing() && runs.again(Seat { run, bundle }, &batch[0].tenant);
             failures += usize::from(cleared);
         }
     }

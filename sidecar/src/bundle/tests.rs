@@ -7,9 +7,13 @@ use super::*;
 use crate::tenant::Tenant;
 
 fn assemble(content: &str) -> Result<String, NotABundle> {
+    assemble_of(content, None)
+}
+
+fn assemble_of(content: &str, version: Option<&Version>) -> Result<String, NotABundle> {
     let id = BundleId { tenant: Tenant::parse("t1").unwrap(), include_test_data: true };
     let at = DateTime::from_timestamp_micros(1_767_323_045_123_456).unwrap();
-    let bundle = Bundle::new(&id, &Content::new(content)?, at, Duration::from_micros(12_900));
+    let bundle = Bundle::new(&id, &Content::new(content)?, at, Duration::from_micros(12_900), version);
     assert_eq!(bundle.size(), bundle.clone().into_json().len());
     let json = String::from_utf8(bundle.clone().into_json().to_vec()).unwrap();
     assert_eq!(bundle.into_line().concat(), format!("{json}\n").into_bytes());
@@ -25,6 +29,18 @@ fn meta_stands_first_and_the_rest_is_kept_digit_by_digit() {
     ));
     assert!(meta.ends_with(r#","compute_ms":12"#));
     assert_eq!(rest, r#""stats":{"v":12345678901234567.10},"lists":[1,2]}"#);
+}
+
+#[test]
+fn a_version_stands_in_meta_where_there_is_one_and_is_no_part_of_the_etag() {
+    let value = |version: Option<&str>| -> Value {
+        let version = version.map(|text| Version::parse(text).unwrap());
+        serde_json::from_str(&assemble_of(r#"{"a":1}"#, version.as_ref()).unwrap()).unwrap()
+    };
+    let (with, without) = (value(Some("7:x")), value(None));
+    assert_eq!((&with["meta"]["version"], &without["meta"]["version"]), (&"7:x".into(), &Value::Null));
+    assert_eq!(with["meta"]["etag"], without["meta"]["etag"]);
+    assert_eq!(with["a"], 1);
 }
 
 #[test]
@@ -105,7 +121,7 @@ fn bundles_of_the_same_content_share_its_bytes() {
     let content = Content::new(r#"{"a":1}"#).unwrap();
     let of = |include_test_data| {
         let id = BundleId { tenant: Tenant::parse("t1").unwrap(), include_test_data };
-        Bundle::new(&id, &content, DateTime::UNIX_EPOCH, Duration::ZERO).into_line()
+        Bundle::new(&id, &content, DateTime::UNIX_EPOCH, Duration::ZERO, None).into_line()
     };
     let ([with_head, with], [without_head, without]) = (of(true), of(false));
     assert_eq!(with.as_ptr(), without.as_ptr());

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,10 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Database;
-use super::chunk::{self, Delivery, Limits, Meter};
+use super::chunk::{self, Delivery, Limits, Meter, Outstanding};
 use super::many;
 use super::session::Session;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Etag, Known};
 use crate::error::ApiError;
 use crate::telemetry::metrics;
 use crate::tenant::{BundleId, Tenant};
@@ -27,7 +26,16 @@ use crate::tenant::{BundleId, Tenant};
 const BUFFERED: usize = 16;
 
 /// One of a batch's bundles, or why it could not be computed.
-pub type BundleItem = (BundleId, Result<Bundle, ApiError>);
+pub type BundleItem = (BundleId, Result<Found, ApiError>);
+
+/// What there is of a bundle.
+#[derive(Debug)]
+pub enum Found {
+    /// All of it.
+    Computed(Bundle),
+    /// Nothing has changed since the one that its asker has, which has this etag.
+    Unchanged(Etag),
+}
 
 /// What comes out of a batch.
 #[derive(Debug)]
@@ -76,11 +84,11 @@ impl BundleStream {
 }
 
 impl Database {
-    /// Begins to compute these bundles; each comes out once.
+    /// Begins to compute these bundles, of which some may be known already; each comes out once.
     ///
     /// # Errors
     /// `overloaded`, if too many batches are under way.
-    pub fn bundles(self: &Arc<Self>, ids: Vec<BundleId>) -> Result<BundleStream, ApiError> {
+    pub fn bundles(self: &Arc<Self>, ids: Vec<(BundleId, Option<Known>)>) -> Result<BundleStream, ApiError> {
         let admission = self
             .batches
             .clone()
@@ -105,25 +113,24 @@ impl Database {
         sender: mpsc::Sender<BundleItem>,
         query_time: Meter,
     ) {
-        let batch = Arc::new(batch);
+        let outstanding = Outstanding::new(&batch);
         let delivery = Delivery {
             sender: sender.clone(),
             runtime: Handle::current(),
-            delivered: Arc::default(),
+            outstanding: outstanding.clone(),
             query_time,
             max_bundle_bytes: self.max_bundle_bytes,
         };
-        let delivered = delivery.delivered.clone();
         let limits = Limits { together: self.warm_statement_timeout, one: self.statement_timeout };
         let work = {
-            let (batch, largest) = (batch.clone(), self.warm_batch);
+            let largest = self.warm_batch;
             move |session: &mut Session| {
                 chunks(&batch, largest)
                     .try_for_each(|chunk| chunk::compute(session, chunk, &delivery, limits))
             }
         };
         let Err(error) = self.warming.run(many::FUNCTION, work).await else { return };
-        for wanted in &batch[delivered.load(Ordering::Acquire)..] {
+        for wanted in outstanding.take() {
             for id in wanted.ids() {
                 if sender.send((id, Err(error.clone()))).await.is_err() {
                     return;
@@ -134,30 +141,42 @@ impl Database {
 }
 
 /// A tenant, and which of its bundles are to be handed over.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) tenant: Tenant,
-    include_test_data: Vec<bool>,
+    pub(super) bundles: Vec<WantedBundle>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct WantedBundle {
+    pub(super) include_test_data: bool,
+    /// What its asker has already.
+    pub(super) known: Option<Known>,
 }
 
 impl Wanted {
     /// Its bundles.
     pub(super) fn ids(&self) -> impl Iterator<Item = BundleId> {
-        self.include_test_data
-            .iter()
-            .map(|&include_test_data| BundleId { tenant: self.tenant.clone(), include_test_data })
+        self.bundles.iter().map(|bundle| self.id(bundle))
+    }
+
+    /// One of its bundles.
+    pub(super) fn id(&self, bundle: &WantedBundle) -> BundleId {
+        BundleId { tenant: self.tenant.clone(), include_test_data: bundle.include_test_data }
     }
 }
 
 /// Each tenant once, as they come; all tenants together are the last: they take longest.
-fn by_tenant(ids: Vec<BundleId>) -> Vec<Wanted> {
+fn by_tenant(ids: Vec<(BundleId, Option<Known>)>) -> Vec<Wanted> {
     let mut places = HashMap::new();
     let mut batch: Vec<Wanted> = Vec::new();
-    for BundleId { tenant, include_test_data } in ids {
+    for (BundleId { tenant, include_test_data }, known) in ids {
+        let bundle = WantedBundle { include_test_data, known };
         let place = *places.entry(tenant.clone()).or_insert(batch.len());
         match batch.get_mut(place) {
-            Some(wanted) => wanted.include_test_data.push(include_test_data),
-            None => batch.push(Wanted { tenant, include_test_data: vec![include_test_data] }),
+            Some(wanted) => wanted.bundles.push(bundle),
+            None => batch.push(Wanted { tenant, bundles: vec![bundle] }),
         }
     }
     batch.sort_by_key(|wanted| wanted.tenant.is_all_tenants());
@@ -177,9 +196,8 @@ mod tests {
     use crate::tenant::ALL_TENANTS;
 
     fn batch(names: &[(&str, bool)]) -> Vec<Wanted> {
-        let id = |&(name, include_test_data): &(&str, bool)| BundleId {
-            tenant: Tenant::parse(name).unwrap(),
-            include_test_data,
+        let id = |&(name, include_test_data): &(&str, bool)| {
+            (BundleId { tenant: Tenant::parse(name).unwrap(), include_test_data }, None)
         };
         by_tenant(names.iter().map(id).collect())
     }
@@ -192,7 +210,8 @@ mod tests {
     #[test]
     fn a_tenant_is_computed_once_and_each_of_its_bundles_is_handed_over() {
         let batch = batch(&[("a", true), ("b", false), ("a", false), ("b", false)]);
-        let wanted: Vec<_> = batch.iter().map(|w| (w.tenant.as_str(), w.include_test_data.clone())).collect();
+        let flags = |w: &Wanted| w.ids().map(|id| id.include_test_data).collect();
+        let wanted: Vec<(_, Vec<bool>)> = batch.iter().map(|w| (w.tenant.as_str(), flags(w))).collect();
         assert_eq!(wanted, [("a", vec![true, false]), ("b", vec![false, false])]);
     }
 

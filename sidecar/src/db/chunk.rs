@@ -1,22 +1,26 @@
-//! Computes a part of a batch by one statement for many tenants, which gives both bundles of each.
+//! Computes a part of a batch by one statement for many tenants, which gives both bundles of each; but first asks
+//! of which of those that are known already nothing has changed.
 //!
 //! What one tenant does wrong costs that tenant only: when the statement fails, the rest of the chunk is computed
 //! one by one.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use postgres::Row;
 use postgres::types::ToSql;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::batch::{BundleItem, Wanted};
+use super::batch::{BundleItem, Found, Wanted};
 use super::failure::classify;
 use super::many::{FUNCTION, Many, mismatch};
 use super::session::Session;
 use super::single;
+use super::unchanged::{self, Split};
 use crate::error::ApiError;
 
 /// Rows fetched at once, at most. Postgres sends what it has when a fetch ends; within one, a small bundle may
@@ -51,7 +55,7 @@ impl Meter {
     }
 
     /// Runs something that waits for Postgres, and adds the time that it takes.
-    fn time<T>(&self, work: impl FnOnce() -> T) -> (T, Duration) {
+    pub(super) fn time<T>(&self, work: impl FnOnce() -> T) -> (T, Duration) {
         let started = Instant::now();
         let outcome = work();
         let took = started.elapsed();
@@ -60,12 +64,38 @@ impl Meter {
     }
 }
 
+/// What has not been handed over yet of a batch, in its order.
+#[derive(Clone)]
+pub(super) struct Outstanding(Arc<Mutex<VecDeque<Wanted>>>);
+
+impl Outstanding {
+    pub(super) fn new(batch: &[Wanted]) -> Self {
+        Self(Arc::new(Mutex::new(batch.iter().cloned().collect())))
+    }
+
+    /// Of the next `count` tenants, `rest` is left.
+    fn narrow(&self, count: usize, rest: &[Wanted]) {
+        let mut wanted = self.0.lock();
+        let later = wanted.iter().skip(count);
+        *wanted = rest.iter().chain(later).cloned().collect();
+    }
+
+    /// The next tenant has all that was wanted of it.
+    fn delivered(&self) {
+        self.0.lock().pop_front();
+    }
+
+    /// All of it, as it will not be handed over any more.
+    pub(super) fn take(&self) -> VecDeque<Wanted> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
 /// Hands a batch's bundles over, tenant by tenant, in the batch's order.
 pub(super) struct Delivery {
     pub(super) sender: mpsc::Sender<BundleItem>,
     pub(super) runtime: Handle,
-    /// Tenants whose bundles have been handed over.
-    pub(super) delivered: Arc<AtomicUsize>,
+    pub(super) outstanding: Outstanding,
     pub(super) query_time: Meter,
     pub(super) max_bundle_bytes: u32,
 }
@@ -81,10 +111,15 @@ enum Stop {
 impl Delivery {
     /// Hands over all that was wanted of one tenant.
     fn send(&self, bundles: impl IntoIterator<Item = BundleItem>) -> Result<(), Stop> {
-        for item in bundles {
+        self.send_items(bundles)?;
+        self.outstanding.delivered();
+        Ok(())
+    }
+
+    fn send_items(&self, items: impl IntoIterator<Item = BundleItem>) -> Result<(), Stop> {
+        for item in items {
             self.runtime.block_on(self.sender.send(item)).map_err(|_gone| Stop::ReaderGone)?;
         }
-        self.delivered.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
@@ -113,27 +148,34 @@ pub(super) fn compute(
     if delivery.sender.is_closed() {
         return Ok(());
     }
-    let before = delivery.delivered.load(Ordering::Acquire);
     session.limit_statements_to(limits.together).map_err(|error| classify(FUNCTION, &error))?;
-    let outcome = together(session, chunk, delivery, limits.together);
+    let Split { unchanged, rest } = unchanged::split(session, chunk, &delivery.query_time);
+    delivery.outstanding.narrow(chunk.len(), &rest);
+    // The question may have ended because its reader has gone.
+    if delivery.send_items(unchanged).is_err() || delivery.sender.is_closed() || rest.is_empty() {
+        return Ok(());
+    }
+    let mut rest = &rest[..];
+    let outcome = together(session, &mut rest, delivery, limits.together);
     if let Err(Stop::Failed(_)) = outcome {
         session.forget_many();
     }
     let Some(failed) = delivery.outcome(outcome)? else { return Ok(()) };
     tracing::warn!(%failed, "a statement for many tenants failed; computing the rest of them one by one");
     session.limit_statements_to(limits.one).map_err(|error| classify(FUNCTION, &error))?;
-    one_by_one(session, &chunk[delivery.delivered.load(Ordering::Acquire) - before..], delivery)
+    one_by_one(session, rest, delivery)
 }
 
-/// Computes a chunk by one statement, thus from one snapshot, handing rows over as they come. Each fetch has
-/// the session's statement_timeout to itself; all of them together have `limit`.
+/// Computes tenants by one statement, thus from one snapshot, handing rows over as they come: `rest` are those that
+/// were not. Each fetch has the session's statement_timeout to itself; all of them together have `limit`.
 fn together(
     session: &mut Session,
-    chunk: &[Wanted],
+    rest: &mut &[Wanted],
     delivery: &Delivery,
     limit: Duration,
 ) -> Result<(), Stop> {
     let failed = |error: postgres::Error| Stop::Failed(classify(FUNCTION, &error));
+    let chunk = *rest;
     let tenants: Vec<&str> = chunk.iter().map(|wanted| wanted.tenant.as_str()).collect();
     let parameters: [&(dyn ToSql + Sync); 2] = [&tenants, &i64::from(delivery.max_bundle_bytes)];
     let meter = &delivery.query_time;
@@ -141,7 +183,6 @@ fn together(
     // Read-only as the session is. Dropped early, it is rolled back, and the rest is never computed.
     let mut transaction = meter.time(|| session.client.transaction()).0.map_err(failed)?;
     let portal = meter.time(|| transaction.bind(&many.statement, &parameters)).0.map_err(failed)?;
-    let mut rest = chunk;
     let mut spent = Duration::ZERO;
     let mut share = Duration::ZERO;
     let mut fetched_rows = 1;
@@ -160,7 +201,7 @@ fn together(
         for row in &rows {
             let Some((wanted, others)) = rest.split_first() else { break };
             deliver_row(row, &many, wanted, each.max(share), delivery)?;
-            rest = others;
+            *rest = others;
         }
         spent += took;
         if spent > limit {
@@ -192,7 +233,10 @@ fn deliver_row(
     delivery.send(wanted.ids().map(|id| {
         let content = if id.include_test_data { &pair.with } else { &pair.without };
         let bundle = match content {
-            Ok(content) => Ok(single::assemble(&id, content, pair.generated_at, took)),
+            Ok(content) => {
+                let version = pair.version.as_ref();
+                Ok(Found::Computed(single::assemble(&id, content, pair.generated_at, took, version)))
+            }
             Err(error) => Err(error.clone()),
         };
         (id, bundle)
@@ -209,7 +253,7 @@ fn one_by_one(session: &mut Session, rest: &[Wanted], delivery: &Delivery) -> Re
             });
             match outcome {
                 Err(error) if !error.is_about_one_tenant() => return Err(error),
-                outcome => bundles.push((id, outcome)),
+                outcome => bundles.push((id, outcome.map(Found::Computed))),
             }
         }
         if delivery.send(bundles).is_err() {
@@ -221,7 +265,30 @@ fn one_by_one(session: &mut Session, rest: &[Wanted], delivery: &Delivery) -> Re
 
 #[cfg(test)]
 mod tests {
+    use super::super::batch::WantedBundle;
     use super::*;
+    use crate::tenant::Tenant;
+
+    #[test]
+    fn what_is_outstanding_is_what_was_neither_delivered_nor_said_to_be_unchanged() {
+        let wanted = |name: &str, bundles: &[bool]| Wanted {
+            tenant: Tenant::parse(name).unwrap(),
+            bundles: bundles
+                .iter()
+                .map(|&include_test_data| WantedBundle { include_test_data, known: None })
+                .collect(),
+        };
+        let both = |name: &str| wanted(name, &[true, false]);
+        let outstanding = Outstanding::new(&[both("a"), both("b"), both("c"), both("d"), both("e")]);
+        // Of the first three, one is unchanged, and one of another's bundles.
+        outstanding.narrow(3, &[both("a"), wanted("c", &[false])]);
+        outstanding.delivered();
+        assert_eq!(outstanding.0.lock().front(), Some(&wanted("c", &[false])));
+        outstanding.delivered();
+        outstanding.narrow(1, &[]);
+        assert_eq!(outstanding.take(), [both("e")]);
+        assert!(outstanding.take().is_empty(), "nothing is given up twice");
+    }
 
     #[test]
     fn several_rows_are_fetched_at_once_only_where_each_is_quick() {

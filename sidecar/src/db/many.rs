@@ -1,12 +1,13 @@
 //! The statement for many tenants, which follows from the columns that `dashboard.bundles` returns, and what its rows say.
 
 use chrono::{DateTime, Utc};
+use postgres::types::Type;
 use postgres::{Client, Column, Row, Statement};
 
 use super::failure::classify;
 use super::list::{self, ListError, Rows, Shape};
-use super::single::Returned;
-use crate::bundle::{Content, NotABundle};
+use super::single::{self, Returned};
+use crate::bundle::{Content, NotABundle, Version};
 use crate::error::ApiError;
 use crate::tenant::Tenant;
 
@@ -14,9 +15,11 @@ pub(super) const FUNCTION: &str = "dashboard.bundles";
 
 /// The columns that are no lists.
 const COLUMNS: [&str; 3] = ["tenant", "bundle", "without_test_data"];
+/// One more, which there may be: the version of both bundles. (A list may have that name, too.)
+const VERSION: &str = "version";
 /// What the name of a list without test data ends with.
 const WITHOUT: &str = "_without_test_data";
-const FIRST_LIST: usize = 6;
+const FIRST_LIST: usize = 7;
 
 // In FROM, only a function that is inlined hands on its rows before the last is there.
 const AT_ONCE: &str = "SELECT lanname <> 'sql' OR proconfig IS NOT NULL
@@ -24,7 +27,7 @@ const AT_ONCE: &str = "SELECT lanname <> 'sql' OR proconfig IS NOT NULL
                        WHERE pg_proc.oid = to_regprocedure('dashboard.bundles(text[])')";
 
 /// A prepared statement: database time, tenant, bytes and bundle with test data, bytes and bundle without it where that
-/// is another, and each list in both ways; parameters tenants, most bytes.
+/// is another, the version, and each list in both ways; parameters tenants, most bytes.
 pub(super) struct Many {
     pub(super) statement: Statement,
     lists: Vec<List>,
@@ -42,6 +45,7 @@ struct List {
 /// Both bundles of a tenant.
 pub(super) struct Pair {
     pub(super) generated_at: DateTime<Utc>,
+    pub(super) version: Option<Version>,
     pub(super) with: Result<Content, ApiError>,
     pub(super) without: Result<Content, ApiError>,
 }
@@ -66,7 +70,7 @@ impl Many {
         for with in returned.columns() {
             let name = with.name();
             let is_of_another = name.strip_suffix(WITHOUT).is_some_and(|list| column(list).is_some());
-            if COLUMNS.contains(&name) || is_of_another {
+            if COLUMNS.contains(&name) || is_version(with) || is_of_another {
                 continue;
             }
             let without = column(&format!("{name}{WITHOUT}"));
@@ -75,7 +79,8 @@ impl Many {
             list::write_name(name, &mut json);
             lists.push(List { name: json, with: shape(with)?, without: without.map(shape).transpose()? });
         }
-        let statement = client.prepare(&statement(&columns)).map_err(failed)?;
+        let versioned = returned.columns().iter().any(is_version);
+        let statement = client.prepare(&statement(&columns, versioned)).map_err(failed)?;
         let at_once = client.query_one(AT_ONCE, &[]).and_then(|row| row.try_get(0)).map_err(failed)?;
         Ok(Self { statement, lists, at_once })
     }
@@ -94,6 +99,7 @@ impl Many {
         }
         let with = Returned::of(row, 2).map_err(failed)?;
         let without = Returned::of(row, 4).map_err(failed)?;
+        let version = single::version(row, 6, tenant).map_err(failed)?;
         let mut lists = Vec::with_capacity(self.lists.len());
         for (list, column) in self.lists.iter().zip((FIRST_LIST..).step_by(2)) {
             let with: Option<Rows<'_>> = row.try_get(column).map_err(failed)?;
@@ -120,7 +126,7 @@ impl Many {
         } else {
             content(without, lists.iter().filter_map(|(_, without)| *without).collect())?
         };
-        Ok(Pair { generated_at, with, without })
+        Ok(Pair { generated_at, version, with, without })
     }
 }
 
@@ -146,7 +152,8 @@ fn assemble(json: &str, lists: &[(&Vec<u8>, &Shape, Rows<'_>)]) -> Result<Conten
 /// Text in and text out: JSON passes through untouched. What is too large does not leave Postgres; rows are smaller there
 /// than their JSON is, of which the size is looked at again. OFFSET 0 keeps the planner from computing a bundle once for
 /// each mention.
-fn statement(lists: &[(String, Option<String>)]) -> String {
+fn statement(lists: &[(String, Option<String>)], versioned: bool) -> String {
+    let version = if versioned { VERSION } else { "NULL::text" };
     let (mut inner, mut sizes, mut other_sizes, mut outer) =
         (String::new(), String::new(), String::new(), String::new());
     let append = |text: &mut String, more: String| text.push_str(&more);
@@ -168,11 +175,15 @@ fn statement(lists: &[(String, Option<String>)]) -> String {
     }
     format!(
         "SELECT now(), tenant, bytes, CASE WHEN bytes <= $2::bigint THEN json END,
-                other_bytes, CASE WHEN other_bytes <= $2::bigint THEN other END{outer}
+                other_bytes, CASE WHEN other_bytes <= $2::bigint THEN other END, version{outer}
          FROM (SELECT *, octet_length(json)::bigint{sizes} AS bytes, octet_length(other)::bigint{other_sizes} AS other_bytes
-               FROM (SELECT tenant, bundle::text AS json, without_test_data::text AS other{inner}
+               FROM (SELECT tenant, bundle::text AS json, without_test_data::text AS other, {version} AS version{inner}
                      FROM dashboard.bundles($1::text[]) OFFSET 0) AS returned) AS computed"
     )
+}
+
+fn is_version(column: &Column) -> bool {
+    column.name() == VERSION && *column.type_() == Type::TEXT
 }
 
 /// A column's name as SQL has it.

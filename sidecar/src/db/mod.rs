@@ -19,13 +19,14 @@ mod target;
 mod tenants;
 mod timestamp;
 mod tls;
+mod unchanged;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-pub use batch::{BatchItem, BundleItem, BundleStream, Incomplete};
+pub use batch::{BatchItem, BundleItem, BundleStream, Found, Incomplete};
 pub use dialer::Dialer;
 pub(crate) use kept::{Kept, KeptError, is_of_connection};
 pub(crate) use target::chain;

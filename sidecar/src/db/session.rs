@@ -15,8 +15,10 @@ const APPLICATION_NAME: &str = "dashboard-sidecar compute";
 // Text in and text out: the JSON passes through untouched, unless it is too large to leave Postgres. OFFSET 0
 // keeps the planner from computing it once for each mention.
 const ONE: &str =
-    "SELECT now(), octet_length(json)::bigint, CASE WHEN octet_length(json) <= $3::bigint THEN json END
-                   FROM (SELECT dashboard.bundle($1::text, $2::boolean)::text AS json OFFSET 0) AS computed";
+    "SELECT now(), octet_length(json)::bigint, CASE WHEN octet_length(json) <= $3::bigint THEN json END, version
+                   FROM (SELECT dashboard.bundle($1::text, $2::boolean)::text AS json,
+                                dashboard.version($1::text) AS version OFFSET 0) AS computed";
+const UNCHANGED: &str = "SELECT dashboard.unchanged($1::text[], $2::text[])";
 const TENANTS: &str = "SELECT t::text FROM dashboard.active_tenants() AS t";
 const SEARCH: &str = "SELECT tenant_id, name FROM dashboard.tenants($1::text, $2::text, $3::integer)";
 const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') IS NOT NULL
@@ -35,7 +37,7 @@ const CHECK_CLIENT: &str = "SELECT set_config(name, '1000', false) FROM pg_setti
 /// The statements that a session runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Query {
-    /// Database time, bytes and bundle of one tenant; parameters tenant, include_test_data, most bytes.
+    /// Database time, bytes, bundle and version of one tenant; parameters tenant, include_test_data, most bytes.
     One,
     /// The tenants that warming covers.
     Tenants,
@@ -43,12 +45,14 @@ pub(super) enum Query {
     Search,
     /// Whether the schema is complete.
     Probe,
+    /// Whether nothing has changed since; parameters tenants and their versions.
+    Unchanged,
 }
 
 /// A connection in a pool.
 pub(super) struct Session {
     pub(super) client: Client,
-    prepared: [Option<Statement>; 4],
+    prepared: [Option<Statement>; 5],
     many: Option<Arc<Many>>,
     statement_timeout: Duration,
     broken: bool,
@@ -62,6 +66,7 @@ impl Session {
             Query::Tenants => (1, TENANTS),
             Query::Probe => (2, PROBE),
             Query::Search => (3, SEARCH),
+            Query::Unchanged => (4, UNCHANGED),
         };
         if let Some(statement) = &self.prepared[slot] {
             return Ok(statement.clone());
@@ -138,7 +143,7 @@ impl r2d2::ManageConnection for Manager {
         }
         Ok(Session {
             client,
-            prepared: [const { None }; 4],
+            prepared: [const { None }; 5],
             many: None,
             statement_timeout: self.statement_timeout,
             broken: false,

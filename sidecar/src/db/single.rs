@@ -9,7 +9,7 @@ use postgres::Row;
 use super::Database;
 use super::failure::classify;
 use super::session::{Query, Session};
-use crate::bundle::{Bundle, Content};
+use crate::bundle::{Bundle, Content, InvalidVersion, Version};
 use crate::error::ApiError;
 use crate::telemetry::metrics;
 use crate::tenant::{BundleId, Tenant};
@@ -49,8 +49,16 @@ pub(super) fn compute(
     let row = row.map_err(failed)?;
     let generated_at: DateTime<Utc> = row.try_get(0).map_err(failed)?;
     let returned = Returned::of(&row, 1).map_err(failed)?;
+    let version = version(&row, 3, &id.tenant).map_err(failed)?;
     let content = returned.content(FUNCTION, &id.tenant, max_bundle_bytes, Content::new)?;
-    Ok(assemble(id, &content, generated_at, took))
+    Ok(assemble(id, &content, generated_at, took, version.as_ref()))
+}
+
+/// The version in this column. What cannot be one is left out: then the bundle is computed again each time.
+pub(super) fn version(row: &Row, column: usize, tenant: &Tenant) -> Result<Option<Version>, postgres::Error> {
+    let text: Option<&str> = row.try_get(column)?;
+    let refuse = |reason: &InvalidVersion| tracing::warn!(tenant = tenant.as_str(), %reason, "the database names no version");
+    Ok(text.and_then(|text| Version::parse(text).inspect_err(refuse).ok()))
 }
 
 /// What a function returned as one bundle.
@@ -106,8 +114,9 @@ pub(super) fn assemble(
     content: &Content,
     generated_at: DateTime<Utc>,
     took: Duration,
+    version: Option<&Version>,
 ) -> Bundle {
-    let bundle = Bundle::new(id, content, generated_at, took);
+    let bundle = Bundle::new(id, content, generated_at, took, version);
     tracing::debug!(
         tenant = %id.tenant,
         include_test_data = id.include_test_data,

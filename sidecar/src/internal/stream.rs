@@ -1,7 +1,11 @@
 //! `POST /internal/v1/bundles`: many bundles as lines of JSON, each sent as soon as it is computed. While none
 //! is, empty lines tell the reader that work goes on. The last line tells what the batch has cost: `{"query_us":41700}`,
 //! the microseconds for which Postgres was waited for.
+//!
+//! Who has a bundle already may say so: `"known": {"etag": …, "version": …}`, with what stands in its `meta`. If
+//! nothing has changed since, its line is `{"unchanged": etag, "tenant_id": …, "include_test_data": …}`.
 
+use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,7 +20,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, Sleep};
 
-use crate::db::{BatchItem, BundleStream, Database};
+use crate::bundle::{Etag, Known, Version};
+use crate::db::{BatchItem, BundleStream, Database, Found};
 use crate::error::ApiError;
 use crate::http::{self, BodyError, Params, Reply};
 use crate::tenant::{BundleId, Tenant};
@@ -24,7 +29,7 @@ use crate::tenant::{BundleId, Tenant};
 /// Bundles that one request may ask for.
 const MAX_BUNDLES: usize = 400;
 /// The request's largest body, in bytes.
-const MAX_BODY: usize = 64 * 1024;
+const MAX_BODY: usize = 256 * 1024;
 /// Longest silence between two lines.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -39,6 +44,14 @@ struct Wanted {
 struct WantedBundle {
     tenant_id: String,
     include_test_data: bool,
+    known: Option<KnownBundle>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with the members 'etag' and 'version'")]
+struct KnownBundle {
+    etag: String,
+    version: String,
 }
 
 pub(super) async fn bundles(database: &Arc<Database>, request: Request<Incoming>) -> Result<Reply, ApiError> {
@@ -50,7 +63,7 @@ pub(super) async fn bundles(database: &Arc<Database>, request: Request<Incoming>
     Ok(reply)
 }
 
-fn parse(body: &[u8]) -> Result<Vec<BundleId>, ApiError> {
+fn parse(body: &[u8]) -> Result<Vec<(BundleId, Option<Known>)>, ApiError> {
     let wanted: Wanted = http::parse_json(body)?;
     if !(1..=MAX_BUNDLES).contains(&wanted.bundles.len()) {
         let given = wanted.bundles.len();
@@ -59,9 +72,17 @@ fn parse(body: &[u8]) -> Result<Vec<BundleId>, ApiError> {
         )));
     }
     let check = |(n, wanted): (usize, WantedBundle)| {
-        let tenant = Tenant::parse(&wanted.tenant_id)
-            .map_err(|reason| ApiError::bad_request(format!("bundles[{n}].tenant_id: {reason}")))?;
-        Ok(BundleId { tenant, include_test_data: wanted.include_test_data })
+        let wrong = |member: &str, reason: &dyn Display| {
+            ApiError::bad_request(format!("bundles[{n}].{member}: {reason}"))
+        };
+        let tenant = Tenant::parse(&wanted.tenant_id).map_err(|reason| wrong("tenant_id", &reason))?;
+        let known = |known: KnownBundle| -> Result<Known, ApiError> {
+            let etag = Etag::parse(&known.etag).map_err(|reason| wrong("known.etag", &reason))?;
+            let version = Version::parse(&known.version).map_err(|reason| wrong("known.version", &reason))?;
+            Ok(Known { etag, version })
+        };
+        let known = wanted.known.map(known).transpose()?;
+        Ok((BundleId { tenant, include_test_data: wanted.include_test_data }, known))
     };
     wanted.bundles.into_iter().enumerate().map(check).collect()
 }
@@ -82,11 +103,16 @@ impl Lines {
     /// A line, or what a bundle's line begins with.
     fn begin(&mut self, item: BatchItem) -> Bytes {
         let json = match item {
-            BatchItem::Bundle((_, Ok(bundle))) => {
+            BatchItem::Bundle((_, Ok(Found::Computed(bundle)))) => {
                 let [head, rest] = bundle.into_line();
                 self.rest = Some(rest);
                 return head;
             }
+            BatchItem::Bundle((id, Ok(Found::Unchanged(etag)))) => json!({
+                "unchanged": etag.as_str(),
+                "tenant_id": id.tenant.as_str(),
+                "include_test_data": id.include_test_data,
+            }),
             BatchItem::Bundle((id, Err(error))) => json!({
                 "error": http::error_object(&error),
                 "tenant_id": id.tenant.as_str(),
@@ -134,7 +160,29 @@ mod tests {
     #[test]
     fn a_batch_is_read() {
         let ids = parse(br#"{"bundles":[{"tenant_id":"a","include_test_data":true}]}"#).unwrap();
-        assert_eq!(ids[0].tenant.as_str(), "a");
+        assert_eq!((ids[0].0.tenant.as_str(), &ids[0].1), ("a", &None));
+    }
+
+    fn known(known: &str) -> String {
+        format!(r#"{{"bundles":[{{"tenant_id":"a","include_test_data":true,"known":{known}}}]}}"#)
+    }
+
+    #[test]
+    fn what_is_known_is_read_and_what_is_wrong_with_it_is_named() {
+        let etag = "00112233445566778899aabbccddeeff";
+        let body = known(&format!(r#"{{"etag":"{etag}","version":"1:2"}}"#));
+        let (_, read) = parse(body.as_bytes()).unwrap().remove(0);
+        let Known { etag: read_etag, version } = read.unwrap();
+        assert_eq!((read_etag.as_str(), version.as_str()), (etag, "1:2"));
+        for (body, named) in [
+            (format!(r#"{{"etag":"{etag}","version":"a b"}}"#), "bundles[0].known.version"),
+            (r#"{"etag":"x","version":"1"}"#.to_owned(), "bundles[0].known.etag"),
+            (format!(r#"{{"etag":"{etag}"}}"#), "version"),
+            (format!(r#"{{"etag":"{etag}","version":"1","age":2}}"#), "age"),
+            ("true".to_owned(), "known"),
+        ] {
+            assert!(error(&known(&body)).contains(named), "{body}: {}", error(&known(&body)));
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::SystemTime;
 
-use super::Request;
+use super::{Known, Request};
 
 /// How one request is answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,12 @@ pub enum Answer {
     Sized(usize),
     /// The right bundle, with the same content (and so the same etag) whatever its version.
     Unchanging,
+    /// The right bundle, which names its version: `fake:1`, …
+    Versioned,
+    /// In a batch, of a bundle that is known: that nothing has changed. Else the right bundle, which names its version.
+    Unchanged,
+    /// In a batch: that nothing has changed since a bundle with another etag than the one that is known.
+    UnchangedOther,
     /// Another tenant's bundle.
     WrongTenant,
     /// The bundle with the other include value.
@@ -48,16 +54,19 @@ impl Answer {
         let other = Request { tenant: format!("{}-other", request.tenant), ..request.clone() };
         let opposite = Request { include_test_data: !request.include_test_data, ..request.clone() };
         match self {
-            Self::Sized(size) => bundle(request, version, *size),
-            Self::Unchanging => bundle(request, 0, 0),
-            Self::WrongTenant => bundle(&other, version, 0),
-            Self::WrongInclude => bundle(&opposite, version, 0),
+            Self::Sized(size) => bundle(request, version, *size, ""),
+            Self::Unchanging => bundle(request, 0, 0, ""),
+            Self::Versioned | Self::Unchanged | Self::UnchangedOther => {
+                bundle(request, version, 0, &format!(r#","version":"fake:{version}""#))
+            }
+            Self::WrongTenant => bundle(&other, version, 0, ""),
+            Self::WrongInclude => bundle(&opposite, version, 0, ""),
             Self::Garbage => b"<html>It works!</html>".to_vec(),
             Self::WrongShape => br#"{"stats":{},"funnel":{},"lists":{}}"#.to_vec(),
             Self::EmptyBody => Vec::new(),
             Self::Error(_, code) => error(code).into_bytes(),
             Self::Bundle | Self::HalfBody | Self::Close | Self::Hang | Self::SignsOfLife => {
-                bundle(request, version, 0)
+                bundle(request, version, 0, "")
             }
         }
     }
@@ -70,18 +79,21 @@ impl Answer {
     }
 
     /// One line of a stream of bundles, without its line end.
-    pub(super) fn line(&self, request: &Request, version: usize) -> Vec<u8> {
-        let Self::Error(_, code) = self else { return self.body(request, version) };
+    pub(super) fn line(&self, request: &Request, known: Option<&Known>, version: usize) -> Vec<u8> {
+        let what = match (self, known) {
+            (Self::Error(_, code), _) => {
+                format!(r#""error":{{"code":"{code}","message":"{}"}}"#, message(code))
+            }
+            (Self::Unchanged, Some(Known { etag, .. })) => format!(r#""unchanged":"{etag}""#),
+            (Self::UnchangedOther, _) => format!(r#""unchanged":"{}""#, "0123456789abcdef".repeat(2)),
+            _ => return self.body(request, version),
+        };
         let Request { tenant, include_test_data } = request;
-        let message = message(code);
-        format!(
-            r#"{{"error":{{"code":"{code}","message":"{message}"}},"tenant_id":"{tenant}","include_test_data":{include_test_data}}}"#
-        )
-        .into_bytes()
+        format!(r#"{{{what},"tenant_id":"{tenant}","include_test_data":{include_test_data}}}"#).into_bytes()
     }
 }
 
-fn bundle(request: &Request, version: usize, size: usize) -> Vec<u8> {
+fn bundle(request: &Request, version: usize, size: usize, more_meta: &str) -> Vec<u8> {
     let Request { tenant, include_test_data } = request;
     let padding = "x".repeat(size);
     let content = format!(
@@ -92,7 +104,7 @@ fn bundle(request: &Request, version: usize, size: usize) -> Vec<u8> {
     let etag = format!("{:032x}", hasher.finish());
     let generated_at = humantime::format_rfc3339_micros(SystemTime::now());
     format!(
-        r#"{{"meta":{{"tenant_id":"{tenant}","include_test_data":{include_test_data},"generated_at":"{generated_at}","etag":"{etag}","compute_ms":1}},{content}"#
+        r#"{{"meta":{{"tenant_id":"{tenant}","include_test_data":{include_test_data},"generated_at":"{generated_at}","etag":"{etag}","compute_ms":1{more_meta}}},{content}"#
     )
     .into_bytes()
 }

@@ -28,9 +28,20 @@ pub struct Request {
     pub include_test_data: bool,
 }
 
+/// What the asker said that it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Of the bundle.
+    pub etag: String,
+    /// Of the rows behind it.
+    pub version: String,
+}
+
 #[derive(Default)]
 struct State {
     requests: Vec<Request>,
+    /// Those of them that said what is known.
+    known: Vec<(Request, Known)>,
     /// How often each was asked for.
     versions: HashMap<Request, usize>,
     /// How many HTTP requests these came in.
@@ -174,6 +185,11 @@ impl FakeUpstream {
     /// Every bundle asked for so far, in order.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.lock().requests.clone()
+    }
+
+    /// Every bundle of which the asker said what it has, in order.
+    pub fn known(&self) -> Vec<(Request, Known)> {
+        self.shared.lock().known.clone()
     }
 
     /// How often this tenant's bundle was asked for, both include values together.

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixListener;
 
 use super::answer::error;
-use super::{Answer, Request, Shared};
+use super::{Answer, Known, Request, Shared};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Body = UnsyncBoxBody<Bytes, Failure>;
@@ -97,19 +97,22 @@ async fn one(request: &hyper::Request<Incoming>, shared: Arc<Shared>) -> Result<
 async fn many(request: hyper::Request<Incoming>, shared: Arc<Shared>) -> Result<HttpResponse, Failure> {
     let body = request.into_body().collect().await?.to_bytes();
     let body: serde_json::Value = serde_json::from_slice(&body)?;
-    let wanted: Vec<Request> = body["bundles"]
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let wanted: Vec<(Request, Option<Known>)> = body["bundles"]
         .as_array()
         .ok_or("no list of bundles")?
         .iter()
-        .map(|item| Request {
-            tenant: item["tenant_id"].as_str().unwrap_or_default().to_owned(),
-            include_test_data: item["include_test_data"].as_bool().unwrap_or_default(),
+        .map(|item| {
+            let known = item.get("known");
+            let known = known.map(|k| Known { etag: text(&k["etag"]), version: text(&k["version"]) });
+            let include_test_data = item["include_test_data"].as_bool().unwrap_or_default();
+            (Request { tenant: text(&item["tenant_id"]), include_test_data }, known)
         })
         .collect();
     shared.lock().exchanges += 1;
 
     if shared.lock().default == Answer::SignsOfLife {
-        shared.lock().requests.extend(wanted);
+        shared.lock().requests.extend(wanted.into_iter().map(|(wanted, _)| wanted));
         let lines = stream::unfold((), |()| async {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             Some((Ok(Frame::data(Bytes::from_static(b"\n"))), ()))
@@ -120,11 +123,12 @@ async fn many(request: hyper::Request<Incoming>, shared: Arc<Shared>) -> Result<
     }
     let query_time = shared.lock().query_time;
     let cost = query_time.map(|time| format!("{{\"query_us\":{}}}\n", time.as_micros()));
-    let lines = stream::iter(wanted).then(move |wanted| {
+    let lines = stream::iter(wanted).then(move |(wanted, known)| {
         let shared = Arc::clone(&shared);
         async move {
+            shared.lock().known.extend(known.clone().map(|known| (wanted.clone(), known)));
             let (answer, version) = answer_to(&wanted, &shared).await;
-            let mut line = answer.line(&wanted, version);
+            let mut line = answer.line(&wanted, known.as_ref(), version);
             match answer {
                 Answer::Close => Err("closed on request".into()),
                 Answer::HalfBody => {
