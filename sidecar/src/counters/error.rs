@@ -13,7 +13,9 @@ pub(super) enum CountersError {
          bundles of one's own are computed without them"
     )]
     NotOurs,
-    #[error("{name} is not a table, and only tables have triggers that tell what a statement has changed: leave counters disabled")]
+    #[error(
+        "{name} is not a table, and only tables have triggers that tell what a statement has changed: leave counters disabled"
+    )]
     NotATable { name: String },
     #[error("the counters are not enabled: 'dashboard-sidecar counters enable'")]
     NotEnabled,

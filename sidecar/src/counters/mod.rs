@@ -19,7 +19,8 @@ const APPLICATION_NAME: &str = "dashboard-sidecar counters";
 const KEY: i64 = 0x636f_756e_7465_7272;
 
 /// What a session needs: whatever it takes takes as long as it takes, and a policy that hides rows is an error.
-const SET_UP: &str = "SET row_security = off; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+const SET_UP: &str =
+    "SET row_security = off; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
 
 /// Does one of the subcommands, and prints what it did.

@@ -74,7 +74,10 @@ fn soon<T>(
             }
             Err(error) if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) => return Err(error.into()),
             Err(_) if begun.elapsed() >= PATIENCE => {
-                return Err(CountersError::Locked { table: member.name.clone(), seconds: PATIENCE.as_secs() });
+                return Err(CountersError::Locked {
+                    table: member.name.clone(),
+                    seconds: PATIENCE.as_secs(),
+                });
             }
             Err(_) => tracing::debug!(table = member.name, "a table is in use; trying again"),
         }

@@ -46,7 +46,9 @@ pub(super) fn run(client: &mut Client, repair: bool) -> Result<(), Failure> {
     if differences == 0 {
         println!("the counters of {owners} tenants are right");
     } else if repair {
-        println!("{differing} of {owners} tenants differed, in {differences} counters; they have been corrected");
+        println!(
+            "{differing} of {owners} tenants differed, in {differences} counters; they have been corrected"
+        );
     } else {
         println!(
             "{differing} of {owners} tenants differ, in {differences} counters: 'dashboard-sidecar counters verify' corrects them"
@@ -86,7 +88,9 @@ impl Findings {
                     (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
                 let (source, n, amount): (String, i64, String) =
                     (row.try_get(4)?, row.try_get(5)?, row.try_get(6)?);
-                println!("{owner}: {figure} slot {slot} '{source}' (test data: {test}) was short by {n}, {amount}");
+                println!(
+                    "{owner}: {figure} slot {slot} '{source}' (test data: {test}) was short by {n}, {amount}"
+                );
             }
             self.differences += 1;
             if last.as_ref() != Some(&owner) {
