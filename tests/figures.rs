@@ -343,7 +343,7 @@ pub(crate) fn why_a_confined_role_is_refused(postgres: &Postgres, sql: &str) -> 
     let role = format!("confined_{}_{}", std::process::id(), ROLES.fetch_add(1, Ordering::Relaxed));
     client
         .batch_execute(&format!(
-            "CREATE ROLE {role}; GRANT USAGE ON SCHEMA dashboard TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}; \
+            "CREATE ROLE {role}; GRANT USAGE ON SCHEMA dashboard TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA public, dashboard TO {role}; \
              SET ROLE {role}"
         ))
         .unwrap();

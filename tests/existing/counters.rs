@@ -1,7 +1,7 @@
 //! Counters on such a CRM: enabled by its owner, exact whatever is written by whom and through what, and computed from and
 //! fed by roles with the rights that are documented and no others.
 
-use harness::{Sidecar, run_ok};
+use harness::{Sidecar, assert_eventually, run_ok};
 use postgres::Client;
 
 use super::crm::Crm;
@@ -275,7 +275,7 @@ fn counters_stay_exact_through_copies_into_a_table_its_parent_and_a_partition() 
         ),
         (
             "activities_now (tenant_id, type, created_at, created_date)",
-            format!("\\N\tcall\t2026-01-01\tinfinity\n"),
+            "\\N\tcall\t2026-01-01\tinfinity\n".to_owned(),
         ),
     ] {
         let mut copy = owner.copy_in(&format!("COPY {table} FROM STDIN")).unwrap();
@@ -374,4 +374,94 @@ fn policies_that_are_forced_on_the_owner_are_an_error_and_not_wrong_counters() {
     let enabled = crm.run(&crm.owner, &["counters", "enable"]);
     assert!(enabled.status.success(), "{enabled:?}");
     assert_exact(&mut crm.client(&crm.owner), "enabling");
+}
+
+#[test]
+fn enabling_does_not_keep_writers_waiting_behind_a_long_transaction() {
+    let crm = Crm::start();
+    run_ok(&mut Sidecar::command(&["migrate"], &crm.url(&crm.owner)));
+    let (mut long, mut other) = (crm.client(&crm.owner), crm.client(&crm.owner));
+    let insert = format!("INSERT INTO %s (tenant_id, type) VALUES ('{ONE}', 'call')");
+    // A partition: the lock on it is one of many that the whole table takes.
+    long.batch_execute(&format!("BEGIN; {}", insert.replace("%s", "activities_now"))).unwrap();
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+                 WHERE application_name = 'dashboard-sidecar counters' AND NOT granted
+                   AND relation = 'crm.activities_now'::regclass)";
+    // Behind somebody who waits for as long as it takes, this would not come to an end.
+    other.batch_execute("SET statement_timeout = '10s'").unwrap();
+    std::thread::scope(|scope| {
+        let enabling = scope.spawn(|| crm.run(&crm.owner, &["counters", "enable"]));
+        for _ in 0..3 {
+            assert_eventually!(crm.postgres.value::<bool>(waits), "it wants the partition");
+            other.batch_execute(&insert.replace("%s", "activities_now")).unwrap();
+            other
+                .batch_execute(
+                    &insert
+                        .replace("%s", "activities_past")
+                        .replace("type", "created_at, type")
+                        .replace("'call'", "'2020-01-01', 'call'"),
+                )
+                .unwrap();
+        }
+        long.batch_execute("COMMIT").unwrap();
+        let enabled = enabling.join().unwrap();
+        assert!(enabled.status.success(), "{enabled:?}");
+    });
+    assert_exact(&mut other, "enabling among writers");
+}
+
+/// Undoes the migration of the counters, so far that it can be applied again.
+const WITHOUT_COUNTERS: &str = "
+    DELETE FROM dashboard.schema_history WHERE version = 6;
+    DROP TABLE dashboard.delta, dashboard.counter, dashboard.pending, dashboard.counters, dashboard.feed CASCADE;
+    DROP FUNCTION dashboard.bundle(text, boolean), dashboard.bundles(text[]);
+    ALTER FUNCTION dashboard.bundle_from_tables RENAME TO bundle;
+    ALTER FUNCTION dashboard.bundles_from_tables RENAME TO bundles;
+    DO $$
+    DECLARE
+        newer regprocedure;
+    BEGIN
+        FOR newer IN SELECT oid FROM pg_proc WHERE pronamespace = 'dashboard'::regnamespace
+                     AND proname NOT IN ('bundle', 'bundles', 'active_tenants', 'tenants', 'cron_job_table') LOOP
+            EXECUTE format('DROP FUNCTION %s', newer);
+        END LOOP;
+    END
+    $$;";
+
+#[test]
+fn a_role_that_was_set_up_before_there_were_counters_goes_on_computing() {
+    let crm = Crm::start();
+    run_ok(&mut Sidecar::command(&["migrate"], &crm.url(&crm.owner)));
+    crm.postgres.execute(WITHOUT_COUNTERS);
+    let before = COMPUTES.lines().filter(|line| !line.contains("dashboard.counters")).collect::<String>();
+    let computes = role(&crm, "computed", &before);
+    run_ok(&mut Sidecar::command(&["migrate"], &crm.url(&crm.owner)));
+    let mut client = crm.client(&computes);
+    client.query_one("SELECT dashboard.bundle($1, true)", &[&ONE]).unwrap();
+    run_ok(&mut Sidecar::command(&["counters", "enable"], &crm.url(&crm.owner)));
+    assert_exact(&mut client, "enabling");
+}
+
+#[test]
+fn a_bundle_that_somebody_has_changed_by_a_word_is_left_alone_and_has_no_counters() {
+    let crm = Crm::start();
+    let text = "SELECT prosrc FROM pg_proc WHERE oid = 'dashboard.bundle(text, boolean)'::regprocedure";
+    run_ok(&mut Sidecar::command(&["migrate"], &crm.url(&crm.owner)));
+    crm.postgres.execute(WITHOUT_COUNTERS);
+    run_ok(&mut Sidecar::command(&["migrate"], &crm.url(&crm.owner)));
+    assert!(crm.postgres.value::<String>(text).contains("bundle_from_tables"), "ours is replaced");
+
+    crm.postgres.execute(WITHOUT_COUNTERS);
+    crm.postgres.execute(
+        "DO $$BEGIN EXECUTE replace(pg_get_functiondef('dashboard.bundle(text, boolean)'::regprocedure),
+                                    'converted', 'CONVERTED'); END$$",
+    );
+    let own: String = crm.postgres.value(text);
+    let checked = crm.run(&crm.owner, &["migrate", "--check"]);
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert!(said.contains("would leave dashboard.bundle(text, boolean) alone"), "{said}");
+    run_ok(&mut Sidecar::command(&["migrate"], &crm.url(&crm.owner)));
+    assert_eq!(crm.postgres.value::<String>(text), own);
+    let refused = crm.run(&crm.owner, &["counters", "enable"]);
+    assert!(!refused.status.success(), "{refused:?}");
 }
