@@ -91,6 +91,19 @@ CREATE TABLE dashboard.feed (
 );
 INSERT INTO dashboard.feed DEFAULT VALUES;
 
+-- Who was allowed to compute bundles before goes on.
+DO $migration$
+DECLARE
+    role text;
+BEGIN
+    FOR role IN SELECT DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END
+                FROM pg_class, aclexplode(relacl)
+                WHERE pg_class.oid = to_regclass('dashboard.schema_history') AND privilege_type = 'SELECT' AND grantee <> relowner LOOP
+        EXECUTE format('GRANT SELECT ON dashboard.delta, dashboard.counter, dashboard.counters, dashboard.feed TO %s', role);
+    END LOOP;
+END
+$migration$;
+
 -- The owner of what is counted over all tenants together. Drawn once; a tenant of this id is not counted by itself.
 CREATE FUNCTION dashboard.all_tenants() RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -246,6 +259,34 @@ END
 $function$
 $template$;
 
+    -- The same of one row, for partitioned tables: of a row that MERGE moves to another partition, no transition table of an UPDATE
+    -- tells (seen in Postgres 15), but triggers of rows do. And partitions that are made later have it by themselves.
+    row_function CONSTANT text := $template$
+CREATE OR REPLACE FUNCTION dashboard.count_row_@table@() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $function$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO dashboard.delta (kind, tenant_id, test, open, slot, source, n, amount)
+        SELECT '@kind@', @columns@, 1, @amount@ FROM (SELECT NEW.*) AS r;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO dashboard.delta (kind, tenant_id, test, open, slot, source, n, amount)
+        SELECT '@kind@', @columns@, -1, -@amount@ FROM (SELECT OLD.*) AS r;
+    ELSE
+        INSERT INTO dashboard.delta (kind, tenant_id, test, open, slot, source, n, amount)
+        SELECT '@kind@', tenant_id, test, open, slot, source, sum(n), sum(amount)
+        FROM (SELECT @columns@, 1 AS n, @amount@ AS amount FROM (SELECT NEW.*) AS r
+              UNION ALL
+              SELECT @columns@, -1, -@amount@ FROM (SELECT OLD.*) AS r) AS changed
+        GROUP BY tenant_id, test, open, slot, source;
+    END IF;
+    RETURN NULL;
+END
+$function$
+$template$;
+
     -- Before the rows are gone they are counted once more. TRUNCATE has waited for every writer, and it fires this for each
     -- partition. (Under a REPEATABLE READ snapshot that is older than some rows, those are not seen, and `verify` is needed.)
     truncate_function CONSTANT text := $template$
@@ -331,6 +372,8 @@ BEGIN
 
         EXECUTE replace(replace(replace(replace(count_function,
             '@table@', tables[i][1]), '@kind@', tables[i][2]), '@columns@', columns), '@amount@', amount);
+        EXECUTE replace(replace(replace(replace(row_function,
+            '@table@', tables[i][1]), '@kind@', tables[i][2]), '@columns@', columns), '@amount@', amount);
         EXECUTE replace(replace(replace(replace(truncate_function,
             '@table@', tables[i][1]), '@kind@', tables[i][2]), '@columns@', replace(columns, '%', '%%')), '@amount@', amount);
         IF tables[i][1] <> 'tenant' THEN
@@ -376,6 +419,18 @@ AS $function$
     SELECT member::regclass FROM family JOIN pg_class ON pg_class.oid = member WHERE relkind IN ('r', 'p') ORDER BY 1
 $function$;
 
+-- The triggers that a member of a CRM table's family has: of its statements; or, where partitions are involved, of its rows, made on the
+-- topmost table and handed down by Postgres to every partition, those of later included.
+CREATE FUNCTION dashboard.events(member regclass, crm_table regclass) RETURNS TABLE(event text, inherited boolean)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT made.event, made.event = 'row' AND member <> crm_table
+    FROM pg_class, unnest(CASE WHEN relkind = 'p' OR relispartition THEN ARRAY['row', 'truncate']
+                               ELSE ARRAY['insert', 'update', 'delete', 'truncate'] END) AS made(event)
+    WHERE oid = member
+$function$;
+
 -- Creates what is missing of the triggers on a table itself; false where nothing was. ALWAYS: also for sessions that pass for a replica.
 CREATE FUNCTION dashboard.create_triggers(place regclass, name text) RETURNS boolean
 LANGUAGE plpgsql
@@ -385,28 +440,34 @@ DECLARE
     event text;
     created boolean := false;
 BEGIN
-    FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
+    FOR event IN SELECT made.event
+                 FROM dashboard.crm_tables() AS crm CROSS JOIN LATERAL dashboard.events(create_triggers.place, crm.place) AS made
+                 WHERE crm.name = create_triggers.name AND NOT made.inherited LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_trigger
                               WHERE tgrelid = place AND tgname = 'dashboard_count_' || event AND tgenabled = 'A');
         -- Only then: it keeps readers out, too.
         IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = place AND tgname = 'dashboard_count_' || event) THEN
             EXECUTE format('DROP TRIGGER %I ON %s', 'dashboard_count_' || event, place);
         END IF;
-        EXECUTE format('CREATE TRIGGER %I %s %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION dashboard.%I()',
+        EXECUTE format('CREATE TRIGGER %I %s ON %s %s EXECUTE FUNCTION dashboard.%I()',
             'dashboard_count_' || event,
-            CASE event WHEN 'truncate' THEN 'BEFORE' ELSE 'AFTER' END, upper(event), place,
-            CASE event WHEN 'insert' THEN 'REFERENCING NEW TABLE AS new_rows'
-                       WHEN 'update' THEN 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows'
-                       WHEN 'delete' THEN 'REFERENCING OLD TABLE AS old_rows' ELSE '' END,
-            CASE event WHEN 'truncate' THEN 'count_truncated_' ELSE 'count_' END || name);
-        EXECUTE format('ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %I', place, 'dashboard_count_' || event);
+            CASE event WHEN 'truncate' THEN 'BEFORE TRUNCATE' WHEN 'row' THEN 'AFTER INSERT OR UPDATE OR DELETE'
+                       ELSE 'AFTER ' || upper(event) END,
+            place,
+            CASE event WHEN 'insert' THEN 'REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT'
+                       WHEN 'update' THEN 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT'
+                       WHEN 'delete' THEN 'REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT'
+                       WHEN 'row' THEN 'FOR EACH ROW' ELSE 'FOR EACH STATEMENT' END,
+            CASE event WHEN 'truncate' THEN 'count_truncated_' WHEN 'row' THEN 'count_row_' ELSE 'count_' END || name);
+        EXECUTE format('ALTER TABLE %s %s ENABLE ALWAYS TRIGGER %I',
+            CASE event WHEN 'row' THEN '' ELSE 'ONLY' END, place, 'dashboard_count_' || event);
         created := true;
     END LOOP;
     RETURN created;
 END
 $function$;
 
--- Removes them.
+-- Removes them; what a partition has been handed down goes with its parent's.
 CREATE FUNCTION dashboard.drop_triggers(place regclass) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -414,8 +475,9 @@ AS $function$
 DECLARE
     event text;
 BEGIN
-    FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
-        IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = place AND tgname = 'dashboard_count_' || event) THEN
+    FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'row', 'truncate'] LOOP
+        IF EXISTS (SELECT FROM pg_trigger
+                   WHERE tgrelid = place AND tgname = 'dashboard_count_' || event AND tgparentid = 0) THEN
             EXECUTE format('DROP TRIGGER %I ON %s', 'dashboard_count_' || event, place);
         END IF;
     END LOOP;
@@ -427,10 +489,11 @@ CREATE FUNCTION dashboard.unrecorded() RETURNS SETOF regclass
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $function$
-    SELECT member
+    SELECT DISTINCT member
     FROM dashboard.crm_tables() AS crm CROSS JOIN LATERAL dashboard.family(crm.place) AS member
-    WHERE (SELECT count(*) FROM pg_trigger
-           WHERE tgrelid = member AND tgname LIKE 'dashboard\_count\_%' AND tgenabled = 'A') < 4
+         CROSS JOIN LATERAL dashboard.events(member, crm.place) AS made
+    WHERE NOT EXISTS (SELECT FROM pg_trigger
+                      WHERE tgrelid = member AND tgname = 'dashboard_count_' || made.event AND tgenabled = 'A')
 $function$;
 
 -- Counts everything anew. What has been changed meanwhile is in no snapshot of this and stays a delta; merging waits, writers do not.
@@ -863,6 +926,9 @@ END
 $function$
 $template$;
 
+    -- SHA-256 of what V2 makes, as V4 has it.
+    our_bundle CONSTANT text := 'a7ced26a2c2ec7a791374a06af05658b5b84dd6a4f130fa1d9640470c28e62e5';
+    bundle_template text;
     bundle_query text;
     one text;
     every text;
@@ -872,8 +938,14 @@ $template$;
     crm record;
     qualified text;
 BEGIN
-    IF (SELECT NOT prosrc LIKE '%WITH lead AS MATERIALIZED (%' FROM pg_proc
-        WHERE oid = to_regprocedure('dashboard.bundle(text, boolean)'))
+    -- Whoever has changed no more than a word of it has made it their own.
+    bundle_template := (SELECT prosrc FROM pg_proc WHERE oid = to_regprocedure('dashboard.bundle(text, boolean)'));
+    FOR crm IN SELECT known.name, format('%I.%I', nspname, relname) AS qualified
+               FROM dashboard.crm_tables() AS known JOIN pg_class ON pg_class.oid = known.place
+                    JOIN pg_namespace ON pg_namespace.oid = relnamespace LOOP
+        bundle_template := replace(bundle_template, crm.qualified, '@' || crm.name || '@');
+    END LOOP;
+    IF encode(sha256(convert_to(bundle_template, 'UTF8')), 'hex') IS DISTINCT FROM our_bundle
        OR (SELECT count(*) FROM dashboard.crm_tables()) < 6 THEN
         RAISE NOTICE 'dashboard.bundle is not ours: it stays as it is, without counters';
         RETURN;

@@ -124,7 +124,7 @@ const FUNNEL: &[(&str, &str)] = &[
 ];
 
 /// Postgres compares, so that decimals stay exact.
-fn assert_every_figure(client: &mut Client, bundle: &str, tenant: &str, include: bool) {
+pub(crate) fn assert_every_figure(client: &mut Client, bundle: &str, tenant: &str, include: bool) {
     let whose = if tenant == "SUPERADMIN_GLOBAL" { "true".into() } else { format!("tenant_id = '{tenant}'") };
     let which = if include { "true" } else { "COALESCE(is_test_data, false) = false" };
     let rows = format!("({whose} AND {which})");
@@ -153,7 +153,7 @@ fn assert_every_figure(client: &mut Client, bundle: &str, tenant: &str, include:
     }
 }
 
-fn bundle(sidecar: &Sidecar, tenant: &str, include: bool) -> String {
+pub(crate) fn bundle(sidecar: &Sidecar, tenant: &str, include: bool) -> String {
     let response =
         sidecar.internal().get(&format!("/internal/v1/bundle?tenant={tenant}&include_test_data={include}"));
     assert_eq!(response.status, 200, "{}", response.text());
@@ -343,7 +343,7 @@ pub(crate) fn why_a_confined_role_is_refused(postgres: &Postgres, sql: &str) -> 
     let role = format!("confined_{}_{}", std::process::id(), ROLES.fetch_add(1, Ordering::Relaxed));
     client
         .batch_execute(&format!(
-            "CREATE ROLE {role}; GRANT USAGE ON SCHEMA dashboard TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}; \
+            "CREATE ROLE {role}; GRANT USAGE ON SCHEMA dashboard TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA public, dashboard TO {role}; \
              SET ROLE {role}"
         ))
         .unwrap();

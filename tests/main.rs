@@ -18,6 +18,7 @@ mod databases;
 mod declarations;
 mod docs;
 mod endpoints;
+mod existing;
 mod failover;
 mod feed_lag;
 mod figures;

@@ -315,6 +315,16 @@ impl Failure {
         Self { message: String::new(), exit_code: 1 }
     }
 
+    /// What was asked about is not so, and what was printed says why. Exit code 1, or 2 if that is trouble.
+    pub fn answered(is_trouble: bool) -> Self {
+        Self { message: String::new(), exit_code: if is_trouble { 2 } else { 1 } }
+    }
+
+    /// What was asked about could not be found out. Exit code 2: 1 would be an answer.
+    pub fn undecided(error: &dyn StdError) -> Self {
+        Self { exit_code: 2, ..Self::run(error) }
+    }
+
     /// Prints the message to standard error and gives the exit code.
     pub fn report(&self) -> ExitCode {
         if !self.message.is_empty() {

@@ -4,7 +4,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dashboard_sidecar::config::{Cli, Command, DemoCommand};
+use dashboard_sidecar::config::{Cli, Command, DatabaseArgs, DemoCommand};
+use dashboard_sidecar::migrate::Verdict;
 use dashboard_sidecar::{
     counters, cron, db, demo, error::Failure, feed, migrate, serve, telemetry, token, warm,
 };
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
     let outcome = telemetry::init(&cli.log).and_then(|()| match &cli.command {
         Command::Serve(args) => serve::main(args),
         Command::Warm(args) => warm::main(args),
+        Command::Migrate(args) if args.check => check(&args.database),
         Command::Migrate(args) => {
             report(migrate::run(&mut db::connect_once(&args.database, "dashboard-sidecar migrate")?))
         }
@@ -29,6 +31,17 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// Prints what `migrate` would do; the exit code is the answer.
+fn check(args: &DatabaseArgs) -> Result<(), Failure> {
+    let mut client = db::connect_once(args, "dashboard-sidecar migrate --check")?;
+    let plan = migrate::check(&mut client).map_err(|error| Failure::undecided(&error))?;
+    println!("{plan}");
+    match plan.verdict() {
+        Verdict::NothingToDo => Ok(()),
+        verdict => Err(Failure::answered(verdict == Verdict::Refused)),
     }
 }
 

@@ -5,6 +5,7 @@
 //! after it and one by one, see [`indexes`]. Any number of sidecars may start at once: one works, the others wait
 //! and then find nothing to do.
 
+mod check;
 mod error;
 mod history;
 mod indexes;
@@ -14,6 +15,7 @@ use std::fmt;
 
 use postgres::Client;
 
+pub use self::check::{Plan, Verdict, check};
 pub use self::error::Error;
 use self::history::Recorded;
 use self::lock::Lock;
@@ -78,11 +80,7 @@ pub fn run(client: &mut Client) -> Result<Report, Error> {
 /// # Errors
 /// When Postgres does not answer, or does not let the role read [`HISTORY`].
 pub fn is_current(client: &mut Client) -> Result<bool, Error> {
-    let exists = client
-        .query_one("SELECT to_regclass($1) IS NOT NULL", &[&HISTORY])
-        .and_then(|row| row.try_get::<_, bool>(0))
-        .map_err(|source| Error::database("looking for the migration history", source))?;
-    if !exists {
+    if !history::exists(client)? {
         return Ok(false);
     }
     let applied: Vec<i32> = client

@@ -45,7 +45,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the sidecar until SIGTERM or SIGINT; starts (and recovers by itself) while Postgres or Redis is down
     Serve(Box<ServeArgs>),
-    /// Create or update the schema 'dashboard' and, where they are missing, the CRM tables; may be run again
+    /// Create or update the schema 'dashboard' and, where they are missing, the CRM tables; may be run again. With
+    /// --check, say what it would do
     Migrate(MigrateArgs),
     /// Compute bundles into the cache (DASHBOARD.WARM) and print what was done; exit code 1 if any failed
     Warm(WarmArgs),
@@ -88,6 +89,10 @@ pub enum DemoCommand {
 /// Settings of `migrate`.
 #[derive(Debug, Args)]
 pub struct MigrateArgs {
+    /// Change nothing: print what there is to do, a line each, and what the role may not do of it. Exit code 0 if
+    /// there is nothing to do, 1 if there is something, 2 if the role may not do it or it cannot be found out
+    #[arg(long)]
+    pub check: bool,
     /// Where Postgres is.
     #[command(flatten)]
     pub database: DatabaseArgs,

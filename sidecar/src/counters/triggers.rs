@@ -11,6 +11,9 @@ use super::error::CountersError;
 /// Who waits for a table's lock keeps everybody behind it waiting, so it is waited for no longer than this; what is done
 /// with it takes some milliseconds more.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
+/// A partitioned table has as many locks as partitions, and is waited for behind all that are held already: no longer than
+/// this altogether, what is done included.
+const STATEMENT_TIMEOUT: Duration = Duration::from_millis(90);
 /// Between two tries, so that those who were kept waiting are through.
 const PAUSE: Duration = Duration::from_millis(200);
 /// For how long it is tried.
@@ -66,13 +69,17 @@ fn soon<T>(
     let begun = Instant::now();
     loop {
         let mut transaction = client.transaction()?;
-        transaction.batch_execute(&format!("SET LOCAL lock_timeout = {}", LOCK_TIMEOUT.as_millis()))?;
+        transaction.batch_execute(&format!(
+            "SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}",
+            LOCK_TIMEOUT.as_millis(),
+            STATEMENT_TIMEOUT.as_millis()
+        ))?;
         match work(&mut transaction) {
             Ok(done) => {
                 transaction.commit()?;
                 return Ok(done);
             }
-            Err(error) if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) => return Err(error.into()),
+            Err(error) if !is_out_of_time(&error) => return Err(error.into()),
             Err(_) if begun.elapsed() >= PATIENCE => {
                 return Err(CountersError::Locked {
                     table: member.name.clone(),
@@ -84,4 +91,8 @@ fn soon<T>(
         transaction.rollback()?;
         thread::sleep(PAUSE);
     }
+}
+
+fn is_out_of_time(error: &postgres::Error) -> bool {
+    matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::QUERY_CANCELED))
 }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use refinery::Migration;
 use refinery::error::Kind as Refinery;
 
 use super::{HISTORY, MINIMUM_SERVER_VERSION};
@@ -20,6 +21,7 @@ enum Kind {
     Database { doing: &'static str, source: postgres::Error },
     Migration { name: String, source: Box<refinery::Error> },
     Diverged { name: String },
+    History { source: HistoryError },
     Indexes { failed: Vec<FailedIndex>, of: usize },
 }
 
@@ -57,6 +59,16 @@ impl Error {
         Self { kind: Kind::Database { doing, source } }
     }
 
+    /// The history cannot be read.
+    pub(super) fn history(source: HistoryError) -> Self {
+        Self { kind: Kind::History { source } }
+    }
+
+    /// `applied` is not what this version has of that number.
+    pub(super) fn diverged(applied: &Migration) -> Self {
+        Self { kind: Kind::Diverged { name: applied.to_string() } }
+    }
+
     /// `of` indexes in all.
     pub(super) fn indexes(failed: Vec<FailedIndex>, of: usize) -> Self {
         Self { kind: Kind::Indexes { failed, of } }
@@ -64,15 +76,11 @@ impl Error {
 
     /// `name` is the migration under way, if it came to one.
     pub(super) fn migration(name: Option<String>, source: refinery::Error) -> Self {
-        let kind = match (source.kind(), name) {
-            (Refinery::DivergentVersion(applied, _), _) => Kind::Diverged { name: applied.to_string() },
-            (_, name) => {
-                let name =
-                    name.map_or_else(|| format!("reading {HISTORY}"), |name| format!("migration {name}"));
-                Kind::Migration { name, source: Box::new(source) }
-            }
-        };
-        Self { kind }
+        if let Refinery::DivergentVersion(applied, _) = source.kind() {
+            return Self::diverged(applied);
+        }
+        let name = name.map_or_else(|| format!("reading {HISTORY}"), |name| format!("migration {name}"));
+        Self { kind: Kind::Migration { name, source: Box::new(source) } }
     }
 }
 
@@ -100,6 +108,7 @@ impl fmt::Display for Error {
                 "{name} was applied from other text than this version's: run the sidecar version that applied it, \
                  or restore its row in {HISTORY}"
             ),
+            Kind::History { source } => write!(f, "reading {HISTORY} failed: {source}"),
             Kind::Indexes { failed, of } => {
                 write!(
                     f,

@@ -1,13 +1,49 @@
 //! Lets refinery work inside one transaction of ours, its history table included. Of its own accord it would make
 //! the table in one transaction, read it in another and migrate in a third, and not say which file failed.
 
-use postgres::Transaction;
+use postgres::{GenericClient, Row, Transaction};
 use refinery::{Migrate, Migration, SchemaVersion};
 use refinery_core::traits::sync;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::HISTORY;
 use super::error::{Error, HistoryError};
+
+/// What was applied, oldest first; nothing where there is no history yet.
+pub(super) fn applied(client: &mut impl GenericClient) -> Result<Vec<Migration>, Error> {
+    if !exists(client)? {
+        return Ok(Vec::new());
+    }
+    client
+        .query(&Recorded::get_applied_migrations_query(HISTORY), &[])
+        .map_err(HistoryError::Postgres)
+        .and_then(|rows| migrations(&rows))
+        .map_err(Error::history)
+}
+
+/// Whether there is a history.
+pub(super) fn exists(client: &mut impl GenericClient) -> Result<bool, Error> {
+    client
+        .query_one("SELECT to_regclass($1) IS NOT NULL", &[&HISTORY])
+        .and_then(|row| row.try_get(0))
+        .map_err(|source| Error::database("looking for the migration history", source))
+}
+
+fn migrations(rows: &[Row]) -> Result<Vec<Migration>, HistoryError> {
+    rows.iter()
+        .map(|row| {
+            let version: SchemaVersion = row.try_get(0).map_err(HistoryError::Postgres)?;
+            let name: String = row.try_get(1).map_err(HistoryError::Postgres)?;
+            let applied_on: String = row.try_get(2).map_err(HistoryError::Postgres)?;
+            let checksum: String = row.try_get(3).map_err(HistoryError::Postgres)?;
+            let applied_on = OffsetDateTime::parse(&applied_on, &Rfc3339)
+                .map_err(|_| HistoryError::Unreadable { version })?;
+            let checksum = checksum.parse().map_err(|_| HistoryError::Unreadable { version })?;
+            Ok(Migration::applied(version, name, applied_on, checksum))
+        })
+        .collect()
+}
 
 /// A transaction in which refinery may read its history and apply migrations.
 pub(super) struct Recorded<'a> {
@@ -63,19 +99,7 @@ impl sync::Transaction for Recorded<'_> {
 
 impl sync::Query<Vec<Migration>> for Recorded<'_> {
     fn query(&mut self, query: &str) -> Result<Vec<Migration>, Self::Error> {
-        let rows = self.transaction.query(query, &[]).map_err(HistoryError::Postgres)?;
-        rows.iter()
-            .map(|row| {
-                let version: SchemaVersion = row.try_get(0).map_err(HistoryError::Postgres)?;
-                let name: String = row.try_get(1).map_err(HistoryError::Postgres)?;
-                let applied_on: String = row.try_get(2).map_err(HistoryError::Postgres)?;
-                let checksum: String = row.try_get(3).map_err(HistoryError::Postgres)?;
-                let applied_on = OffsetDateTime::parse(&applied_on, &Rfc3339)
-                    .map_err(|_| HistoryError::Unreadable { version })?;
-                let checksum = checksum.parse().map_err(|_| HistoryError::Unreadable { version })?;
-                Ok(Migration::applied(version, name, applied_on, checksum))
-            })
-            .collect()
+        migrations(&self.transaction.query(query, &[]).map_err(HistoryError::Postgres)?)
     }
 }
 

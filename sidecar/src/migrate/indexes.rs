@@ -2,7 +2,7 @@
 //! any transaction, which is what CREATE INDEX CONCURRENTLY demands. The statements and their reasons are the
 //! file's; this decides only whether one is to be run.
 
-use postgres::Client;
+use postgres::{Client, GenericClient};
 
 use super::error::{Error, FailedIndex};
 
@@ -20,6 +20,18 @@ struct Index {
     definition: String,
 }
 
+/// An index that is to be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Missing {
+    pub(super) name: String,
+    /// As the file names it, without a schema.
+    pub(super) table: String,
+    /// Whether writers go on while it is built: Postgres cannot index a partitioned table without blocking them.
+    pub(super) concurrently: bool,
+    /// Whether an interrupted attempt has left one that no read uses: it is removed first.
+    pub(super) invalid: bool,
+}
+
 /// What the database says about an index of the file.
 struct Found {
     /// `pg_class.relkind` of its table.
@@ -30,6 +42,37 @@ struct Found {
     has_equal: bool,
     /// The statement that removes the one of its name.
     removal: String,
+}
+
+impl Found {
+    /// Whether the index is to be built, and then whether without blocking writers.
+    fn is_missing(&self) -> Option<bool> {
+        let concurrently = match self.table_kind.as_str() {
+            "r" | "m" => true,
+            "p" => false,
+            // A view or a foreign table in a CRM table's place: it has its indexes elsewhere.
+            _ => return None,
+        };
+        (self.valid != Some(true) && !self.has_equal).then_some(concurrently)
+    }
+}
+
+/// What [`build_missing`] would build now, in the file's order, if the tables named in `created` were there and empty.
+pub(super) fn missing(
+    client: &mut impl GenericClient,
+    created: &[&str],
+) -> Result<Vec<Missing>, postgres::Error> {
+    let mut missing = Vec::new();
+    for index in parse(STATEMENTS) {
+        let (concurrently, invalid) = match look(client, &index)? {
+            Some(found) => (found.is_missing(), found.valid == Some(false)),
+            None => (created.contains(&index.table.as_str()).then_some(true), false),
+        };
+        if let Some(concurrently) = concurrently {
+            missing.push(Missing { name: index.name, table: index.table, concurrently, invalid });
+        }
+    }
+    Ok(missing)
 }
 
 /// Builds what is missing and names it, in the file's order. One that cannot be built does not keep the others
@@ -66,21 +109,13 @@ fn drop_invalid(client: &mut Client, index: &Index) {
 /// Whether it was missing.
 fn build_if_missing(client: &mut Client, index: &Index) -> Result<bool, postgres::Error> {
     let Some(found) = look(client, index)? else { return Ok(false) };
-    let concurrently = match found.table_kind.as_str() {
-        "r" | "m" => "CONCURRENTLY ",
-        // Postgres cannot index a partitioned table without blocking its writers.
-        "p" => "",
-        // A view or a foreign table in a CRM table's place: it has its indexes elsewhere.
-        _ => return Ok(false),
-    };
-    if found.valid == Some(true) || found.has_equal {
-        return Ok(false);
-    }
+    let Some(concurrently) = found.is_missing() else { return Ok(false) };
     tracing::info!(index = %index.name, table = %index.table, "building an index");
     if found.valid == Some(false) {
         // An interrupted attempt leaves an index that every write keeps up and no read uses.
         client.batch_execute(&found.removal)?;
     }
+    let concurrently = if concurrently { "CONCURRENTLY " } else { "" };
     let Index { name, table, definition } = index;
     client
         .batch_execute(&format!("CREATE INDEX {concurrently}IF NOT EXISTS {name} ON {table} {definition}"))?;
@@ -88,7 +123,7 @@ fn build_if_missing(client: &mut Client, index: &Index) -> Result<bool, postgres
 }
 
 /// `None` when the table is out of reach: then the functions are somebody's own, and so are their tables.
-fn look(client: &mut Client, index: &Index) -> Result<Option<Found>, postgres::Error> {
+fn look(client: &mut impl GenericClient, index: &Index) -> Result<Option<Found>, postgres::Error> {
     let row = client.query_opt(
         "SELECT crm.relkind::text,
                 (SELECT indisvalid FROM pg_index JOIN pg_class AS named ON named.oid = indexrelid
