@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use harness::{Postgres, Sidecar, run_ok};
+use harness::Postgres;
 use postgres::{Client, Statement};
 
 use crate::crm::{self, Tenant};
@@ -21,7 +21,7 @@ pub(crate) fn measure(table: &mut Table) {
     let mut client = postgres.client();
     crm::load(&mut client, &tenants);
     client.batch_execute("VACUUM ANALYZE").expect("statistics");
-    run_ok(&mut Sidecar::command(&["counters", "enable"], &postgres.url()));
+    crm::count(&postgres.url());
     // Nobody compacts but who is measured.
     let mut bench = Bench::new(client);
 

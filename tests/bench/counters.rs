@@ -82,7 +82,7 @@ fn servers_with(tenants: &[Tenant]) -> PostgresServer {
         scope.spawn(|| {
             run_ok(&mut Sidecar::command(&["migrate"], &server.url()));
             server.client().batch_execute("VACUUM ANALYZE").expect("statistics");
-            run_ok(&mut Sidecar::command(&["counters", "enable"], &server.url()));
+            crm::count(&server.url());
         });
         scope.spawn(|| {
             let mut old = server.client_of(OLD);

@@ -1,5 +1,6 @@
 //! The CRM that is measured: tenants of sizes that are asked for, with three years behind them.
 
+use harness::{Sidecar, run_ok};
 use postgres::Client;
 
 /// One tenant: its id, and how many leads it has. The other tables follow, see [`ROWS`].
@@ -72,4 +73,9 @@ pub(crate) fn load(client: &mut Client, tenants: &[Tenant]) {
         .and_then(|()| transaction.batch_execute(ROWS))
         .unwrap_or_else(|e| panic!("rows: {e:?}"));
     transaction.commit().expect("rows");
+}
+
+/// Has the counters of a database enabled.
+pub(crate) fn count(database_url: &str) {
+    run_ok(&mut Sidecar::command(&["counters", "enable"], database_url));
 }

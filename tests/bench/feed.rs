@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use harness::{Client, Postgres, Redis, Sidecar, run_ok};
+use harness::{Client, Postgres, Redis, Sidecar};
 
 use crate::crm::{self, Tenant};
 use crate::statistics::Sample;
@@ -36,7 +36,7 @@ pub(crate) fn measure(table: &mut Table) {
     let tenants: Vec<Tenant> = (0..BUSY + UNREAD).map(|n| Tenant::new(n, LEADS)).collect();
     crm::load(&mut postgres.client(), &tenants);
     postgres.execute("VACUUM ANALYZE");
-    run_ok(&mut Sidecar::command(&["counters", "enable"], &postgres.url()));
+    crm::count(&postgres.url());
     let port = harness::free_port();
     let socket = format!("127.0.0.1:{port}");
     let redis = Redis::builder().tcp().setting("sidecar", format!("http://{socket}")).start();

@@ -7,9 +7,10 @@ use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use harness::{Client, Postgres, Sidecar, run_ok};
+use harness::{Client, Postgres};
 use postgres::Statement;
 
+use crate::crm;
 use crate::crowd::{self, CONNECTIONS, TENANTS, together};
 use crate::statistics::Sample;
 use crate::table::Table;
@@ -24,7 +25,7 @@ const SET_BUDGET: f64 = 1.5;
 pub(crate) fn measure(table: &mut Table) {
     let tables = crowd::load();
     let counters = tables.copy();
-    run_ok(&mut Sidecar::command(&["counters", "enable"], &counters.url()));
+    crm::count(&counters.url());
     counters.execute("VACUUM ANALYZE");
 
     let connections: Vec<_> = (0..CONNECTIONS).map(|_| Mutex::new(Connection::new(&counters))).collect();

@@ -8,7 +8,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use harness::{PostgresServer, Redis, Sidecar, run_ok};
+use harness::{PostgresServer, Redis, Sidecar};
 use postgres::Client;
 
 use crate::crm::{self, Tenant};
@@ -42,7 +42,7 @@ pub(crate) fn measure(table: &mut Table) {
     let mut client = server.client();
     crm::load(&mut client, &tenants);
     client.batch_execute("VACUUM ANALYZE").expect("statistics");
-    run_ok(&mut Sidecar::command(&["counters", "enable"], &server.url()));
+    crm::count(&server.url());
     let redis = Redis::builder().tcp().start();
     let _sidecar = Sidecar::builder().database(server.url()).env("REDIS_URL", redis.tcp_url()).start();
     let triggers = Triggers::of(client);
