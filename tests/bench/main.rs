@@ -1,5 +1,6 @@
 //! `make bench`: what a hit costs the server, what a thousand clients on one cold bundle cost it, how fast bundles
-//! are read over HTTP, and how fast and how gently two thousand tenants are warmed.
+//! are read over HTTP, and how fast and how gently two thousand tenants are warmed; what a bundle costs by counters and
+//! without, what they cost writers, and how soon a change is seen.
 //!
 //! Figures are ratios within one run, or times of one event, beside their budgets; a busy machine moves them,
 //! so being over a budget is reported and no failure. That a cold bundle is asked for once, and that all get
@@ -12,17 +13,26 @@
 )]
 
 mod clients;
+mod compaction;
 mod cost;
+mod counters;
 mod cpu;
+mod crm;
+mod crowd;
+mod feed;
 mod herd;
 mod http;
 mod machine;
+mod old_way;
 mod ping;
 mod pipeline;
 mod plain;
+mod sets;
 mod statistics;
 mod table;
 mod warming;
+mod workload;
+mod writers;
 
 use std::process::ExitCode;
 
@@ -35,11 +45,16 @@ fn main() -> ExitCode {
     machine::allow_open_files();
     eprintln!("{}", machine::facts());
     let mut table = Table::default();
-    let parts: [Part; 4] = [
+    let parts: [Part; 9] = [
         ("hits", cost::measure),
         ("herd", herd::measure),
         ("http", http::measure),
         ("warming", warming::measure),
+        ("counters", counters::measure),
+        ("sets", sets::measure),
+        ("writers", writers::measure),
+        ("feed", feed::measure),
+        ("compaction", compaction::measure),
     ];
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     if let [argument, address, redis_url] = wanted.as_slice()
@@ -49,9 +64,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(unknown) = wanted.iter().find(|name| parts.iter().all(|(part, _)| part != name)) {
-        eprintln!(
-            "bench: there is no part '{unknown}': name some of hits, herd, http and warming, or none for all"
-        );
+        let names = parts.map(|(name, _)| name).join(", ");
+        eprintln!("bench: there is no part '{unknown}': name some of {names}, or none for all");
         return ExitCode::from(2);
     }
     for (name, measure) in parts {

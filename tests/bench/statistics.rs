@@ -15,7 +15,7 @@ impl Sample {
     }
 
     /// What lies at `share` of the way from the least to the greatest.
-    fn at(&self, share: f64) -> f64 {
+    pub(crate) fn at(&self, share: f64) -> f64 {
         self.0[((self.0.len() - 1) as f64 * share).round() as usize]
     }
 

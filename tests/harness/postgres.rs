@@ -69,6 +69,11 @@ impl Postgres {
         Self::create(next_name(), "template0")
     }
 
+    /// A database with the same rows; nobody may be connected to this one meanwhile.
+    pub fn copy(&self) -> Self {
+        Self::create(next_name(), &self.database)
+    }
+
     fn create(database: String, template: &str) -> Self {
         // Postgres refuses to copy a database that another session is connected to, copying included.
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

@@ -1,4 +1,5 @@
-//! A Postgres server of the test's own, for a test that restarts it: the one that all others share must stay up.
+//! A Postgres server of the test's own, for a test that restarts it, or a measurement that needs other settings: the one
+//! that all others share must stay up, and stay as it is.
 
 use std::path::Path;
 
@@ -13,14 +14,21 @@ use crate::sidecar::Sidecar;
 pub struct PostgresServer {
     process: Process,
     cluster: Cluster,
+    settings: Vec<String>,
 }
 
 impl PostgresServer {
     /// Starts it, and has the sidecar migrate its database.
     pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Likewise, with these settings (`name=value`) after the harness's own.
+    pub fn with(settings: &[&str]) -> Self {
         Artefacts::get();
         let cluster = Cluster::create();
-        let mut server = Self { process: spawn(&cluster), cluster };
+        let settings: Vec<_> = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let mut server = Self { process: spawn(&cluster, &settings), cluster, settings };
         server.wait_ready();
         run_ok(&mut Sidecar::command(&["migrate"], &server.url()));
         server
@@ -28,12 +36,22 @@ impl PostgresServer {
 
     /// How the sidecar and other clients reach the database.
     pub fn url(&self) -> String {
-        url(self.cluster.directory.path(), "postgres")
+        self.url_of("postgres")
+    }
+
+    /// Likewise, of another database on this server.
+    pub fn url_of(&self, database: &str) -> String {
+        url(self.cluster.directory.path(), database)
     }
 
     /// A new connection.
     pub fn client(&self) -> postgres::Client {
-        postgres::Client::connect(&self.url(), NoTls)
+        self.client_of("postgres")
+    }
+
+    /// A new connection to another database on this server.
+    pub fn client_of(&self, database: &str) -> postgres::Client {
+        postgres::Client::connect(&self.url_of(database), NoTls)
             .unwrap_or_else(|e| panic!("{e}\n{}", self.process.log()))
     }
 
@@ -51,7 +69,7 @@ impl PostgresServer {
 
     /// Starts a server that was stopped.
     pub fn start_again(&mut self) {
-        self.process = spawn(&self.cluster);
+        self.process = spawn(&self.cluster, &self.settings);
         self.wait_ready();
     }
 
@@ -71,7 +89,7 @@ impl Drop for PostgresServer {
     }
 }
 
-fn spawn(cluster: &Cluster) -> Process {
+fn spawn(cluster: &Cluster, settings: &[String]) -> Process {
     let directory = cluster.directory.path();
     let postgres = cluster.binaries.join("postgres");
     // The death signal is asked for by the last program before the server: a change of user forgets it.
@@ -84,7 +102,7 @@ fn spawn(cluster: &Cluster) -> Process {
             command.args(first_words).args(["setpriv", "--pdeathsig", "KILL", "--"]).arg(&postgres);
         }
         command.arg("-D").arg(directory.join("data")).arg("-k").arg(directory).current_dir("/");
-        for setting in SETTINGS {
+        for setting in SETTINGS.into_iter().chain(settings.iter().map(String::as_str)) {
             command.args(["-c", setting]);
         }
     })
