@@ -3,7 +3,7 @@
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand, value_parser};
 
-use super::DatabaseArgs;
+use super::{DatabaseArgs, Secret};
 
 /// How changes are followed.
 #[derive(Clone, Debug, Args)]
@@ -14,6 +14,10 @@ pub struct FeedArgs {
     #[arg(long, value_name = "ON|OFF", env = "DASHBOARD_FEED", default_value = "on",
           action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub feed: bool,
+    /// Postgres for the feed alone, as a URL, for a role that may touch nothing but the schema 'dashboard'; set it in the environment
+    /// only [default: DATABASE_URL]
+    #[arg(long, value_name = "URL", env = "DASHBOARD_FEED_DATABASE_URL", hide_env_values = true)]
+    pub feed_database_url: Option<Secret>,
     /// How often Postgres is asked for changes, ms, 5 to 10000
     #[arg(long, value_name = "MS", env = "DASHBOARD_FEED_POLL_MS", default_value_t = 50,
           value_parser = value_parser!(u64).range(5..=10_000))]

@@ -30,8 +30,7 @@ const MISSING: &str = "
 
 /// Whether there is anything to follow, whose lease it is, and how far the feed is.
 const LOOK: &str = "
-    SELECT EXISTS (SELECT FROM pg_trigger
-                   WHERE tgname = 'dashboard_count_insert' AND tgrelid IN (SELECT place FROM dashboard.crm_tables())),
+    SELECT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'dashboard_count_truncate'),
            feed.redis, feed.postgres, feed.gap, feed.lag_ms,
            (EXTRACT(epoch FROM clock_timestamp() - feed.heartbeat_at) * 1000)::bigint,
            pg_postmaster_start_time()::text
