@@ -8,8 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
-use crate::config::{HttpArgs, InternalAddress, ServeArgs};
-use crate::db::Database;
+use crate::config::{DatabaseArgs, HttpArgs, InternalAddress, ServeArgs};
+use crate::db::{Database, Dialer};
 use crate::error::Failure;
 use crate::feed::{self, Feed, FeedHealth};
 use crate::http::{Limits, Listener};
@@ -74,16 +74,19 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         let dialer = database.dialer(scheduler::APPLICATION_NAME);
         Scheduler::new(&args.scheduler, dialer, &args.redis.redis_url)
     });
-    let feed = args.feed.feed.then(|| {
-        let dialer = database.dialer(feed::APPLICATION_NAME);
-        Feed::new(
-            &args.feed,
-            scheduler::settings::owner(),
-            dialer,
-            &args.redis.redis_url,
-            feed_health.clone(),
-        )
-    });
+    let feed = if args.feed.feed {
+        let dialer = match &args.feed.feed_database_url {
+            None => database.dialer(feed::APPLICATION_NAME),
+            Some(url) => {
+                let own = DatabaseArgs { database_url: Some(url.clone()), ..args.database.clone() };
+                Dialer::new(&own, feed::APPLICATION_NAME)?
+            }
+        };
+        let owner = scheduler::settings::owner();
+        Some(Feed::new(&args.feed, owner, dialer, &args.redis.redis_url, feed_health.clone()))
+    } else {
+        None
+    };
     metrics::install()?;
     let servers = async {
         tracing::info!(

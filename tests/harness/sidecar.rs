@@ -114,8 +114,9 @@ impl SidecarBuilder {
                 .env("DASHBOARD_LISTEN", &listen)
                 .env("DASHBOARD_LOG", "info")
                 .env("DASHBOARD_LOG_FORMAT", "json")
-                // A test that counts sessions or statements must find its own only; who tests the schedule says so.
+                // A test that counts sessions or statements must find its own only; who tests the schedule or the feed says so.
                 .env("DASHBOARD_SCHEDULER", "off")
+                .env("DASHBOARD_FEED", "off")
                 .env(access, value)
                 .envs(self.environment);
             if let Some(url) = self.database_url {
