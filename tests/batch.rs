@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use harness::{Postgres, Sidecar, assert_eventually, run_ok};
 use serde_json::{Value, json};
 
+use crate::existing::WITHOUT_COUNTERS;
 use crate::figures::{EMPTY, EXISTING, NASTY, ONE, OTHER, why_a_confined_role_is_refused};
 
 /// Of each row: whether it is at its place, whether each bundle is what the function for one says, and whether the
@@ -193,8 +194,9 @@ fn whoever_replaces_the_function_for_one_tenant_alone_gets_what_it_returns_in_ba
 #[test]
 fn functions_that_were_replaced_before_an_upgrade_are_left_alone_and_used() {
     let postgres = Postgres::start();
+    // As it was before the migrations that are looked at.
+    postgres.execute(WITHOUT_COUNTERS);
     postgres.execute(REPLACED);
-    // As it was before the migration that is looked at.
     postgres.execute(
         "DELETE FROM dashboard.schema_history WHERE version >= 4; DROP FUNCTION dashboard.bundles(text[]);
          CREATE FUNCTION dashboard.bundles(tenants text[], include_test_data boolean)
@@ -206,9 +208,13 @@ fn functions_that_were_replaced_before_an_upgrade_are_left_alone_and_used() {
     assert_eq!(assert_word_for_word(&postgres, &["a", "unknown", "b"], "replaced before"), 2);
 
     // And the new one, if it was there first.
+    let postgres = Postgres::start();
+    postgres.execute(WITHOUT_COUNTERS);
+    postgres.execute(REPLACED);
     postgres.execute(
         "DELETE FROM dashboard.schema_history WHERE version >= 4;
-         CREATE OR REPLACE FUNCTION dashboard.bundles(tenants text[])
+         DROP FUNCTION dashboard.bundles(text[]);
+         CREATE FUNCTION dashboard.bundles(tenants text[])
          RETURNS TABLE(tenant text, bundle json, without_test_data json) LANGUAGE sql STABLE AS
          $$SELECT 'mine', '{}'::json, NULL::json$$",
     );

@@ -323,12 +323,12 @@ fn an_index_that_cannot_be_built_is_named_and_keeps_nothing_else_from_being_done
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("1 of 12 indexes") && said.contains("dashboard_leads_figures on leads: "),
+        said.contains("1 of 14 indexes") && said.contains("dashboard_leads_figures on leads: "),
         "{said}"
     );
     assert_eq!(said.matches("index row ").count(), 1, "the reason is said once: {said}");
     let indexes = "SELECT count(*) FROM pg_class WHERE relkind = 'i' AND relname LIKE 'dashboard\\_%'";
-    assert_eq!(postgres.value::<i64>(indexes), 11, "the others are there, and no invalid one");
+    assert_eq!(postgres.value::<i64>(indexes), 13, "the others are there, and no invalid one");
     let sidecar = Sidecar::on(&postgres.url());
     let mut client = postgres.client();
     client.batch_execute("SET timezone = 'UTC'").unwrap();

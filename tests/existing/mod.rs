@@ -4,3 +4,5 @@
 mod check;
 mod counters;
 mod crm;
+
+pub(crate) use counters::WITHOUT_COUNTERS;

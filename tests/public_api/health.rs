@@ -27,7 +27,7 @@ fn health_names_each_part_and_which_of_them_does_not_work() {
         let response = stack.get(path);
         assert_eq!(response.status, 200, "{}", response.text());
         let names: Vec<String> = checks(&response).into_keys().collect();
-        assert_eq!(names, ["migrations", "postgres", "redis-cache", "redis-module"]);
+        assert_eq!(names, ["change-feed", "migrations", "postgres", "redis-cache", "redis-module"]);
     }
     let wait_for = |stack: &Stack, expected: &[&str], what: &str| {
         assert_eventually!(unwell(&stack.get("/readyz")) == expected, "{what}");
