@@ -109,13 +109,13 @@ CREATE FUNCTION dashboard.all_tenants() RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$SELECT '5a6d7e1c-93f2-4c0b-8b1e-2f40a9d7c3e8'::uuid$$;
 
--- What a delta adds to which figures. (The planner puts this text in the place of a call.)
-CREATE FUNCTION dashboard.parts(kind "char", open boolean, slot integer, source text, n bigint, amount numeric)
+-- What a number of equal deltas, with sums n and amount, adds to which figures. (The planner puts this text in the place of a call.)
+CREATE FUNCTION dashboard.parts(kind "char", open boolean, slot integer, source text, n bigint, amount numeric, deltas bigint)
 RETURNS TABLE(figure "char", slot integer, source text, n bigint, amount numeric)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT part.figure, part.slot, part.source, part.n, part.amount
-    FROM (VALUES ('z'::"char", 0, '', 1::bigint, 0::numeric, kind <> 'H'),
+    FROM (VALUES ('z'::"char", 0, '', $7, 0::numeric, kind <> 'H'),
                  ('c', 0, '', $5, 0, kind = 'C'),
                  ('a', 0, '', $5, 0, kind = 'A'),
                  ('l', hashtext($4), $4, $5, 0, kind = 'L'),
@@ -140,6 +140,8 @@ SET jit = off
 AS $function$
 DECLARE
     today CONSTANT date := (now() AT TIME ZONE 'UTC')::date;
+    -- A window of 30 days, and ten for clocks.
+    oldest CONSTANT integer := today - DATE '1970-01-01' - 40;
     xmin_then xid8;
 BEGIN
     busy := NOT pg_try_advisory_xact_lock(7164775482013344114);
@@ -155,7 +157,11 @@ BEGIN
         RETURNING *
     ), part AS (
         SELECT tenant_id, test, part.*
-        FROM taken CROSS JOIN LATERAL dashboard.parts(kind, open, taken.slot, taken.source, taken.n, taken.amount) AS part
+        FROM (SELECT tenant_id, kind, test, open, slot, source, sum(n)::bigint AS n, sum(amount) AS amount, count(*) AS deltas
+              FROM taken GROUP BY tenant_id, kind, test, open, slot, source) AS alike
+             CROSS JOIN LATERAL dashboard.parts(kind, open, alike.slot, alike.source, alike.n, alike.amount, deltas) AS part
+        -- Days that no window reaches any more are nobody's figures.
+        WHERE NOT (part.figure IN ('n', 'v') AND part.slot < oldest)
     ), sums AS MATERIALIZED (
         SELECT tenant_id AS owner, figure, test, slot, source, sum(n)::bigint AS n, sum(amount) AS amount
         FROM part WHERE tenant_id <> dashboard.all_tenants()
@@ -190,10 +196,9 @@ BEGIN
     IF merged < most THEN
         UPDATE dashboard.counters SET low = xmin_then, server_start = pg_postmaster_start_time();
     END IF;
-    -- A window of 30 days, and ten for clocks.
     IF (SELECT pruned_on < today FROM dashboard.counters) THEN
         DELETE FROM dashboard.counter
-        WHERE figure IN ('n', 'v') AND slot < today - DATE '1970-01-01' - 40
+        WHERE figure IN ('n', 'v') AND slot < oldest
            OR figure <> 'z' AND n = 0 AND amount = 0;
         UPDATE dashboard.counters SET pruned_on = today;
     END IF;
@@ -225,39 +230,51 @@ DECLARE
     day CONSTANT text := $$CASE WHEN @moment@ IS NOT NULL THEN
         (LEAST(GREATEST(@moment@, '1970-01-01 00:00+00'), '2200-01-01 00:00+00') AT TIME ZONE 'UTC')::date - DATE '1970-01-01' END$$;
 
-    -- Called once a statement, with the rows that it has changed. It runs as its owner: who writes to the CRM needs no right here.
+    -- Called once a statement, with the rows that it has changed. It runs as its owner: who writes to the CRM needs no right here. A few
+    -- rows are appended as they are, which is quickest; many are grouped first. These are two statements, also because a plan
+    -- is kept, and one that was made for many rows is slow for one.
     count_function CONSTANT text := $template$
 CREATE OR REPLACE FUNCTION dashboard.count_@table@() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
--- A plan is kept, whatever the size of the statement that it was made for. Sorting suits every size.
-SET enable_hashagg = off
-SET jit = off
 AS $function$
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        INSERT INTO dashboard.delta (kind, tenant_id, test, open, slot, source, n, amount)
-        SELECT '@kind@', tenant_id, test, open, slot, source, sum(n), sum(amount)
-        FROM (SELECT @columns@, 1 AS n, @amount@ AS amount FROM new_rows AS r) AS changed
-        GROUP BY tenant_id, test, open, slot, source;
+        @few of inserted@;
+        IF NOT FOUND THEN
+            @many of inserted@;
+        END IF;
     ELSIF TG_OP = 'DELETE' THEN
-        INSERT INTO dashboard.delta (kind, tenant_id, test, open, slot, source, n, amount)
-        SELECT '@kind@', tenant_id, test, open, slot, source, sum(n), sum(amount)
-        FROM (SELECT @columns@, -1 AS n, -@amount@ AS amount FROM old_rows AS r) AS changed
-        GROUP BY tenant_id, test, open, slot, source;
+        @few of deleted@;
+        IF NOT FOUND THEN
+            @many of deleted@;
+        END IF;
     ELSE
-        -- A group that nothing is left of stays, as 0: its tenant has changed all the same.
-        INSERT INTO dashboard.delta (kind, tenant_id, test, open, slot, source, n, amount)
-        SELECT '@kind@', tenant_id, test, open, slot, source, sum(n), sum(amount)
-        FROM (SELECT @columns@, 1 AS n, @amount@ AS amount FROM new_rows AS r
-              UNION ALL
-              SELECT @columns@, -1, -@amount@ FROM old_rows AS r) AS changed
-        GROUP BY tenant_id, test, open, slot, source;
+        @few of updated@;
+        IF NOT FOUND THEN
+            @many of updated@;
+        END IF;
     END IF;
     RETURN NULL;
 END
 $function$
 $template$;
+    few CONSTANT text := $template$INSERT INTO dashboard.delta (kind, tenant_id, test, open, slot, source, n, amount)
+        SELECT '@kind@', tenant_id, test, open, slot, source, n, amount
+        FROM (@changed@) AS changed
+        WHERE NOT EXISTS (SELECT FROM @transition@ OFFSET 8)$template$;
+    -- A group that nothing is left of stays, as 0: its tenant has changed all the same.
+    many CONSTANT text := $template$INSERT INTO dashboard.delta (kind, tenant_id, test, open, slot, source, n, amount)
+            SELECT '@kind@', tenant_id, test, open, slot, source, sum(n), sum(amount)
+            FROM (@changed@) AS changed
+            GROUP BY tenant_id, test, open, slot, source$template$;
+    -- What an event has changed, as rows of `delta`, and the transition table that says how many.
+    events CONSTANT text[][] := ARRAY[
+        ['inserted', 'new_rows', 'SELECT @columns@, 1 AS n, @amount@ AS amount FROM new_rows AS r'],
+        ['deleted', 'old_rows', 'SELECT @columns@, -1 AS n, -@amount@ AS amount FROM old_rows AS r'],
+        ['updated', 'new_rows', 'SELECT @columns@, 1 AS n, @amount@ AS amount FROM new_rows AS r
+              UNION ALL
+              SELECT @columns@, -1, -@amount@ FROM old_rows AS r']];
 
     -- The same of one row, for partitioned tables: of a row that MERGE moves to another partition, no transition table of an UPDATE
     -- tells (seen in Postgres 15), but triggers of rows do. And partitions that are made later have it by themselves.
@@ -330,7 +347,7 @@ $template$;
         SELECT counted.tenant_id, part.figure, counted.test, part.slot, part.source,
                sum(part.n)::bigint, sum(part.amount)
         FROM (@tables@) AS counted(kind, tenant_id, test, open, slot, source, n, amount)
-             CROSS JOIN LATERAL dashboard.parts(kind, open, counted.slot, counted.source, counted.n, counted.amount) AS part
+             CROSS JOIN LATERAL dashboard.parts(kind, open, counted.slot, counted.source, counted.n, counted.amount, 0) AS part
         WHERE part.figure <> 'z'
         GROUP BY counted.tenant_id, part.figure, counted.test, part.slot, part.source$template$;
     tally_table CONSTANT text := $template$
@@ -348,7 +365,8 @@ $template$;
     moment text;
     moment_type regtype;
     qualified text;
-    i integer;
+    count_sql text;
+    size text;
 BEGIN
     FOR i IN 1 .. array_length(tables, 1) LOOP
         -- Looked up now, along the search_path in force, as the functions of V2 do it.
@@ -370,7 +388,14 @@ BEGIN
             replace(tables[i][6], '@day@', replace(day, '@moment@', moment)), tables[i][7]);
         amount := '(' || tables[i][8] || ')';
 
-        EXECUTE replace(replace(replace(replace(count_function,
+        count_sql := count_function;
+        FOR e IN 1 .. array_length(events, 1) LOOP
+            FOREACH size IN ARRAY ARRAY['few', 'many'] LOOP
+                count_sql := replace(count_sql, format('@%s of %s@', size, events[e][1]), replace(replace(
+                    CASE size WHEN 'few' THEN few ELSE many END, '@changed@', events[e][3]), '@transition@', events[e][2]));
+            END LOOP;
+        END LOOP;
+        EXECUTE replace(replace(replace(replace(count_sql,
             '@table@', tables[i][1]), '@kind@', tables[i][2]), '@columns@', columns), '@amount@', amount);
         EXECUTE replace(replace(replace(replace(row_function,
             '@table@', tables[i][1]), '@kind@', tables[i][2]), '@columns@', columns), '@amount@', amount);
@@ -555,7 +580,7 @@ BEGIN
         SELECT CASE WHEN tenants IS NULL THEN dashboard.all_tenants() ELSE tenant_id END, part.figure, test, part.slot, part.source,
                -part.n, -part.amount
         FROM dashboard.delta AS d
-             CROSS JOIN LATERAL dashboard.parts(kind, open, d.slot, d.source, d.n, d.amount) AS part
+             CROSS JOIN LATERAL dashboard.parts(kind, open, d.slot, d.source, d.n, d.amount, 1) AS part
         WHERE tenants IS NULL OR tenant_id = ANY (tenants)
     ), difference AS MATERIALIZED (
         SELECT owner, figure, test, CASE figure WHEN 'l' THEN hashtext(source) ELSE slot END AS slot, source,
@@ -679,10 +704,12 @@ $template$;
         fact AS MATERIALIZED (
             SELECT figure, test, slot, source, n, amount FROM dashboard.counter WHERE owner = @key@
             UNION ALL
-            SELECT part.figure, d.test, part.slot, part.source, part.n, part.amount
-            FROM dashboard.delta AS d
-                 CROSS JOIN LATERAL dashboard.parts(d.kind, d.open, d.slot, d.source, d.n, d.amount) AS part
-            WHERE @delta in scope@ AND d.xid >= this.merged_before
+            SELECT part.figure, alike.test, part.slot, part.source, part.n, part.amount
+            FROM (SELECT d.kind, d.test, d.open, d.slot, d.source, sum(d.n)::bigint AS n, sum(d.amount) AS amount, count(*) AS deltas
+                  FROM dashboard.delta AS d
+                  WHERE @delta in scope@ AND d.xid >= this.merged_before
+                  GROUP BY d.kind, d.test, d.open, d.slot, d.source) AS alike
+                 CROSS JOIN LATERAL dashboard.parts(alike.kind, alike.open, alike.slot, alike.source, alike.n, alike.amount, alike.deltas) AS part
         ), edge AS MATERIALIZED (
             SELECT *
             FROM (SELECT count(*) AS leads, count(*) FILTER (WHERE is_test_data) AS test_leads
