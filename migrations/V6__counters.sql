@@ -699,18 +699,18 @@ END
 $function$
 $template$;
 
-    -- What is known of a tenant, or of all: the base and what has been changed since, and what no whole day holds.
-    facts CONSTANT text := $template$
-        fact AS MATERIALIZED (
-            SELECT figure, test, slot, source, n, amount FROM dashboard.counter WHERE owner = @key@
+    -- What is known of a tenant, or of all: the base and what has been changed since. Deltas are read as they are, each by its kind:
+    -- taking them apart, as the compactor does, would take longer.
+    facts CONSTANT text := $template$(
+            SELECT figure AS kind, test, false AS open, slot, source, n, amount, CASE figure WHEN 'z' THEN n ELSE 0 END AS changes
+            FROM dashboard.counter WHERE owner = @key@@and figure@
             UNION ALL
-            SELECT part.figure, alike.test, part.slot, part.source, part.n, part.amount
-            FROM (SELECT d.kind, d.test, d.open, d.slot, d.source, sum(d.n)::bigint AS n, sum(d.amount) AS amount, count(*) AS deltas
-                  FROM dashboard.delta AS d
-                  WHERE @delta in scope@ AND d.xid >= this.merged_before
-                  GROUP BY d.kind, d.test, d.open, d.slot, d.source) AS alike
-                 CROSS JOIN LATERAL dashboard.parts(alike.kind, alike.open, alike.slot, alike.source, alike.n, alike.amount, alike.deltas) AS part
-        ), edge AS MATERIALIZED (
+            SELECT d.kind, d.test, d.open, d.slot, d.source, d.n, d.amount, 1
+            FROM dashboard.delta AS d
+            WHERE @delta in scope@ AND d.xid >= this.merged_before AND d.kind @delta kinds@) AS fact$template$;
+
+    -- The part of the windows that is no whole day.
+    edge CONSTANT text := $template$
             SELECT *
             FROM (SELECT count(*) AS leads, count(*) FILTER (WHERE is_test_data) AS test_leads
                   FROM @leads@
@@ -718,11 +718,10 @@ $template$;
                     AND status NOT IN ('converted', 'lost')) AS of_leads,
                  (SELECT count(*) AS activities, count(*) FILTER (WHERE is_test_data) AS test_activities
                   FROM @activities@
-                  WHERE @in scope@ AND created_date >= this.window_begins AND created_date < this.edge_ends) AS of_activities
-        )$template$;
+                  WHERE @in scope@ AND created_date >= this.window_begins AND created_date < this.edge_ends) AS of_activities$template$;
 
     -- The figures of what counts.
-    stats CONSTANT text := $template$
+    stats text := $template$
         SELECT row_to_json(figures) FROM (SELECT
             total.contacts AS "totalContacts",
             total.accounts AS "totalAccounts",
@@ -736,7 +735,7 @@ $template$;
             trim_scale(total.pipeline_value) AS "pipelineValue",
             trim_scale(total.won_value) AS "wonValue",
             (SELECT COALESCE(json_object_agg(by_source.source, by_source.n ORDER BY by_source.source COLLATE "C"), '{}')
-             FROM (SELECT source, sum(n) AS n FROM fact WHERE figure = 'l' AND @counts@
+             FROM (SELECT source, sum(n) AS n FROM @facts of sources@ WHERE @counts@
                    GROUP BY source HAVING sum(n) <> 0) AS by_source) AS "leadsBySource"
         ) AS figures$template$;
 
@@ -747,22 +746,28 @@ $template$;
             total.n1, trim_scale(total.v1), total.n2, trim_scale(total.v2), total.n3, trim_scale(total.v3),
             total.n4, trim_scale(total.v4), total.n56, trim_scale(total.v56), total.n78, trim_scale(total.v78))::json$template$;
 
-    totals CONSTANT text := $template$
-        SELECT COALESCE(sum(n) FILTER (WHERE figure = 'c'), 0)::bigint AS contacts,
-               COALESCE(sum(n) FILTER (WHERE figure = 'a'), 0)::bigint AS accounts,
-               COALESCE(sum(n) FILTER (WHERE figure = 'l'), 0)::bigint AS leads,
-               COALESCE(sum(n) FILTER (WHERE figure = 'o'), 0)::bigint AS open_leads,
-               COALESCE(sum(n) FILTER (WHERE figure = 'n' AND slot > this.edge_slot), 0)::bigint AS new_leads,
-               COALESCE(sum(n) FILTER (WHERE figure = 'v' AND slot > this.edge_slot), 0)::bigint AS activities,
-               COALESCE(sum(n) FILTER (WHERE figure = 's'), 0)::bigint AS deals,
-               COALESCE(sum(n) FILTER (WHERE figure = 's' AND slot = 5), 0)::bigint AS won,
-               COALESCE(sum(n) FILTER (WHERE figure = 's' AND slot IN (1, 2, 3, 4, 6, 8, 9)), 0)::bigint AS open_deals,
-               COALESCE(sum(amount) FILTER (WHERE figure = 's' AND slot = 5), 0) AS won_value,
-               COALESCE(sum(amount) FILTER (WHERE figure = 's' AND slot IN (1, 2, 3, 4, 6, 8, 9)), 0) AS pipeline_value,
-               COALESCE(sum(n) FILTER (WHERE test AND (figure IN ('c', 'a', 'l', 's') OR figure = 'v' AND slot > this.edge_slot)), 0) AS test,
-               COALESCE(sum(n) FILTER (WHERE figure = 'z'), 0) AS changes,
-               @steps@
-        FROM fact WHERE @counts@$template$;
+    totals text := $template$
+        SELECT *
+        FROM (SELECT COALESCE(sum(n) FILTER (WHERE kind IN ('c', 'C')), 0)::bigint AS contacts,
+                     COALESCE(sum(n) FILTER (WHERE kind IN ('a', 'A')), 0)::bigint AS accounts,
+                     COALESCE(sum(n) FILTER (WHERE kind IN ('l', 'L')), 0)::bigint AS leads,
+                     COALESCE(sum(n) FILTER (WHERE kind = 'o' OR kind = 'L' AND open), 0)::bigint AS open_leads,
+                     COALESCE(sum(n) FILTER (WHERE slot > this.edge_slot AND (kind = 'n' OR kind = 'L' AND open)), 0)::bigint AS new_leads,
+                     COALESCE(sum(n) FILTER (WHERE slot > this.edge_slot AND kind IN ('v', 'V')), 0)::bigint AS activities,
+                     -- Rows of test data that a bundle shows.
+                     COALESCE(sum(n) FILTER (WHERE test AND (kind IN ('c', 'C', 'a', 'A', 'l', 'L')
+                                                             OR slot > this.edge_slot AND kind IN ('v', 'V'))), 0) AS test,
+                     COALESCE(sum(changes), 0) AS changes
+              FROM @facts of the rest@ WHERE @counts@) AS rest,
+             (SELECT COALESCE(sum(n), 0)::bigint AS deals,
+                     COALESCE(sum(n) FILTER (WHERE test), 0) AS test_deals,
+                     COALESCE(sum(changes), 0) AS deal_changes,
+                     COALESCE(sum(n) FILTER (WHERE slot = 5), 0)::bigint AS won,
+                     COALESCE(sum(n) FILTER (WHERE slot IN (1, 2, 3, 4, 6, 8, 9)), 0)::bigint AS open_deals,
+                     COALESCE(sum(amount) FILTER (WHERE slot = 5), 0) AS won_value,
+                     COALESCE(sum(amount) FILTER (WHERE slot IN (1, 2, 3, 4, 6, 8, 9)), 0) AS pipeline_value,
+                     @steps@
+              FROM @facts of deals@ WHERE @counts@) AS deals$template$;
     -- In the order of the funnel.
     steps CONSTANT text[][] := ARRAY[['1', '1'], ['2', '2'], ['3', '3'], ['4', '4'], ['5, 6', '56'], ['7, 8', '78']];
 
@@ -860,10 +865,10 @@ $function$
 $template$;
 
     bundles_query text := $template$
-        WITH @facts@, total AS MATERIALIZED (@total with test data@)
+        WITH edge AS MATERIALIZED (@edge@), total AS MATERIALIZED (@total with test data@)
         SELECT (SELECT row_to_json(bundle) FROM (SELECT (@stats with test data@) AS stats, @funnel@ AS funnel) AS bundle) AS bundle,
                -- Whether leaving test data out changes anything: activities count only where the bundle shows them.
-               CASE WHEN total.test > 0 OR edge.test_activities > 0 OR activities.test
+               CASE WHEN total.test > 0 OR total.test_deals > 0 OR edge.test_activities > 0 OR activities.test
                     THEN (SELECT row_to_json(bundle)
                           FROM (SELECT (@stats without test data@) AS stats, @funnel@ AS funnel
                                 FROM (@total without test data@) AS total) AS bundle) END AS without,
@@ -879,7 +884,7 @@ $template$;
                CASE WHEN opportunities.test THEN ARRAY(SELECT @opportunity@ FROM @opportunities@ AS own
                    WHERE @in scope@ AND NOT COALESCE(is_test_data, false)
                    ORDER BY own.updated_at DESC NULLS LAST, own.id DESC LIMIT 50) END AS opportunities_without,
-               this.state.epoch || '.' || total.changes || '.' || this.at AS version
+               this.state.epoch || '.' || total.changes + total.deal_changes || '.' || this.at AS version
         FROM total, edge,
              (SELECT COALESCE(array_agg(item), '{}') AS items, bool_or(test) AS test
               FROM (SELECT @activity@ AS item, is_test_data AS test
@@ -982,15 +987,21 @@ BEGIN
     EXECUTE replace(pg_get_functiondef('dashboard.bundle(text, boolean)'::regprocedure),
                     'FUNCTION dashboard.bundle(', 'FUNCTION dashboard.bundle_from_tables(');
 
+    stats := replace(stats, '@facts of sources@',
+        replace(replace(facts, '@and figure@', $$ AND figure = 'l'$$), '@delta kinds@', $$IN ('L', 'l')$$));
+    totals := replace(totals, '@facts of deals@',
+        replace(replace(facts, '@and figure@', $$ AND figure = 's'$$), '@delta kinds@', $$IN ('O', 's')$$));
+    totals := replace(totals, '@facts of the rest@',
+        replace(replace(facts, '@and figure@', $$ AND figure <> 's'$$), '@delta kinds@', $$NOT IN ('O', 's', 'H')$$));
     total := replace(totals, '@steps@', (
         SELECT string_agg(format(
-            'COALESCE(sum(n) FILTER (WHERE figure = ''s'' AND slot IN (%s)), 0)::bigint AS n%s, '
-            'COALESCE(sum(amount) FILTER (WHERE figure = ''s'' AND slot IN (%s)), 0) AS v%s',
+            'COALESCE(sum(n) FILTER (WHERE slot IN (%s)), 0)::bigint AS n%s, '
+            'COALESCE(sum(amount) FILTER (WHERE slot IN (%s)), 0) AS v%s',
             steps[i][1], steps[i][2], steps[i][1], steps[i][2]), ', ')
         FROM generate_series(1, array_length(steps, 1)) AS i));
     bundle_query := format(
-        'WITH %s SELECT row_to_json(bundle) FROM (SELECT (%s) AS stats, %s AS funnel, %s AS lists FROM edge, (%s) AS total) AS bundle',
-        facts, stats, funnel, json_lists, total);
+        'SELECT row_to_json(bundle) FROM (SELECT (%s) AS stats, %s AS funnel, %s AS lists FROM (%s) AS edge, (%s) AS total) AS bundle',
+        stats, funnel, json_lists, edge, total);
     bundle_query := replace(bundle_query, '@counts@', '(include_test_data OR NOT test)');
     bundle_query := replace(bundle_query, '@row counts@', '(include_test_data OR NOT COALESCE(is_test_data, false))');
     bundle_query := regexp_replace(bundle_query, '@less (\w+)@', ' - CASE WHEN include_test_data THEN 0 ELSE edge.\1 END', 'g');
@@ -999,7 +1010,7 @@ BEGIN
     bundle_function := replace(replace(bundle_function, '@bundle of one tenant@', one), '@bundle of every row@', every);
     bundle_function := replace(bundle_function, '@key@', 'tenant_key');
 
-    bundles_query := replace(bundles_query, '@facts@', facts);
+    bundles_query := replace(bundles_query, '@edge@', edge);
     bundles_query := replace(bundles_query, '@funnel@', funnel);
     bundles_query := replace(bundles_query, '@total with test data@', replace(total, '@counts@', 'true'));
     bundles_query := replace(bundles_query, '@total without test data@', replace(total, '@counts@', 'NOT test'));
