@@ -37,6 +37,8 @@ WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, au
       autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_threshold = 2147483647);
 
 CREATE INDEX delta_tenant ON dashboard.delta (tenant_id, xid);
+-- The compactor's: what has been merged and cannot be removed yet, as a long transaction may still see it, is not looked at again.
+CREATE INDEX delta_xid ON dashboard.delta (xid);
 
 CREATE TABLE dashboard.counter (
     -- A tenant, or dashboard.all_tenants().
@@ -142,18 +144,27 @@ DECLARE
     today CONSTANT date := (now() AT TIME ZONE 'UTC')::date;
     -- A window of 30 days, and ten for clocks.
     oldest CONSTANT integer := today - DATE '1970-01-01' - 40;
+    merged_before xid8 := '0';
     xmin_then xid8;
 BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'dashboard.compact must see what was merged just before it: call it in READ COMMITTED';
+    END IF;
     busy := NOT pg_try_advisory_xact_lock(7164775482013344114);
     merged := 0;
-    IF busy OR NOT EXISTS (SELECT FROM dashboard.delta) THEN
+    IF busy THEN
+        RETURN;
+    END IF;
+    SELECT low INTO merged_before FROM dashboard.counters WHERE server_start = pg_postmaster_start_time();
+    merged_before := COALESCE(merged_before, '0');
+    IF NOT EXISTS (SELECT FROM dashboard.delta WHERE xid >= merged_before) THEN
         RETURN;
     END IF;
 
     -- One statement, thus one snapshot: what is deleted is what is added.
     WITH taken AS (
         DELETE FROM dashboard.delta
-        WHERE ctid = ANY (ARRAY(SELECT ctid FROM dashboard.delta LIMIT most))
+        WHERE ctid = ANY (ARRAY(SELECT ctid FROM dashboard.delta WHERE xid >= merged_before ORDER BY xid LIMIT most))
         RETURNING *
     ), part AS (
         SELECT tenant_id, test, part.*
@@ -194,7 +205,11 @@ BEGIN
     FROM taken;
 
     IF merged < most THEN
-        UPDATE dashboard.counters SET low = xmin_then, server_start = pg_postmaster_start_time();
+        UPDATE dashboard.counters SET low = xmin_then, server_start = pg_postmaster_start_time()
+        WHERE low <> xmin_then OR server_start IS DISTINCT FROM pg_postmaster_start_time();
+    ELSE
+        -- There is more before it.
+        heartbeat := NULL;
     END IF;
     IF (SELECT pruned_on < today FROM dashboard.counters) THEN
         DELETE FROM dashboard.counter
@@ -222,7 +237,7 @@ DECLARE
                 WHEN r.stage = 'proposal' THEN 3 WHEN r.stage = 'negotiation' THEN 4
                 WHEN r.stage IN ('won', 'closed_won') THEN 5 WHEN r.stage = 'closedwon' THEN 6
                 WHEN r.stage IN ('lost', 'closed_lost') THEN 7 WHEN r.stage = 'closedlost' THEN 8 ELSE 9 END$$,
-         'NULL', 'CASE WHEN r.amount - r.amount = 0 THEN r.amount END'],
+         'NULL', 'CASE WHEN r.amount - r.amount = 0 THEN r.amount::numeric END'],
         ['activities', 'V', 'r.tenant_id', 'COALESCE(r.is_test_data, false)', 'false', '@day@', 'NULL', 'NULL::numeric'],
         ['tenant', 'T', 'r.id', 'false', 'false', 'NULL::integer', 'NULL', 'NULL::numeric']];
 
@@ -237,6 +252,7 @@ DECLARE
 CREATE OR REPLACE FUNCTION dashboard.count_@table@() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 AS $function$
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -282,7 +298,7 @@ $template$;
 CREATE OR REPLACE FUNCTION dashboard.count_row_@table@() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET jit = off
+SET timezone = 'UTC'
 AS $function$
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -310,15 +326,26 @@ $template$;
 CREATE OR REPLACE FUNCTION dashboard.count_truncated_@table@() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 SET row_security = off
 SET jit = off
 AS $function$
+DECLARE
+    counting text;
 BEGIN
-    EXECUTE format($statement$
+    FOR counting IN SELECT format($statement$
         INSERT INTO dashboard.delta (kind, tenant_id, test, open, slot, source, n, amount)
         SELECT '@kind@', tenant_id, test, open, slot, source, -count(*), -sum(amount)
         FROM (SELECT @columns@, @amount@ AS amount FROM ONLY %s AS r) AS gone
-        GROUP BY tenant_id, test, open, slot, source$statement$, TG_RELID::regclass);
+        GROUP BY tenant_id, test, open, slot, source$statement$, place)
+    FROM (SELECT TG_RELID::regclass AS place
+          UNION ALL
+          -- Partitions that were made since have no such trigger of their own: the topmost table counts theirs.
+          SELECT relid FROM pg_partition_tree(TG_RELID)
+          WHERE isleaf AND relid <> TG_RELID AND TG_RELID NOT IN (SELECT inhrelid FROM pg_inherits)
+            AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relid AND tgname = TG_NAME)) AS places LOOP
+        EXECUTE counting;
+    END LOOP;
     RETURN NULL;
 END
 $function$
@@ -330,6 +357,7 @@ CREATE OR REPLACE FUNCTION dashboard.tally(tenants uuid[])
 RETURNS TABLE(owner uuid, figure "char", test boolean, slot integer, source text, n bigint, amount numeric)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
 SET row_security = off
 SET jit = off
 AS $function$
@@ -365,12 +393,14 @@ $template$;
     moment text;
     moment_type regtype;
     qualified text;
+    table_owner name;
+    trigger_function text;
     count_sql text;
     size text;
 BEGIN
     FOR i IN 1 .. array_length(tables, 1) LOOP
         -- Looked up now, along the search_path in force, as the functions of V2 do it.
-        SELECT format('%I.%I', nspname, relname) INTO qualified
+        SELECT format('%I.%I', nspname, relname), pg_get_userbyid(relowner) INTO qualified, table_owner
         FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE pg_class.oid = to_regclass(tables[i][1]);
         CONTINUE WHEN qualified IS NULL;
@@ -381,7 +411,7 @@ BEGIN
         WHERE attrelid = to_regclass(tables[i][1]) AND attname = 'created_date' AND NOT attisdropped;
         moment := CASE moment_type
             WHEN 'timestamp'::regtype THEN $$(r.created_date AT TIME ZONE 'UTC')$$
-            WHEN 'date'::regtype THEN $$(r.created_date::timestamp AT TIME ZONE 'UTC')$$
+            WHEN 'date'::regtype THEN $$(LEAST(GREATEST(r.created_date, '1970-01-01'), '2200-01-01')::timestamp AT TIME ZONE 'UTC')$$
             ELSE 'r.created_date' END;
         columns := format('%s AS tenant_id, %s AS test, %s AS open, %s AS slot, %s::text AS source',
             tables[i][3], tables[i][4], tables[i][5],
@@ -401,6 +431,18 @@ BEGIN
             '@table@', tables[i][1]), '@kind@', tables[i][2]), '@columns@', columns), '@amount@', amount);
         EXECUTE replace(replace(replace(replace(truncate_function,
             '@table@', tables[i][1]), '@kind@', tables[i][2]), '@columns@', replace(columns, '%', '%%')), '@amount@', amount);
+        -- Whoever may call such a function can hang it on a table of their own, with types and casts of their own: it must be nobody but
+        -- the table's owner, and it must not run with more than that one's rights.
+        FOREACH trigger_function IN ARRAY ARRAY['count_', 'count_row_', 'count_truncated_'] LOOP
+            trigger_function := format('dashboard.%I()', trigger_function || tables[i][1]);
+            EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', trigger_function);
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', trigger_function, table_owner);
+            IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AND table_owner <> current_user THEN
+                EXECUTE format('GRANT USAGE ON SCHEMA dashboard TO %I', table_owner);
+                EXECUTE format('GRANT INSERT ON dashboard.delta TO %I', table_owner);
+                EXECUTE format('ALTER FUNCTION %s OWNER TO %I', trigger_function, table_owner);
+            END IF;
+        END LOOP;
         IF tables[i][1] <> 'tenant' THEN
             tally_tables := tally_tables || replace(replace(replace(replace(tally_table,
                 '@kind@', tables[i][2]), '@columns@', columns), '@amount@', amount), '@qualified@', qualified);
@@ -553,6 +595,8 @@ BEGIN
     GET DIAGNOSTICS counted = ROW_COUNT;
     UPDATE dashboard.counters
     SET ready = true, epoch = left(replace(gen_random_uuid()::text, '-', ''), 12), pruned_on = (now() AT TIME ZONE 'UTC')::date;
+    -- What has been changed while nobody recorded it is not known: everything is to be announced.
+    UPDATE dashboard.feed SET gap = 'everything has been counted anew', gap_at = clock_timestamp();
     RETURN counted;
 END
 $function$;
@@ -570,6 +614,10 @@ DECLARE
     oldest CONSTANT integer := (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01' - 40;
     owners CONSTANT uuid[] := COALESCE(tenants, ARRAY[dashboard.all_tenants()]);
 BEGIN
+    IF repair THEN
+        -- Two at once would correct the same twice. Whose correction was waited for is in the snapshot of the statement that follows.
+        PERFORM pg_advisory_xact_lock(7164775482013344115);
+    END IF;
     RETURN QUERY
     WITH entry AS (
         SELECT CASE WHEN tenants IS NULL THEN dashboard.all_tenants() ELSE owner END AS owner, figure, test, slot, source, n, amount
@@ -617,6 +665,7 @@ DECLARE
     is_all CONSTANT boolean := tenant = 'SUPERADMIN_GLOBAL';
     tenant_key uuid := dashboard.all_tenants();
     state dashboard.counters;
+    merged_before xid8;
     changes bigint;
 BEGIN
     state := (SELECT c FROM dashboard.counters AS c);
@@ -629,16 +678,16 @@ BEGIN
         END IF;
         tenant_key := tenant::uuid;
     END IF;
+    merged_before := CASE WHEN state.server_start = pg_postmaster_start_time() THEN state.low ELSE '0' END;
     changes := (SELECT COALESCE(sum(n), 0) FROM dashboard.counter WHERE owner = tenant_key AND figure = 'z');
     IF is_all THEN
-        changes := changes + (SELECT count(*) FROM dashboard.delta WHERE kind <> 'H');
+        changes := changes + (SELECT count(*) FROM dashboard.delta WHERE kind <> 'H' AND xid >= merged_before);
     ELSE
         changes := changes + (
             SELECT count(*) FROM dashboard.delta
-            WHERE tenant_id = tenant_key
-              AND xid >= CASE WHEN state.server_start = pg_postmaster_start_time() THEN state.low ELSE '0' END);
+            WHERE tenant_id = tenant_key AND xid >= merged_before);
     END IF;
-    RETURN format('%s.%s.%s', state.epoch, changes, dashboard.micros(now()));
+    RETURN format('%s.%s.%s.%s', state.epoch, dashboard.server(), changes, dashboard.micros(now()));
 END
 $function$;
 
@@ -652,6 +701,13 @@ AS $$SELECT ARRAY(SELECT false FROM unnest(tenants))$$;
 CREATE FUNCTION dashboard.micros(moment timestamptz) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$SELECT (EXTRACT(epoch FROM moment) * 1000000)::bigint$$;
+
+-- Which run of which server this is: one that was restarted, has failed over, was restored or has recovered from a crash (which resets its
+-- statistics) may have lost what it had committed, and then the same number of changes stands for other rows.
+CREATE FUNCTION dashboard.server() RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$SELECT dashboard.micros(pg_postmaster_start_time()) || '-' || COALESCE(dashboard.micros(pg_stat_get_bgwriter_stat_reset_time()), 0)$$;
 
 DO $migration$
 DECLARE
@@ -816,6 +872,7 @@ DECLARE
     edge_slot CONSTANT integer := (window_begins AT TIME ZONE 'UTC')::date - DATE '1970-01-01';
     edge_ends CONSTANT timestamptz := ((window_begins AT TIME ZONE 'UTC')::date + 1)::timestamp AT TIME ZONE 'UTC';
     at CONSTANT text := dashboard.micros(now());
+    server CONSTANT text := dashboard.server();
     state dashboard.counters;
     merged_before xid8 := '0';
 BEGIN
@@ -884,7 +941,7 @@ $template$;
                CASE WHEN opportunities.test THEN ARRAY(SELECT @opportunity@ FROM @opportunities@ AS own
                    WHERE @in scope@ AND NOT COALESCE(is_test_data, false)
                    ORDER BY own.updated_at DESC NULLS LAST, own.id DESC LIMIT 50) END AS opportunities_without,
-               this.state.epoch || '.' || total.changes + total.deal_changes || '.' || this.at AS version
+               this.state.epoch || '.' || this.server || '.' || total.changes + total.deal_changes || '.' || this.at AS version
         FROM total, edge,
              (SELECT COALESCE(array_agg(item), '{}') AS items, bool_or(test) AS test
               FROM (SELECT @activity@ AS item, is_test_data AS test
@@ -923,9 +980,9 @@ BEGIN
         merged_before := state.low;
     END IF;
     RETURN ARRAY(
-        SELECT COALESCE(now.epoch = this.state.epoch AND now.changes = (
+        SELECT COALESCE(now.epoch = this.state.epoch AND now.server = dashboard.server() AND now.changes = (
                    SELECT COALESCE(sum(n), 0) FROM dashboard.counter WHERE owner = now.owner AND figure = 'z')
-                   + CASE WHEN now.is_all THEN (SELECT count(*) FROM dashboard.delta WHERE kind <> 'H')
+                   + CASE WHEN now.is_all THEN (SELECT count(*) FROM dashboard.delta WHERE kind <> 'H' AND xid >= this.merged_before)
                      ELSE (SELECT count(*) FROM dashboard.delta WHERE tenant_id = now.owner AND xid >= this.merged_before) END
                -- What was in the window then and is not in it now.
                AND NOT EXISTS (
@@ -946,11 +1003,11 @@ BEGIN
                      AND created_date >= now.window_began AND created_date < this.window_begins), false)
         FROM (SELECT place, tenant = 'SUPERADMIN_GLOBAL' AS is_all,
                      CASE WHEN tenant = 'SUPERADMIN_GLOBAL' THEN dashboard.all_tenants() ELSE known.id END AS owner,
-                     parts[1] AS epoch, parts[2]::bigint AS changes,
-                     to_timestamp(parts[3]::bigint / 1000000) + parts[3]::bigint % 1000000 * interval '1 microsecond'
+                     parts[1] AS epoch, parts[2] AS server, parts[3]::bigint AS changes,
+                     to_timestamp(parts[4]::bigint / 1000000) + parts[4]::bigint % 1000000 * interval '1 microsecond'
                          - interval '30 days' AS window_began
               FROM unnest(tenants, versions) WITH ORDINALITY AS asked(tenant, version, place)
-              LEFT JOIN LATERAL regexp_match(version, '^([0-9a-f]{12})\.([0-9]{1,18})\.([0-9]{1,18})$') AS parts ON true
+              LEFT JOIN LATERAL regexp_match(version, '^([0-9a-f]{12})\.([0-9]+-[0-9]*)\.([0-9]{1,18})\.([0-9]{1,18})$') AS parts ON true
               LEFT JOIN @tenant@ AS known ON known.id =
                   CASE WHEN tenant ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN tenant::uuid END
               ORDER BY place) AS now);
