@@ -19,12 +19,13 @@ pub(crate) async fn feed_connection(
 ) -> Result<(MultiplexedConnection, String), ApiError> {
     let mut connection = dedicated::open(url, name, Some(timeout)).await?;
     let mut command = redis::cmd("INFO");
-    command.arg("server");
+    command.arg("server").arg("replication");
     let info: String =
         command.query_async(&mut connection).await.map_err(|error| failure::of_warming(&error))?;
-    let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-    match run_id {
-        Some(run_id) => Ok((connection, run_id.trim().to_owned())),
-        None => Err(ApiError::redis_unavailable("INFO server of Redis has no run_id")),
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    // The data set is another one also where the server has been somebody's replica meanwhile.
+    match (field("run_id:"), field("master_replid:")) {
+        (Some(run_id), Some(data)) => Ok((connection, format!("{run_id} {data}"))),
+        _ => Err(ApiError::redis_unavailable("INFO of Redis has no run_id or master_replid")),
     }
 }

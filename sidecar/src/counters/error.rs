@@ -17,6 +17,10 @@ pub(super) enum CountersError {
         "{name} is not a table, and only tables have triggers that tell what a statement has changed: leave counters disabled"
     )]
     NotATable { name: String },
+    #[error(
+        "leads.source is of the type {type_}, of which different values may be equal; counters need text or varchar: leave them disabled"
+    )]
+    UnfitSource { type_: String },
     #[error("the counters are not enabled: 'dashboard-sidecar counters enable'")]
     NotEnabled,
     #[error("another session is at the counters: wait until it has ended")]

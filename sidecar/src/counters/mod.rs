@@ -23,6 +23,14 @@ const SET_UP: &str =
     "SET row_security = off; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
 
+/// A type of leads.source of which two values may be equal and not the same: they would be counted apart.
+const UNFIT: &str = "
+    SELECT format_type(atttypid, atttypmod) || CASE WHEN collisdeterministic THEN '' ELSE ' (with a nondeterministic collation)' END
+    FROM dashboard.crm_tables() AS crm
+    JOIN pg_attribute ON attrelid = crm.place AND attname = 'source'
+    LEFT JOIN pg_collation ON pg_collation.oid = attcollation
+    WHERE crm.name = 'leads' AND NOT (atttypid IN ('text'::regtype, 'varchar'::regtype) AND COALESCE(collisdeterministic, true))";
+
 /// Does one of the subcommands, and prints what it did.
 ///
 /// # Errors
@@ -74,6 +82,11 @@ fn enable(client: &mut Client) -> Result<(), CountersError> {
     if let Some(row) = client.query_opt(other, &[])? {
         return Err(CountersError::NotATable { name: row.try_get(0)? });
     }
+    if let Some(row) = client.query_opt(UNFIT, &[])? {
+        return Err(CountersError::UnfitSource { type_: row.try_get(0)? });
+    }
+    // What keeps the tables from being counted keeps them from being truncated, too, once there are triggers.
+    client.execute("SELECT FROM dashboard.tally('{}')", &[])?;
     let created = triggers::create(client)?;
     if created == 0 && must_be_ready(client).is_ok() {
         println!("nothing to do: the counters are enabled");

@@ -49,11 +49,16 @@ impl Announcer {
     /// Which Redis it was.
     pub(super) async fn everything_changed(url: &Secret) -> Result<String, ApiError> {
         let (mut connection, redis) = cache::feed_connection(url, CALLER, SWEEP_TIMEOUT).await?;
-        let told = async {
-            redis::cmd("DASHBOARD.CLEAR").arg("SOFT").query_async::<Value>(&mut connection).await?;
-            redis::cmd("DASHBOARD.WARM").arg("ASYNC").query_async::<Value>(&mut connection).await
-        };
-        told.await.map(|_| redis).map_err(|error| cache::refused(&error))
+        let mut clear = redis::cmd("DASHBOARD.CLEAR");
+        clear.arg("SOFT");
+        clear.query_async::<Value>(&mut connection).await.map_err(|error| cache::refused(&error))?;
+        let mut warm = redis::cmd("DASHBOARD.WARM");
+        warm.arg("ASYNC");
+        // From here on everything is right; what is not warmed is computed when it is asked for.
+        if let Err(error) = warm.query_async::<Value>(&mut connection).await {
+            tracing::warn!(%error, "bundles are not warmed after a gap");
+        }
+        Ok(redis)
     }
 
     /// Changes are followed within `lag`, and the next word comes within `period`.

@@ -54,6 +54,7 @@ pub struct Feed {
     redis_url: Secret,
     health: FeedHealth,
     told: Option<String>,
+    held: bool,
 }
 
 impl Feed {
@@ -75,6 +76,7 @@ impl Feed {
             redis_url: redis_url.clone(),
             health,
             told: None,
+            held: false,
         }
     }
 
@@ -104,12 +106,14 @@ impl Feed {
         match self.session.run(move |client| store::stand(client, &owner, lease)).await {
             Ok(Standing::Off) => {
                 self.health.off();
+                self.hold_no_more();
                 self.told = None;
                 standby
             }
             Ok(Standing::Holder(state)) => {
-                tracing::info!("this sidecar feeds Redis with changes");
-                self.told = None;
+                if !std::mem::replace(&mut self.held, true) {
+                    tracing::info!("this sidecar feeds Redis with changes");
+                }
                 let follower = Follower::new(
                     self.session.clone(),
                     self.settings.clone(),
@@ -118,16 +122,21 @@ impl Feed {
                     state,
                 );
                 match follower.follow().await {
-                    Ok(()) => tracing::warn!(
-                        "the feed is another sidecar's now, or the counters have been disabled"
-                    ),
-                    Err(error) => self.complain(&error),
+                    Ok(()) => {
+                        self.told = None;
+                        // Who has it now, or that there is nothing to follow, or that Postgres is another one, is found out next.
+                        self.settings.poll
+                    }
+                    Err(error) => {
+                        self.complain(&error);
+                        // What does not work will not work in no time; until then another sidecar may try.
+                        standby
+                    }
                 }
-                // Not at once: whoever has taken it has it, and what does not work will not work in no time.
-                self.settings.poll
             }
             Ok(Standing::Standby(progress)) => {
                 self.health.standing_by(progress);
+                self.hold_no_more();
                 self.told = None;
                 standby
             }
@@ -136,6 +145,14 @@ impl Feed {
                 self.complain(&error);
                 standby
             }
+        }
+    }
+
+    fn hold_no_more(&mut self) {
+        if std::mem::take(&mut self.held) {
+            tracing::info!(
+                "this sidecar feeds no more: another one does, or the counters have been disabled"
+            );
         }
     }
 

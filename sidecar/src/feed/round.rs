@@ -109,11 +109,12 @@ impl<'a> Follower<'a> {
         let done = std::mem::take(&mut self.acknowledged);
         let (owner, lease) = (self.settings.owner.clone(), self.settings.lease);
         let (postgres, seen, outstanding) =
-            (self.state.postgres_now.clone(), self.snapshot.take(), self.outstanding);
+            (self.state.postgres_now.clone(), self.snapshot.clone(), self.outstanding);
         let work = self.session.run(move |client| {
+            let mut gap = None;
             if renew {
                 match store::stand(client, &owner, lease)? {
-                    Standing::Holder(state) if state.postgres_now == postgres => {}
+                    Standing::Holder(state) if state.postgres_now == postgres => gap = state.gap,
                     _ => return Ok(None),
                 }
             }
@@ -121,15 +122,21 @@ impl<'a> Follower<'a> {
             let found = store::find(client, seen.as_deref(), outstanding)?;
             // After what was found: it waits for the next round, as any change does.
             let beat = if beat { Some((store::beat(client)?, Instant::now())) } else { None };
-            Ok(Some((found, beat)))
+            Ok(Some((found, beat, gap)))
         });
-        let Ok(outcome) = timeout(LONGEST_ROUND, work).await else { return Ok(None) };
-        let Some((mut found, beat)) = outcome? else { return Ok(None) };
+        let Ok(outcome) = timeout(LONGEST_ROUND, work).await else {
+            tracing::warn!("Postgres has not answered the feed in time");
+            return Ok(None);
+        };
+        let Some((mut found, beat, gap)) = outcome? else { return Ok(None) };
+        if self.sweep.is_none() && gap.is_some() {
+            // Somebody else has found one: who has counted anew.
+            self.state.gap = gap;
+        }
         self.beats.extend(beat);
         if self.beats.len() > MOST_BEATS {
             self.beats.pop_front();
         }
-        self.snapshot = found.snapshot.take();
         self.come_back = found.heartbeat.take().or(self.come_back.take());
         metrics::feed_merged(found.merged);
         Ok(Some(found))
@@ -141,7 +148,7 @@ impl<'a> Follower<'a> {
         self.outstanding = true;
         self.connect().await;
         let Some(announcer) = &mut self.announcer else { return };
-        let Found { pending, peeked, .. } = found;
+        let Found { pending, peeked, snapshot, .. } = found;
         let mut tenants: Vec<&str> = pending.iter().map(|pending| pending.tenant.as_str()).collect();
         tenants.extend(peeked.iter().map(String::as_str));
         tenants.sort_unstable();
@@ -151,9 +158,15 @@ impl<'a> Follower<'a> {
             return;
         }
         metrics::feed_announced(tenants.len());
+        self.snapshot = snapshot;
         self.outstanding = !pending.is_empty();
+        let all = pending.len() < store::MOST_PENDING;
         self.acknowledged.pending = pending;
-        if let Some(written) = self.come_back.take() {
+        // Nothing that is older than the heartbeat may be left.
+        if all
+            && self.state.gap.is_none()
+            && let Some(written) = self.come_back.take()
+        {
             self.through(written).await;
         }
     }

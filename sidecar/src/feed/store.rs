@@ -18,7 +18,7 @@ const LEASE: &str = "feed";
 /// Deltas that are merged at a time.
 const MOST_DELTAS: i32 = 20_000;
 /// Tenants that are announced at a time.
-const MOST_PENDING: i64 = 2_000;
+pub(super) const MOST_PENDING: usize = 2_000;
 
 /// Asked for each time, as tables and rights change.
 const MISSING: &str = "
@@ -33,7 +33,7 @@ const LOOK: &str = "
     SELECT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'dashboard_count_truncate'),
            feed.redis, feed.postgres, feed.gap, feed.lag_ms,
            (EXTRACT(epoch FROM clock_timestamp() - feed.heartbeat_at) * 1000)::bigint,
-           pg_postmaster_start_time()::text
+           dashboard.server()
     FROM dashboard.feed";
 
 const TAKE: &str = "
@@ -198,7 +198,7 @@ pub(super) fn find(client: &mut Client, seen: Option<&str>, outstanding: bool) -
         found.heartbeat = row.try_get(3)?;
     }
     if found.merged > 0 || outstanding {
-        for row in client.query(PENDING, &[&MOST_PENDING])? {
+        for row in client.query(PENDING, &[&i64::try_from(MOST_PENDING).unwrap_or(i64::MAX)])? {
             found.pending.push(Pending {
                 owner: row.try_get(0)?,
                 merged_by: row.try_get(1)?,
