@@ -27,7 +27,7 @@ fn health_names_each_part_and_which_of_them_does_not_work() {
         let response = stack.get(path);
         assert_eq!(response.status, 200, "{}", response.text());
         let names: Vec<String> = checks(&response).into_keys().collect();
-        assert_eq!(names, ["migrations", "postgres", "redis-cache", "redis-module"]);
+        assert_eq!(names, ["change-feed", "migrations", "postgres", "redis-cache", "redis-module"]);
     }
     let wait_for = |stack: &Stack, expected: &[&str], what: &str| {
         assert_eventually!(unwell(&stack.get("/readyz")) == expected, "{what}");
@@ -168,6 +168,7 @@ fn operations_tell_how_all_of_it_works_now_and_null_for_what_cannot_be_asked() {
     assert!(hit["count"] == 1 && hit["p50_ms"].as_f64().unwrap() > 0.0, "{hit}");
     assert_eq!((&now["pools"][0]["name"], &now["pools"][0]["size"]), (&"misses".into(), &8.into()));
     assert_eq!(now["problems"], serde_json::json!([]));
+    assert_eq!(now["feed"], serde_json::json!({"role": "left", "lag_ms": null}));
 
     let alone = Sidecar::builder().start_alone();
     let now = alone.public().get("/api/system/operations").json()["data"].clone();
