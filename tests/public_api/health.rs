@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use harness::{Redis, Response, Sidecar, assert_eventually, freeze_pid, http, repository_root, thaw_pid};
+use harness::{
+    Redis, Response, Sidecar, assert_eventually, freeze_pid, http, repository_root, run_ok, thaw_pid,
+};
 use serde_json::Value;
 
 use super::{Stack, TENANT, path};
@@ -185,10 +187,16 @@ fn names(text: &str) -> Vec<&str> {
 
 #[test]
 fn the_dashboard_and_the_alerts_use_metrics_that_are_there() {
-    let stack = Stack::start();
-    stack.get(&path(TENANT));
-    stack.redis.client().ok(&["DASHBOARD.WARM"]);
+    let stack = Stack::with(|sidecar| sidecar.env("DASHBOARD_FEED", "on"));
     stack.postgres.execute("UPDATE cron_job SET last_run = now(), metadata = '{\"outcome\": \"success\"}'");
+    run_ok(&mut Sidecar::command(&["counters", "enable"], &stack.postgres.url()));
+    assert_eventually!(
+        stack.get("/metrics").text().contains("\ndashboard_module_feed_lag_ms "),
+        "Redis has been told how closely changes are followed"
+    );
+    // What the feed has had computed is not computed again, unless it is asked for.
+    assert_eq!(stack.get(&format!("{}&bust_cache=true", path(TENANT))).status, 200);
+    stack.redis.client().ok(&["DASHBOARD.WARM"]);
     // What is measured when a request has ended is there for the next one.
     stack.get("/metrics");
     let page = stack.get("/metrics").text();
