@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use harness::{Sidecar, assert_eventually, run_ok};
 use serde_json::Value;
 
+use super::layout::overlaps;
 use super::{ACME, GLOBEX, Page};
 
 const ALL: &str = "SUPERADMIN_GLOBAL";
@@ -124,5 +125,26 @@ fn a_change_of_another_tenants_is_not_read_by_a_page_and_all_together_follow_eac
         assert_eventually!(newest(&page).contains(&name), "any tenant's change");
         println!("all together: {:.0?}", took(&page, committed, "list"));
     }
+    page.finish(&[]);
+}
+
+#[test]
+fn operators_see_who_follows_changes_how_far_behind_and_what_is_missing_where_nobody_does() {
+    let page = start();
+    page.show(ACME);
+    page.browser.click("#tab-operations");
+    let card = || page.browser.text("section[aria-labelledby=ops-feed]");
+    assert_eventually!(
+        card().contains("This sidecar") && card().matches(" ms").count() == 2,
+        "who, how far behind, and as Redis was told"
+    );
+    page.browser.screenshot("feed-held");
+    for width in [360, 768, 1440] {
+        page.browser.resize(width, 900);
+        assert_eq!(overlaps(&page.browser), Vec::<String>::new(), "{width}");
+    }
+    run_ok(&mut Sidecar::command(&["counters", "disable"], &page.postgres.url()));
+    assert_eventually!(card().contains("dashboard-sidecar counters enable"), "what is to be done");
+    page.browser.screenshot("feed-off");
     page.finish(&[]);
 }
