@@ -85,6 +85,9 @@ load_demonstration() {
         "$SIDECAR" demo load
         touch "$RUN/demonstration-loaded"
     fi
+    # After the load, which is quicker without triggers.
+    step "Having changes counted and followed"
+    "$SIDECAR" counters enable
 }
 
 # What signs tokens for the HTTP API. It is kept: tokens outlast a restart.
@@ -187,6 +190,12 @@ Over HTTP:
 A token of another kind, such as one that may only read this tenant:
 
   DASHBOARD_JWT_SECRET_FILE=$DASHBOARD_JWT_SECRET_FILE ${SIDECAR#"$PWD/"} token --tenant $TENANT
+
+Whatever changes in Postgres is followed: add a lead, and see it in the dashboard, or as the first of recentLeads, a moment later:
+
+  psql -h $POSTGRES_SOCKETS -U postgres -d crm -c "INSERT INTO leads (tenant_id, first_name, last_name, source, status, created_date, created_at) VALUES ('$TENANT', 'Ada', 'Lovelace', 'psql', 'new', now(), now())"
+  redis-cli -p $REDIS_PORT DASHBOARD.GET $TENANT | grep -o '"recentLeads":.[^}]*}'
+  DATABASE_URL=$DATABASE_URL ${SIDECAR#"$PWD/"} feed status
 
 In Redis:
 

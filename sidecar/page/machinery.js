@@ -79,6 +79,19 @@ export function warming(module) {
   ];
 }
 
+/** @param {any} of @param {any} module @returns {Node[]} */
+export function feed(of, module) {
+  if (of?.role === "off") return [h("p", { class: "none" }, "Changes in Postgres are not followed: run “dashboard-sidecar counters enable”. Until then bundles are right within their time to live.")];
+  const who = { holder: "This sidecar", standby: "Another sidecar", left: "Left to other sidecars", unknown: "Not known: Postgres does not tell" };
+  return [
+    list([
+      ["Followed by", /** @type {any} */ (who)[of?.role] ?? UNKNOWN],
+      ["Behind by", milliseconds(of?.lag_ms)],
+      ["As Redis was told", milliseconds(module?.feed_lag_ms)],
+    ]),
+  ];
+}
+
 /** @param {any[] | null} failed */
 function failures(failed) {
   if (!Array.isArray(failed) || failed.length === 0) return null;

@@ -1,7 +1,7 @@
 // What operators look at: how the cache does, what the sidecar and its database do, and how the night went.
 
 import { Failure, isAbort, operations } from "./api.js";
-import { jobs, latency, pools, warming } from "./machinery.js";
+import { feed, jobs, latency, pools, warming } from "./machinery.js";
 import { h, put } from "./dom.js";
 import { UNKNOWN, compact, duration, full, milliseconds, rate as decimal, sentence, share, size, words } from "./format.js";
 import { Trend } from "./trend.js";
@@ -34,7 +34,7 @@ export class Operations {
     const hero = (/** @type {string} */ name, /** @type {string} */ title, /** @type {Trend | null} */ trend) =>
       h("div", { class: "card hero" }, h("dt", {}, title), this.big.get(name), this.small.get(name), trend && h("dd", { class: "below" }, trend.element));
     this.problems = h("div", { class: "banner", role: "status", hidden: true });
-    this.parts = Object.fromEntries(["now", "latency", "pools", "warming", "jobs"].map((name) => [name, h("div", { class: "part" })]));
+    this.parts = Object.fromEntries(["now", "feed", "latency", "pools", "warming", "jobs"].map((name) => [name, h("div", { class: "part" })]));
     const card = (/** @type {string} */ name, /** @type {string} */ title, /** @type {string} */ hint) =>
       h("section", { class: "card", "aria-labelledby": `ops-${name}` },
         h("div", { class: "card-head" }, h("h2", { id: `ops-${name}` }, title), hint && h("span", { class: "hint" }, hint)), this.parts[name]);
@@ -47,6 +47,7 @@ export class Operations {
         hero("p99", "Hits, 99th percentile", this.#p99),
         hero("breaker", "Breaker to the sidecar", null)),
       this.parts.now,
+      card("feed", "Change feed", "from a commit in Postgres to Redis"),
       h("div", { class: "charts even" }, card("latency", "Latency", "as this sidecar measures it"), card("pools", "Connections", "busy, of all there may be")),
       h("div", { class: "charts even" }, card("warming", "Warming", ""), card("jobs", "Scheduled jobs", "")),
     ]);
@@ -109,6 +110,7 @@ export class Operations {
     ];
     put(this.parts.now, [h("dl", { class: "card strip facts" }, ...facts.map(([name, value, hint]) =>
       h("div", { title: hint }, h("dt", {}, name), h("dd", { class: "figure" }, value))))]);
+    put(this.parts.feed, feed(data.feed, module));
     put(this.parts.latency, latency(sidecar.latency, sidecar.compute));
     put(this.parts.pools, [pools(data.pools)]);
     put(this.parts.warming, warming(module));

@@ -1,6 +1,7 @@
 //! The page, as people meet it: in a real browser, on real servers.
 
 mod access;
+mod feed;
 mod figures;
 mod hostile_text;
 mod keyboard;

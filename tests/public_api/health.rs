@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use harness::{Redis, Response, Sidecar, assert_eventually, freeze_pid, http, repository_root, thaw_pid};
+use harness::{
+    Redis, Response, Sidecar, assert_eventually, freeze_pid, http, repository_root, run_ok, thaw_pid,
+};
 use serde_json::Value;
 
 use super::{Stack, TENANT, path};
@@ -168,6 +170,7 @@ fn operations_tell_how_all_of_it_works_now_and_null_for_what_cannot_be_asked() {
     assert!(hit["count"] == 1 && hit["p50_ms"].as_f64().unwrap() > 0.0, "{hit}");
     assert_eq!((&now["pools"][0]["name"], &now["pools"][0]["size"]), (&"misses".into(), &8.into()));
     assert_eq!(now["problems"], serde_json::json!([]));
+    assert_eq!(now["feed"], serde_json::json!({"role": "left", "lag_ms": null}));
 
     let alone = Sidecar::builder().start_alone();
     let now = alone.public().get("/api/system/operations").json()["data"].clone();
@@ -184,10 +187,16 @@ fn names(text: &str) -> Vec<&str> {
 
 #[test]
 fn the_dashboard_and_the_alerts_use_metrics_that_are_there() {
-    let stack = Stack::start();
-    stack.get(&path(TENANT));
-    stack.redis.client().ok(&["DASHBOARD.WARM"]);
+    let stack = Stack::with(|sidecar| sidecar.env("DASHBOARD_FEED", "on"));
     stack.postgres.execute("UPDATE cron_job SET last_run = now(), metadata = '{\"outcome\": \"success\"}'");
+    run_ok(&mut Sidecar::command(&["counters", "enable"], &stack.postgres.url()));
+    assert_eventually!(
+        stack.get("/metrics").text().contains("\ndashboard_module_feed_lag_ms "),
+        "Redis has been told how closely changes are followed"
+    );
+    // What the feed has had computed is not computed again, unless it is asked for.
+    assert_eq!(stack.get(&format!("{}&bust_cache=true", path(TENANT))).status, 200);
+    stack.redis.client().ok(&["DASHBOARD.WARM"]);
     // What is measured when a request has ended is there for the next one.
     stack.get("/metrics");
     let page = stack.get("/metrics").text();

@@ -28,9 +28,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Silence after which Redis is asked whether it is there: one that hangs says so in no other way.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How soon a name is read again, at the earliest. A table of Redis's that has no room for all names
+/// How soon a name is read again, at the earliest and in the long run. A table of Redis's that has no room for all names
 /// (`tracking-table-max-keys`) tells of one as soon as another is read, without end.
 const PACE: Duration = Duration::from_millis(500);
+/// So many times a name may be read ahead of that, after as long a quiet: of the few changes that a person makes one after the other,
+/// each is told at once.
+const AHEAD: u32 = 4;
 /// Names that are read at a time.
 const NAMES_AT_A_TIME: usize = 256;
 
@@ -72,8 +75,19 @@ struct Watched {
 struct Entry {
     news: watch::Sender<News>,
     subscribers: usize,
-    /// When its name may be read again.
-    again: Instant,
+    /// When its name would be read next if it always were at the same pace.
+    even: Instant,
+}
+
+impl Entry {
+    /// When its name may be read again, as of `now`.
+    fn again(&self, now: Instant) -> Instant {
+        self.even.checked_sub(PACE * AHEAD).unwrap_or(now)
+    }
+
+    fn has_been_read(&mut self, now: Instant) {
+        self.even = self.even.max(now) + PACE;
+    }
 }
 
 /// What the task is to do next.
@@ -98,7 +112,7 @@ impl Tracker {
         let entry = watched.tenants.entry(tenant.clone()).or_insert_with(|| {
             watched.unread.insert(tenant.clone());
             let known = watched.trouble.clone().map_or(News::Pending, News::Unavailable);
-            Entry { news: watch::Sender::new(known), subscribers: 0, again: Instant::now() }
+            Entry { news: watch::Sender::new(known), subscribers: 0, even: Instant::now() }
         });
         entry.subscribers += 1;
         let news = entry.news.subscribe();
@@ -271,9 +285,10 @@ impl Shared {
         let mut watched = self.watched.lock();
         let watched = &mut *watched;
         watched.number += 1;
+        let now = Instant::now();
         for tenant in tenants {
             if let Some(entry) = watched.tenants.get_mut(tenant) {
-                entry.again = Instant::now() + PACE;
+                entry.has_been_read(now);
                 entry.news.send_replace(News::Tracked(watched.number));
             }
         }
@@ -294,7 +309,7 @@ impl Shared {
         }
         for entry in watched.tenants.values_mut() {
             // They hear of it as soon as Redis tells of changes again.
-            entry.again = Instant::now();
+            entry.even = Instant::now();
             entry.news.send_replace(News::Unavailable(why.clone()));
         }
         watched.trouble = Some(why);
@@ -304,7 +319,7 @@ impl Shared {
 impl Watched {
     /// The names whose time has come.
     fn due(&mut self, now: Instant) -> Next {
-        let again = |tenant: &Tenant| self.tenants.get(tenant).map_or(now, |entry| entry.again);
+        let again = |tenant: &Tenant| self.tenants.get(tenant).map_or(now, |entry| entry.again(now));
         let due = self.unread.iter().filter(|tenant| again(tenant) <= now);
         let due: Vec<Tenant> = due.take(NAMES_AT_A_TIME).cloned().collect();
         if due.is_empty() {
@@ -324,5 +339,34 @@ impl Watched {
             self.trouble = None;
         }
         nobody
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_be_read_a_few_times_at_once_and_then_at_its_pace_until_it_has_been_quiet() {
+        let start = Instant::now() + Duration::from_secs(60);
+        let mut entry = Entry { news: watch::Sender::new(News::Pending), subscribers: 1, even: start };
+        let mut now = start;
+        let mut read = |entry: &mut Entry, after: Duration| {
+            now += after;
+            assert!(entry.again(now) <= now, "it may be read");
+            entry.has_been_read(now);
+            entry.again(now).saturating_duration_since(now)
+        };
+        let mut reads = |mut pause: Duration, count: u32| {
+            let mut pauses = Vec::new();
+            for _ in 0..count {
+                pauses.push(pause);
+                pause = read(&mut entry, pause);
+            }
+            pauses
+        };
+        let none = Duration::ZERO;
+        assert_eq!(reads(none, AHEAD + 3), [none, none, none, none, none, PACE, PACE]);
+        assert_eq!(reads(PACE * 3, 4), [PACE * 3, none, none, PACE], "it has been quiet for two more");
     }
 }

@@ -16,7 +16,9 @@ pub(super) const PERIOD: Duration = Duration::from_millis(1500);
 /// What this sidecar is to the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The counters are not enabled, or the feed is not this sidecar's to run: nothing is followed by it.
+    /// The feed is left to other sidecars (`DASHBOARD_FEED`).
+    Left,
+    /// The counters are not enabled: there is nothing to follow.
     Off,
     /// It follows changes.
     Holder,
@@ -24,6 +26,24 @@ pub enum Role {
     Standby,
     /// It has not been found out.
     Unknown,
+}
+
+impl Role {
+    /// As it is told to clients.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Off => "off",
+            Self::Holder => "holder",
+            Self::Standby => "standby",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether changes are followed, so that they can be late.
+    fn follows(self) -> bool {
+        !matches!(self, Self::Left | Self::Off)
+    }
 }
 
 /// Shared by the feed and those who ask.
@@ -41,7 +61,7 @@ struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self { role: Role::Off, lag: Duration::ZERO, through: Instant::now() }
+        Self { role: Role::Left, lag: Duration::ZERO, through: Instant::now() }
     }
 }
 
@@ -49,7 +69,7 @@ impl FeedHealth {
     /// What it is, and how far behind the feed is; no lag where nothing is followed.
     pub fn get(&self) -> (Role, Option<Duration>) {
         let state = self.state.lock();
-        let lag = (state.role != Role::Off).then(|| lag_at(state.lag, state.through.elapsed()));
+        let lag = state.role.follows().then(|| lag_at(state.lag, state.through.elapsed()));
         (state.role, lag)
     }
 
@@ -84,7 +104,7 @@ impl FeedHealth {
 
     fn become_(&self, role: Role) {
         let mut state = self.state.lock();
-        if state.role == Role::Off {
+        if !state.role.follows() {
             *state = State::default();
         }
         state.role = role;
@@ -111,7 +131,7 @@ mod tests {
     #[test]
     fn nothing_lags_where_nothing_is_followed() {
         let health = FeedHealth::default();
-        assert_eq!(health.get(), (Role::Off, None));
+        assert_eq!(health.get(), (Role::Left, None));
         health.beat(MS(30));
         assert_eq!(health.get(), (Role::Holder, Some(MS(30))));
         health.off();

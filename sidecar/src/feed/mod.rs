@@ -66,6 +66,7 @@ impl Feed {
         redis_url: &Secret,
         health: FeedHealth,
     ) -> Self {
+        health.unknown();
         Self {
             session: Kept::new(dialer, store::SET_UP),
             settings: Settings {

@@ -49,11 +49,19 @@ impl State {
             "generated_at": time(Utc::now()),
             "sidecar": sidecar(self.streams.open()),
             "pools": pools,
+            "feed": self.describe_feed(),
             "module": module,
             "jobs": jobs.ok().as_ref().map(describe_jobs),
             "problems": problems,
         });
         Ok(succeed(&data))
+    }
+
+    /// What this sidecar is to the change feed, and how far behind that is, whoever holds it.
+    fn describe_feed(&self) -> Value {
+        let (role, lag) = self.feed.get();
+        let lag_ms = lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
+        json!({"role": role.name(), "lag_ms": lag_ms})
     }
 }
 

@@ -100,6 +100,10 @@ pub fn install() -> Result<(), Failure> {
         FEED_GAPS,
         "How often changes may have been missed, so that all bundles were marked as changed."
     );
+    // They begin at 0: an increase is seen only of what has been there before.
+    for name in [FEED_ANNOUNCED, FEED_MERGED, FEED_GAPS] {
+        counter!(name).increment(0);
+    }
     // The second one to come would be of another process: there is none.
     let _ = HANDLE.set(handle);
     Ok(())
