@@ -573,6 +573,9 @@ DECLARE
     counted bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(7164775482013344114);
+    -- A table that is truncated is empty in older snapshots, too, and the change that says so is not in them: keep TRUNCATE out from
+    -- before the snapshot. No writer waits for this.
+    EXECUTE (SELECT string_agg(format('LOCK TABLE %s IN ACCESS SHARE MODE', place), '; ') FROM dashboard.crm_tables());
     WITH gone AS (
         DELETE FROM dashboard.delta WHERE kind <> 'H' RETURNING tenant_id
     ), announced AS (
@@ -614,6 +617,9 @@ DECLARE
     oldest CONSTANT integer := (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01' - 40;
     owners CONSTANT uuid[] := COALESCE(tenants, ARRAY[dashboard.all_tenants()]);
 BEGIN
+    -- A table that is truncated is empty in older snapshots, too, and the change that says so is not in them: keep TRUNCATE out from
+    -- before the snapshot. No writer waits for this.
+    EXECUTE (SELECT string_agg(format('LOCK TABLE %s IN ACCESS SHARE MODE', place), '; ') FROM dashboard.crm_tables());
     IF repair THEN
         -- Two at once would correct the same twice. Whose correction was waited for is in the snapshot of the statement that follows.
         PERFORM pg_advisory_xact_lock(7164775482013344115);
@@ -980,7 +986,7 @@ BEGIN
         merged_before := state.low;
     END IF;
     RETURN ARRAY(
-        SELECT COALESCE(now.epoch = this.state.epoch AND now.server = dashboard.server() AND now.changes = (
+        SELECT COALESCE(now.owner IS NOT NULL AND now.epoch = this.state.epoch AND now.server = dashboard.server() AND now.changes = (
                    SELECT COALESCE(sum(n), 0) FROM dashboard.counter WHERE owner = now.owner AND figure = 'z')
                    + CASE WHEN now.is_all THEN (SELECT count(*) FROM dashboard.delta WHERE kind <> 'H' AND xid >= this.merged_before)
                      ELSE (SELECT count(*) FROM dashboard.delta WHERE tenant_id = now.owner AND xid >= this.merged_before) END
@@ -1002,14 +1008,15 @@ BEGIN
                    WHERE NOT now.is_all AND tenant_id = now.owner
                      AND created_date >= now.window_began AND created_date < this.window_begins), false)
         FROM (SELECT place, tenant = 'SUPERADMIN_GLOBAL' AS is_all,
-                     CASE WHEN tenant = 'SUPERADMIN_GLOBAL' THEN dashboard.all_tenants() ELSE known.id END AS owner,
+                     -- Also of one that is gone: that is a change.
+                     CASE WHEN tenant = 'SUPERADMIN_GLOBAL' THEN dashboard.all_tenants()
+                          WHEN tenant ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                          THEN NULLIF(tenant::uuid, dashboard.all_tenants()) END AS owner,
                      parts[1] AS epoch, parts[2] AS server, parts[3]::bigint AS changes,
                      to_timestamp(parts[4]::bigint / 1000000) + parts[4]::bigint % 1000000 * interval '1 microsecond'
                          - interval '30 days' AS window_began
               FROM unnest(tenants, versions) WITH ORDINALITY AS asked(tenant, version, place)
               LEFT JOIN LATERAL regexp_match(version, '^([0-9a-f]{12})\.([0-9]+-[0-9]*)\.([0-9]{1,18})\.([0-9]{1,18})$') AS parts ON true
-              LEFT JOIN @tenant@ AS known ON known.id =
-                  CASE WHEN tenant ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN tenant::uuid END
               ORDER BY place) AS now);
 END
 $function$

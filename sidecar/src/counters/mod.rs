@@ -37,16 +37,28 @@ const UNFIT: &str = "
 /// If DATABASE_URL is wrong, the database is not migrated, its bundles are somebody's own, or Postgres refuses.
 pub fn main(command: &CountersCommand) -> Result<(), Failure> {
     match command {
-        CountersCommand::Enable(database) => enable(&mut open(database)?)?,
-        CountersCommand::Disable(database) => disable(&mut open(database)?)?,
-        CountersCommand::Rebuild(database) => rebuild(&mut open(database)?)?,
-        CountersCommand::Verify(args) => {
-            let mut client = open(&args.database)?;
-            must_be_ready(&mut client)?;
-            return verify::run(&mut client, !args.check);
-        }
+        CountersCommand::Enable(database) => alone(database, |client| Ok(enable(client)?)),
+        CountersCommand::Disable(database) => alone(database, |client| Ok(disable(client)?)),
+        CountersCommand::Rebuild(database) => alone(database, |client| Ok(rebuild(client)?)),
+        CountersCommand::Verify(args) => alone(&args.database, |client| {
+            must_be_ready(client)?;
+            verify::run(client, !args.check)
+        }),
     }
-    Ok(())
+}
+
+/// Does it in a session of its own. The lock is given back before the process ends: Postgres notices that only some time after
+/// it, and the next command of a script would be refused.
+fn alone(
+    database: &DatabaseArgs,
+    work: impl FnOnce(&mut Client) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut client = open(database)?;
+    let done = work(&mut client);
+    if let Err(error) = client.execute("SELECT pg_advisory_unlock($1)", &[&KEY]) {
+        tracing::debug!(%error, "the lock goes with the session");
+    }
+    done
 }
 
 /// A session that nobody else is at the counters with.
