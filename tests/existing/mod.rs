@@ -4,5 +4,6 @@
 mod check;
 mod counters;
 mod crm;
+mod rights;
 
 pub(crate) use counters::WITHOUT_COUNTERS;
