@@ -26,8 +26,9 @@ test: ## Run every test, on real servers and in a real browser of their own
 	@scripts/setup.sh chromium chromium-driver fonts-liberation python3-venv
 	cargo test --workspace
 
-soak: setup ## Hold what clients see against what is promised, while faults strike, for SOAK=10m; SEED=n repeats an order
-	SOAK=$${SOAK:-10m} cargo test --package e2e --test e2e -- --nocapture no_history_with_faults_breaks_a_promise
+soak: setup ## Hold what clients see, then counters against tables, to what is promised, for SOAK=10m each; SEED=n repeats an order
+	for test in no_history_with_faults_breaks_a_promise counters_say_what_the_tables_say; do \
+		SOAK=$${SOAK:-10m} cargo test --package e2e --test e2e -- --nocapture --test-threads=1 $$test || exit; done
 
 lint: ## Check format, lints, documentation and scripts; warnings are errors
 	@scripts/setup.sh shellcheck

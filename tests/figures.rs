@@ -69,7 +69,7 @@ const NUMBERS: &[(&str, &str)] = &[
     ("stats,wonOpportunities", "count(*) FROM opportunities WHERE @ AND stage IN ('won','closed_won')"),
     (
         "stats,wonValue",
-        "coalesce(sum(nullif(amount,'NaN')),0) FROM opportunities WHERE @ AND stage IN ('won','closed_won')",
+        "coalesce(sum(CASE WHEN amount NOT IN ('NaN','Infinity','-Infinity') THEN amount END),0) FROM opportunities WHERE @ AND stage IN ('won','closed_won')",
     ),
     (
         "stats,openOpportunities",
@@ -77,7 +77,7 @@ const NUMBERS: &[(&str, &str)] = &[
     ),
     (
         "stats,pipelineValue",
-        "coalesce(sum(nullif(amount,'NaN')),0) FROM opportunities WHERE @ AND stage NOT IN ('won','closed_won','lost','closed_lost')",
+        "coalesce(sum(CASE WHEN amount NOT IN ('NaN','Infinity','-Infinity') THEN amount END),0) FROM opportunities WHERE @ AND stage NOT IN ('won','closed_won','lost','closed_lost')",
     ),
     (
         "stats,newLeadsLast30Days",
@@ -109,7 +109,7 @@ const STRUCTURES: &[(&str, &str)] = &[
     ),
     (
         "lists,recentOpportunities",
-        "SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') FROM (SELECT id, name, nullif(amount,'NaN') AS amount, stage, probability, updated_at, \
+        "SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') FROM (SELECT id, name, CASE WHEN amount NOT IN ('NaN','Infinity','-Infinity') THEN amount END AS amount, stage, probability, updated_at, \
          is_test_data, assigned_to FROM opportunities WHERE @ ORDER BY updated_at DESC NULLS LAST, id DESC LIMIT 50) x",
     ),
 ];
@@ -133,7 +133,12 @@ pub(crate) fn assert_every_figure(client: &mut Client, bundle: &str, tenant: &st
     for (step, stages) in FUNNEL {
         let of = format!("FROM opportunities WHERE @ AND stage IN ({stages})");
         numbers.push((format!("funnel,{step},count"), format!("count(*) {of}")));
-        numbers.push((format!("funnel,{step},value"), format!("coalesce(sum(nullif(amount,'NaN')),0) {of}")));
+        numbers.push((
+            format!("funnel,{step},value"),
+            format!(
+                "coalesce(sum(CASE WHEN amount NOT IN ('NaN','Infinity','-Infinity') THEN amount END),0) {of}"
+            ),
+        ));
     }
     let numbers = numbers.iter().map(|(path, sql)| {
         (path.clone(), format!("(SELECT to_jsonb({})", sql.replacen(" FROM", ") FROM", 1)))
