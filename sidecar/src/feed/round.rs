@@ -137,7 +137,6 @@ impl<'a> Follower<'a> {
         if self.beats.len() > MOST_BEATS {
             self.beats.pop_front();
         }
-        self.snapshot = found.snapshot.take();
         self.come_back = found.heartbeat.take().or(self.come_back.take());
         metrics::feed_merged(found.merged);
         Ok(Some(found))
@@ -149,7 +148,7 @@ impl<'a> Follower<'a> {
         self.outstanding = true;
         self.connect().await;
         let Some(announcer) = &mut self.announcer else { return };
-        let Found { pending, peeked, .. } = found;
+        let Found { pending, peeked, snapshot, .. } = found;
         let mut tenants: Vec<&str> = pending.iter().map(|pending| pending.tenant.as_str()).collect();
         tenants.extend(peeked.iter().map(String::as_str));
         tenants.sort_unstable();
@@ -159,6 +158,8 @@ impl<'a> Follower<'a> {
             return;
         }
         metrics::feed_announced(tenants.len());
+        // Not before: what has been seen and not been heard is to be seen again.
+        self.snapshot = snapshot;
         self.outstanding = !pending.is_empty();
         self.acknowledged.pending = pending;
         if let Some(written) = self.come_back.take() {
