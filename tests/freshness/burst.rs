@@ -118,7 +118,9 @@ fn change(rng: &mut Rng, writer: usize) -> String {
             "INSERT INTO activities (tenant_id, type, is_test_data, created_date)
              VALUES ('{tenant}', 'call', {test}, now()), ('{other}', 'mail', {test}, now())"
         ),
-        4 => format!("INSERT INTO accounts (tenant_id, name, is_test_data) VALUES ('{tenant}', 'one', {test})"),
+        4 => {
+            format!("INSERT INTO accounts (tenant_id, name, is_test_data) VALUES ('{tenant}', 'one', {test})")
+        }
         5 => format!(
             "UPDATE opportunities SET stage = '{}', amount = {}, updated_at = now() WHERE {}",
             stages[rng.usize(0..stages.len())],

@@ -108,7 +108,9 @@ impl Crm {
 
     /// Somebody follows, and nothing from before can be missing.
     pub(super) fn is_followed(&self) -> bool {
-        self.value("SELECT heartbeat_at IS NOT NULL AND redis IS NOT NULL AND gap IS NULL FROM dashboard.feed")
+        self.value(
+            "SELECT heartbeat_at IS NOT NULL AND redis IS NOT NULL AND gap IS NULL FROM dashboard.feed",
+        )
     }
 
     /// Nothing is left to be announced.
@@ -121,10 +123,7 @@ impl Crm {
 
     /// Whether a tenant waits for Redis to acknowledge that it has changed.
     pub(super) fn is_pending(&self, tenant: usize) -> bool {
-        self.value(&format!(
-            "SELECT EXISTS (SELECT FROM dashboard.pending WHERE owner = '{}')",
-            name(tenant)
-        ))
+        self.value(&format!("SELECT EXISTS (SELECT FROM dashboard.pending WHERE owner = '{}')", name(tenant)))
     }
 
     /// Who holds the lease.

@@ -75,7 +75,10 @@ fn a_transaction_that_commits_after_later_ones_is_seen_and_keeps_none_of_them_wa
     assert!(!lists(&mut client, &name(0), true, "early"), "it is not committed");
     transaction.commit().unwrap();
     for (tenant, include) in [(name(0), true), (name(0), false), (ALL.to_owned(), true)] {
-        assert_eventually!(lists(&mut client, &tenant, include, "early"), "it is seen by {tenant}, {include}");
+        assert_eventually!(
+            lists(&mut client, &tenant, include, "early"),
+            "it is seen by {tenant}, {include}"
+        );
     }
     scene.assert_all_is_seen();
 }
@@ -108,7 +111,9 @@ fn a_tenant_that_was_unknown_a_moment_ago_is_seen_once_it_is_created_and_unknown
     };
     for _ in 0..3 {
         assert!(unknown(&mut client, "true") && unknown(&mut client, "false"));
-        scene.crm.execute(&format!("INSERT INTO tenant (id, tenant_id, name) VALUES ('{new}', 'new', 'New')"));
+        scene
+            .crm
+            .execute(&format!("INSERT INTO tenant (id, tenant_id, name) VALUES ('{new}', 'new', 'New')"));
         for include in ["true", "false"] {
             assert_eventually!(
                 client.call(&["DASHBOARD.GET", &new, "INCLUDE", include]).is_ok(),

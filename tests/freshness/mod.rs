@@ -15,7 +15,9 @@ mod lag;
 mod stalls;
 mod takeover;
 
-use harness::{Client, Postgres, Redis, RedisBuilder, Sidecar, SidecarBuilder, assert_eventually, fields, text};
+use harness::{
+    Client, Postgres, Redis, RedisBuilder, Sidecar, SidecarBuilder, assert_eventually, fields, text,
+};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -89,9 +91,8 @@ impl Scene {
         for (tenant, include) in every_bundle() {
             let truth = self.crm.truth(&tenant, include);
             assert_eventually!(
-                read(&mut client, &tenant, include).is_ok_and(|(status, bundle)| {
-                    status == "hit" && shown(&bundle) == truth
-                }),
+                read(&mut client, &tenant, include)
+                    .is_ok_and(|(status, bundle)| { status == "hit" && shown(&bundle) == truth }),
                 "the bundle of {tenant}, include {include}, shows what was committed"
             );
             let stored = client.json(&["GET", &format!("dashboard:bundle:{tenant}:include={include}")]);
