@@ -598,8 +598,8 @@ BEGIN
     GET DIAGNOSTICS counted = ROW_COUNT;
     UPDATE dashboard.counters
     SET ready = true, epoch = left(replace(gen_random_uuid()::text, '-', ''), 12), pruned_on = (now() AT TIME ZONE 'UTC')::date;
-    -- What has been changed while nobody recorded it is not known: everything is to be announced.
-    UPDATE dashboard.feed SET gap = 'everything has been counted anew', gap_at = clock_timestamp();
+    -- What has changed before, while triggers were missing, is on no record. The last that is done here: the feed waits for this row.
+    UPDATE dashboard.feed SET gap = 'the counters were counted anew', gap_at = clock_timestamp();
     RETURN counted;
 END
 $function$;

@@ -23,6 +23,7 @@ mod existing;
 mod failover;
 mod feed_lag;
 mod figures;
+mod freshness;
 mod get;
 mod harness_itself;
 mod history;

@@ -1,4 +1,4 @@
-//! A socket in front of a server's, which can hold back what clients send.
+//! A socket in front of a server's, which can hold back what clients send, and what they are answered.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 /// A relay; what it has open is closed when both ends are.
 pub struct Relay {
     gate: Arc<Gate>,
+    replies: Arc<Gate>,
     directory: TempDir,
 }
 
@@ -40,6 +41,16 @@ impl Gate {
         }
         state.waiting -= 1;
     }
+
+    fn holds_something(&self) -> bool {
+        let state = self.state();
+        state.closed && state.waiting > 0
+    }
+
+    fn open(&self) {
+        self.state().closed = false;
+        self.opened.notify_all();
+    }
 }
 
 impl Relay {
@@ -48,19 +59,20 @@ impl Relay {
         let directory = TempDir::with_prefix("dashboard-relay-").expect("a temporary directory");
         let listener = UnixListener::bind(directory.path().join("relay.sock")).expect("a socket");
         let gate = Arc::new(Gate::default());
-        let (passing, server) = (gate.clone(), server.to_owned());
+        let replies = Arc::new(Gate::default());
+        let (passing, answering, server) = (gate.clone(), replies.clone(), server.to_owned());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = UnixStream::connect(&server) else { continue };
                 let (from, to) = (client.try_clone(), server.try_clone());
-                let passing = passing.clone();
+                let (passing, answering) = (passing.clone(), answering.clone());
                 if let (Ok(from), Ok(to)) = (from, to) {
                     thread::spawn(move || copy(from, to, || passing.pass()));
-                    thread::spawn(move || copy(server, client, || {}));
+                    thread::spawn(move || copy(server, client, || answering.pass()));
                 }
             }
         });
-        Self { gate, directory }
+        Self { gate, replies, directory }
     }
 
     /// Its socket file.
@@ -75,14 +87,27 @@ impl Relay {
 
     /// Whether a client has sent something that is held back.
     pub fn holds_something(&self) -> bool {
-        let state = self.gate.state();
-        state.closed && state.waiting > 0
+        self.gate.holds_something()
     }
 
     /// Passes on what was held back.
     pub fn release(&self) {
-        self.gate.state().closed = false;
-        self.gate.opened.notify_all();
+        self.gate.open();
+    }
+
+    /// Holds back what the server answers from now on; what clients send reaches it.
+    pub fn hold_replies(&self) {
+        self.replies.state().closed = true;
+    }
+
+    /// Whether the server has answered something that is held back.
+    pub fn holds_a_reply(&self) -> bool {
+        self.replies.holds_something()
+    }
+
+    /// Passes on the answers that were held back.
+    pub fn release_replies(&self) {
+        self.replies.open();
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Follower<'a> {
     /// Everything is being announced; by what time it succeeds, to which Redis.
     sweep: Option<AbortOnDropHandle<Result<String, ApiError>>>,
     sweep_at: Instant,
+    /// Since when there was the gap that this closes.
+    sweep_of: String,
     /// Heartbeats that have not come back yet, and when they were written.
     beats: VecDeque<(String, Instant)>,
     /// The last that has come back and was not acknowledged by Redis yet.
@@ -70,6 +72,7 @@ impl<'a> Follower<'a> {
             pause: FIRST_PAUSE,
             sweep: None,
             sweep_at: Instant::now(),
+            sweep_of: String::new(),
             beats: VecDeque::new(),
             come_back: None,
             acknowledged: Acknowledged::default(),
@@ -129,8 +132,8 @@ impl<'a> Follower<'a> {
             return Ok(None);
         };
         let Some((mut found, beat, gap)) = outcome? else { return Ok(None) };
-        if self.sweep.is_none() && gap.is_some() {
-            // Somebody else has found one: who has counted anew.
+        // Who counts anew puts one on record.
+        if gap.is_some() {
             self.state.gap = gap;
         }
         self.beats.extend(beat);
@@ -158,6 +161,7 @@ impl<'a> Follower<'a> {
             return;
         }
         metrics::feed_announced(tenants.len());
+        // Not before: what has been seen and not been heard is to be seen again.
         self.snapshot = snapshot;
         self.outstanding = !pending.is_empty();
         let all = pending.len() < store::MOST_PENDING;
@@ -232,12 +236,14 @@ impl<'a> Follower<'a> {
                 Ok(Ok(redis)) => {
                     tracing::info!("everything has been announced; bundles are computed anew");
                     let postgres = self.state.postgres_now.clone();
-                    let written = (redis.clone(), postgres.clone());
-                    self.session.run(move |client| store::close_gap(client, &written.0, &written.1)).await?;
+                    let written = (redis.clone(), postgres.clone(), std::mem::take(&mut self.sweep_of));
+                    let close =
+                        move |client: &mut _| store::close_gap(client, &written.0, &written.1, &written.2);
+                    let gap = self.session.run(close).await?;
                     self.state = State {
                         redis: Some(redis),
                         postgres: Some(postgres.clone()),
-                        gap: None,
+                        gap,
                         postgres_now: postgres,
                     };
                 }
@@ -259,15 +265,18 @@ impl<'a> Follower<'a> {
             return Ok(());
         }
         if let Some(gap) = Gap::between(&self.state, &announcer.redis) {
-            let why = gap.why();
+            let why = match &self.state.gap {
+                Some(why) if gap == Gap::Unfinished => why.clone(),
+                _ => gap.why().to_owned(),
+            };
             tracing::warn!(
                 why,
                 "changes may have been missed: all bundles are marked as changed and computed anew"
             );
             metrics::feed_gap();
             let new_epoch = gap == Gap::Postgres;
-            self.session.run(move |client| store::open_gap(client, why, new_epoch)).await?;
-            self.state.gap = Some(why.to_owned());
+            self.state.gap = Some(why.clone());
+            self.sweep_of = self.session.run(move |client| store::open_gap(client, &why, new_epoch)).await?;
             if new_epoch {
                 // Written down as unfinished; versions of before are void already.
                 self.state.postgres = Some(self.state.postgres_now.clone());

@@ -219,23 +219,36 @@ pub(super) fn beat(client: &mut Client) -> Result<String, FeedError> {
     Ok(row.try_get(0)?)
 }
 
-/// Puts on record that everything is to be announced, and why. With another Postgres, or one that may have lost what it had committed, no
-/// version of before means anything.
-pub(super) fn open_gap(client: &mut Client, why: &str, new_epoch: bool) -> Result<(), FeedError> {
+/// Puts on record that everything is to be announced, and why; since when. With another Postgres, or one that may have lost what it had
+/// committed, no version of before means anything.
+pub(super) fn open_gap(client: &mut Client, why: &str, new_epoch: bool) -> Result<String, FeedError> {
     let mut transaction = client.transaction()?;
-    transaction.execute("UPDATE dashboard.feed SET gap = $1, gap_at = clock_timestamp()", &[&why])?;
+    let row = transaction.query_one(
+        "UPDATE dashboard.feed SET gap = $1, gap_at = clock_timestamp() RETURNING gap_at::text",
+        &[&why],
+    )?;
     if new_epoch {
         transaction.execute(
             "UPDATE dashboard.counters SET epoch = left(replace(gen_random_uuid()::text, '-', ''), 12)",
             &[],
         )?;
     }
-    Ok(transaction.commit()?)
+    transaction.commit()?;
+    Ok(row.try_get(0)?)
 }
 
-/// Everything has been announced to this Redis.
-pub(super) fn close_gap(client: &mut Client, redis: &str, postgres: &str) -> Result<(), FeedError> {
-    client
-        .execute("UPDATE dashboard.feed SET redis = $1, postgres = $2, gap = NULL", &[&redis, &postgres])?;
-    Ok(())
+/// Everything that had changed by `since` has been announced to this Redis. Why there is a gap again, if there is one that is younger.
+pub(super) fn close_gap(
+    client: &mut Client,
+    redis: &str,
+    postgres: &str,
+    since: &str,
+) -> Result<Option<String>, FeedError> {
+    let row = client.query_one(
+        "UPDATE dashboard.feed SET redis = $1, postgres = $2,
+                gap = CASE WHEN gap_at > $3::text::timestamptz THEN gap END
+         RETURNING gap",
+        &[&redis, &postgres, &since],
+    )?;
+    Ok(row.try_get(0)?)
 }

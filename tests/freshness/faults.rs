@@ -1,0 +1,105 @@
+//! Servers that die in the middle of it.
+
+use harness::PostgresServer;
+
+use super::burst::Burst;
+use super::{Scene, cache};
+
+/// How often each fault strikes.
+const TIMES: usize = 3;
+
+#[test]
+fn nothing_is_missed_when_the_sidecar_is_killed() {
+    let mut scene = Scene::start();
+    scene.fill();
+    let burst = Burst::begin(&scene);
+    for _ in 0..TIMES {
+        scene.sidecar.process().kill();
+        burst.commit_on();
+        scene.follow();
+        burst.go_on();
+    }
+    scene.sidecar.process().kill();
+    burst.commit_on();
+    burst.end();
+    // What is committed last is announced by one that has seen none of it.
+    scene.follow();
+    scene.assert_all_is_seen();
+}
+
+#[test]
+fn nothing_is_missed_when_postgres_is_restarted() {
+    survives(PostgresServer::stop_fast);
+}
+
+#[test]
+fn nothing_is_missed_when_postgres_crashes() {
+    survives(PostgresServer::stop_immediately);
+}
+
+fn survives(stop: impl Fn(&mut PostgresServer)) {
+    let mut postgres = PostgresServer::start();
+    let mut scene = Scene::on(&postgres.url(), cache());
+    scene.follow();
+    scene.fill();
+    let burst = Burst::begin(&scene);
+    for _ in 0..TIMES {
+        stop(&mut postgres);
+        postgres.start_again();
+        burst.go_on();
+    }
+    stop(&mut postgres);
+    postgres.start_again();
+    burst.end();
+    scene.assert_all_is_seen();
+}
+
+#[test]
+fn nothing_is_missed_when_redis_is_restarted() {
+    let mut scene = Scene::start();
+    scene.fill();
+    let burst = Burst::begin(&scene);
+    for _ in 0..TIMES {
+        scene.redis.restart_in_place();
+        burst.go_on();
+    }
+    burst.end();
+    scene.assert_all_is_seen();
+}
+
+#[test]
+fn nothing_is_missed_when_redis_is_killed_and_is_away_for_a_while() {
+    let mut scene = Scene::start();
+    scene.fill();
+    let burst = Burst::begin(&scene);
+    for _ in 0..TIMES {
+        scene.redis.process().kill();
+        burst.commit_on();
+        scene.redis.start_again();
+        burst.go_on();
+    }
+    scene.redis.process().kill();
+    burst.commit_on();
+    burst.end();
+    scene.redis.start_again();
+    scene.assert_all_is_seen();
+}
+
+#[test]
+fn nothing_is_missed_when_all_of_them_die_at_once() {
+    let mut postgres = PostgresServer::start();
+    let mut scene = Scene::on(&postgres.url(), cache());
+    scene.follow();
+    scene.fill();
+    let burst = Burst::begin(&scene);
+    postgres.stop_immediately();
+    scene.redis.process().kill();
+    scene.sidecar.process().kill();
+    scene.redis.start_again();
+    postgres.start_again();
+    burst.commit_on();
+    scene.follow();
+    burst.go_on();
+    burst.end();
+    scene.assert_all_is_seen();
+}
