@@ -37,14 +37,13 @@ pub(crate) fn measure(table: &mut Table) {
     crm::load(&mut postgres.client(), &tenants);
     postgres.execute("VACUUM ANALYZE");
     crm::count(&postgres.url());
-    let port = harness::free_port();
-    let socket = format!("127.0.0.1:{port}");
-    let redis = Redis::builder().tcp().setting("sidecar", format!("http://{socket}")).start();
-    let _sidecar = Sidecar::builder()
+    let redis = Redis::builder().tcp().start();
+    let sidecar = Sidecar::builder()
         .database(postgres.url())
-        .internal(socket)
         .env("REDIS_URL", redis.tcp_url())
+        .env("DASHBOARD_FEED", "on")
         .start();
+    redis.client().ok(&["CONFIG", "SET", "dashboard.sidecar", sidecar.url()]);
     let tenants: Vec<String> = tenants.into_iter().map(|tenant| tenant.id).collect();
     let (busy, unread) = tenants.split_at(BUSY);
     redis.client().map(&["DASHBOARD.WARM", "FORCE"]);

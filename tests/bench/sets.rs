@@ -100,7 +100,6 @@ fn warm_what_is_old(client: &mut Client) -> f64 {
     let elapsed = began.elapsed().as_secs_f64();
     let figure = |name: &str| report.iter().find(|(field, _)| field == name).map(|(_, n)| harness::text(n));
     assert_eq!(figure("failed").as_deref(), Some("0"), "{report:?}");
-    eprintln!("bench: {report:?}");
     elapsed
 }
 

@@ -44,7 +44,11 @@ pub(crate) fn measure(table: &mut Table) {
     client.batch_execute("VACUUM ANALYZE").expect("statistics");
     crm::count(&server.url());
     let redis = Redis::builder().tcp().start();
-    let _sidecar = Sidecar::builder().database(server.url()).env("REDIS_URL", redis.tcp_url()).start();
+    let _sidecar = Sidecar::builder()
+        .database(server.url())
+        .env("REDIS_URL", redis.tcp_url())
+        .env("DASHBOARD_FEED", "on")
+        .start();
     let triggers = Triggers::of(client);
 
     let tenants: Vec<String> = tenants.into_iter().map(|tenant| tenant.id).collect();
