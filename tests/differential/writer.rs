@@ -30,6 +30,8 @@ pub(super) struct Writer<'a> {
     name: usize,
     /// Alone, it has no reason to wait.
     alone: bool,
+    /// The driver does not find its way back from a COPY that was refused.
+    out_of_step: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -38,7 +40,7 @@ impl<'a> Writer<'a> {
         let url = scene.postgres.url();
         let mut statements = Statements::new(rng, scene.variant, scene.only);
         let client = connect(&url, &mut statements.rng);
-        Self { url, client, statements, journal: scene.journal, name, alone }
+        Self { url, client, statements, journal: scene.journal, name, alone, out_of_step: false }
     }
 
     /// Runs one transaction; `Err` says what must not happen.
@@ -52,7 +54,10 @@ impl<'a> Writer<'a> {
         let outcome = match &result {
             Ok(outcome) => (*outcome).to_owned(),
             Err(error) => {
-                if let Err(again) = self.client.batch_execute("ROLLBACK") {
+                if std::mem::take(&mut self.out_of_step) {
+                    // What was begun ends with its session.
+                    self.client = connect(&self.url, &mut self.statements.rng);
+                } else if let Err(again) = self.client.batch_execute("ROLLBACK") {
                     return Err(format!("{again:?}\nafter {error:?}\nafter {}", done.join("; ")));
                 }
                 error.code().map_or("lost", |code| code.code()).to_owned()
@@ -106,7 +111,7 @@ impl<'a> Writer<'a> {
         self.batch("SAVEPOINT s", done)?;
         let result = self.statement(truncate, done);
         match result {
-            Err(error) if refused(&error) => {
+            Err(error) if refused(&error) && !self.out_of_step => {
                 self.journal.count("savepoints after errors");
                 self.batch("ROLLBACK TO s", done)
             }
@@ -125,11 +130,13 @@ impl<'a> Writer<'a> {
             None => self.batch(&sql, done)?,
             Some(into) => {
                 done.push(format!("{into} <- {sql}"));
+                self.out_of_step = true;
                 let mut rows = Vec::new();
                 self.client.copy_out(&sql)?.read_to_end(&mut rows).expect("COPY TO is read");
                 let mut writer = self.client.copy_in(&into)?;
                 writer.write_all(&rows).expect("COPY FROM takes what is sent");
                 writer.finish()?;
+                self.out_of_step = false;
             }
         }
         self.journal.count(kind);
