@@ -83,7 +83,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
             }
         };
         let owner = scheduler::settings::owner();
-        Some(Feed::new(&args.feed, owner, dialer, &args.redis.redis_url, feed_health.clone()))
+        Some(Feed::new(&args.feed, owner, dialer, &args.redis.redis_url, feed_health))
     } else {
         None
     };
