@@ -104,12 +104,12 @@ pub(super) const FAULTS: &[Fault] = &[
         ..ALONE
     },
     Fault {
-        name: "days are those of the writer's zone",
+        name: "days are those of another zone",
         only: Some("activities"),
         plants: &[Plant::Text(
             "count_activities",
             "AT TIME ZONE 'UTC')::date",
-            "AT TIME ZONE current_setting('timezone'))::date",
+            "AT TIME ZONE 'Pacific/Kiritimati')::date",
         )],
         ..ALONE
     },
@@ -153,7 +153,7 @@ pub(super) const FAULTS: &[Fault] = &[
         only: Some("opportunities"),
         plants: &[Plant::Text(
             "count_opportunities",
-            "(CASE WHEN r.amount - r.amount = 0 THEN r.amount END) AS amount FROM new_rows AS r\n ",
+            "(CASE WHEN r.amount - r.amount = 0 THEN r.amount::numeric END) AS amount FROM new_rows AS r\n ",
             "(SELECT CASE WHEN o.amount - o.amount = 0 THEN o.amount END FROM old_rows AS o WHERE o.id = r.id) AS amount FROM new_rows AS r\n ",
         )],
         ..ALONE
@@ -163,7 +163,7 @@ pub(super) const FAULTS: &[Fault] = &[
         only: Some("opportunities"),
         plants: &[Plant::Text(
             "count_opportunities",
-            "CASE WHEN r.amount - r.amount = 0 THEN r.amount END",
+            "CASE WHEN r.amount - r.amount = 0 THEN r.amount::numeric END",
             "r.amount",
         )],
         ..ALONE
@@ -219,7 +219,7 @@ pub(super) const FAULTS: &[Fault] = &[
         plants: &[
             Plant::Text(
                 "compact",
-                "DELETE FROM dashboard.delta\n        WHERE ctid = ANY (ARRAY(SELECT ctid FROM dashboard.delta LIMIT most))\n        RETURNING *",
+                "DELETE FROM dashboard.delta\n        WHERE ctid = ANY (ARRAY(SELECT ctid FROM dashboard.delta WHERE xid >= merged_before ORDER BY xid LIMIT most))\n        RETURNING *",
                 "SELECT * FROM dashboard.delta",
             ),
             Plant::Text(
