@@ -124,7 +124,7 @@ fn a_feed_whose_postgres_says_nothing_is_replaced_and_does_no_harm_when_it_comes
         scene.crm.rename(0, n % 5, &lead);
         assert_eventually!(lists(&mut client, &name(n % 5), true, &lead), "{lead} is seen");
     }
-    assert_eventually!(lines_with(&stalled, "another sidecar's now") == 1, "the first one notices");
-    assert_eq!(lines_with(&other, "another sidecar's now"), 0);
+    assert_eventually!(lines_with(&stalled, "this sidecar feeds no more") == 1, "the first one notices");
+    assert_eq!(lines_with(&other, "this sidecar feeds no more"), 0);
     scene.assert_all_is_seen();
 }
