@@ -121,6 +121,11 @@ impl Crm {
         )
     }
 
+    /// Nothing is left to be merged.
+    pub(super) fn is_merged(&self) -> bool {
+        self.value("SELECT NOT EXISTS (SELECT FROM dashboard.delta WHERE kind <> 'H')")
+    }
+
     /// Whether a tenant waits for Redis to acknowledge that it has changed.
     pub(super) fn is_pending(&self, tenant: usize) -> bool {
         self.value(&format!("SELECT EXISTS (SELECT FROM dashboard.pending WHERE owner = '{}')", name(tenant)))

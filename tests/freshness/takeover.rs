@@ -101,7 +101,7 @@ fn one_that_was_frozen_takes_nothing_off_the_record_that_the_one_that_took_over_
     burst.go_on();
     frozen.process().thaw();
     burst.go_on();
-    assert_eventually!(lines_with(&frozen, "another sidecar's now") == 1, "the first one notices");
+    assert_eventually!(lines_with(&frozen, "this sidecar feeds no more") == 1, "the first one notices");
     burst.end();
     scene.crm.rename(0, 0, "at last");
     assert_eventually!(lists(&mut client, &name(0), true, "at last"), "it is seen");
