@@ -40,6 +40,8 @@ pub(super) struct Follower<'a> {
     sweep_at: Instant,
     /// Since when there was the gap that this closes.
     sweep_of: String,
+    /// The last one could not announce everything.
+    sweep_failed: bool,
     /// Heartbeats that have not come back yet, and when they were written.
     beats: VecDeque<(String, Instant)>,
     /// The last that has come back and was not acknowledged by Redis yet.
@@ -73,6 +75,7 @@ impl<'a> Follower<'a> {
             sweep: None,
             sweep_at: Instant::now(),
             sweep_of: String::new(),
+            sweep_failed: false,
             beats: VecDeque::new(),
             come_back: None,
             acknowledged: Acknowledged::default(),
@@ -240,6 +243,11 @@ impl<'a> Follower<'a> {
                     let close =
                         move |client: &mut _| store::close_gap(client, &written.0, &written.1, &written.2);
                     let gap = self.session.run(close).await?;
+                    self.sweep_failed = false;
+                    // One that has been restarted since is not the one that was told, whatever this connection still believes.
+                    if self.announcer.as_ref().is_some_and(|announcer| announcer.redis != redis) {
+                        self.announcer = None;
+                    }
                     self.state = State {
                         redis: Some(redis),
                         postgres: Some(postgres.clone()),
@@ -248,10 +256,12 @@ impl<'a> Follower<'a> {
                     };
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(
-                        error = error.message(),
-                        "not everything could be announced; trying again"
-                    );
+                    if !std::mem::replace(&mut self.sweep_failed, true) {
+                        tracing::warn!(
+                            error = error.message(),
+                            "not everything could be announced; trying again"
+                        );
+                    }
                     self.sweep_at = Instant::now() + LONGEST_PAUSE;
                 }
                 Err(error) => {
@@ -269,11 +279,14 @@ impl<'a> Follower<'a> {
                 Some(why) if gap == Gap::Unfinished => why.clone(),
                 _ => gap.why().to_owned(),
             };
-            tracing::warn!(
-                why,
-                "changes may have been missed: all bundles are marked as changed and computed anew"
-            );
-            metrics::feed_gap();
+            // Once for each gap, not each time that it is tried to be closed.
+            if !self.sweep_failed {
+                tracing::warn!(
+                    why,
+                    "changes may have been missed: all bundles are marked as changed and computed anew"
+                );
+                metrics::feed_gap();
+            }
             let new_epoch = gap == Gap::Postgres;
             self.state.gap = Some(why.clone());
             self.sweep_of = self.session.run(move |client| store::open_gap(client, &why, new_epoch)).await?;
