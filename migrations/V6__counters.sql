@@ -251,8 +251,7 @@ DECLARE
     count_function CONSTANT text := $template$
 CREATE OR REPLACE FUNCTION dashboard.count_@table@() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
+SET search_path = pg_catalog, pg_temp@timezone@
 AS $function$
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -279,6 +278,12 @@ $template$;
         SELECT '@kind@', tenant_id, test, open, slot, source, n, amount
         FROM (@changed@) AS changed
         WHERE NOT EXISTS (SELECT FROM @transition@ OFFSET 8)$template$;
+    -- Most updates change no figure: of their two rows one is left.
+    few_grouped CONSTANT text := $template$INSERT INTO dashboard.delta (kind, tenant_id, test, open, slot, source, n, amount)
+        SELECT '@kind@', tenant_id, test, open, slot, source, sum(n), sum(amount)
+        FROM (@changed@) AS changed
+        WHERE NOT EXISTS (SELECT FROM @transition@ OFFSET 8)
+        GROUP BY tenant_id, test, open, slot, source$template$;
     -- A group that nothing is left of stays, as 0: its tenant has changed all the same.
     many CONSTANT text := $template$INSERT INTO dashboard.delta (kind, tenant_id, test, open, slot, source, n, amount)
             SELECT '@kind@', tenant_id, test, open, slot, source, sum(n), sum(amount)
@@ -297,8 +302,7 @@ $template$;
     row_function CONSTANT text := $template$
 CREATE OR REPLACE FUNCTION dashboard.count_row_@table@() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
+SET search_path = pg_catalog, pg_temp@timezone@
 AS $function$
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -395,6 +399,7 @@ $template$;
     qualified text;
     table_owner name;
     trigger_function text;
+    timezone text;
     count_sql text;
     size text;
 BEGIN
@@ -413,21 +418,24 @@ BEGIN
             WHEN 'timestamp'::regtype THEN $$(r.created_date AT TIME ZONE 'UTC')$$
             WHEN 'date'::regtype THEN $$(LEAST(GREATEST(r.created_date, '1970-01-01'), '2200-01-01')::timestamp AT TIME ZONE 'UTC')$$
             ELSE 'r.created_date' END;
+        -- The types of today may not be those of tomorrow: then a day is one of UTC all the same.
+        timezone := CASE WHEN strpos(tables[i][6], '@day@') > 0 THEN E'\nSET timezone = ''UTC''' ELSE '' END;
         columns := format('%s AS tenant_id, %s AS test, %s AS open, %s AS slot, %s::text AS source',
             tables[i][3], tables[i][4], tables[i][5],
             replace(tables[i][6], '@day@', replace(day, '@moment@', moment)), tables[i][7]);
         amount := '(' || tables[i][8] || ')';
 
-        count_sql := count_function;
+        count_sql := replace(count_function, '@timezone@', timezone);
         FOR e IN 1 .. array_length(events, 1) LOOP
             FOREACH size IN ARRAY ARRAY['few', 'many'] LOOP
                 count_sql := replace(count_sql, format('@%s of %s@', size, events[e][1]), replace(replace(
-                    CASE size WHEN 'few' THEN few ELSE many END, '@changed@', events[e][3]), '@transition@', events[e][2]));
+                    CASE size WHEN 'many' THEN many WHEN 'few' THEN CASE events[e][1] WHEN 'updated' THEN few_grouped ELSE few END END,
+                    '@changed@', events[e][3]), '@transition@', events[e][2]));
             END LOOP;
         END LOOP;
         EXECUTE replace(replace(replace(replace(count_sql,
             '@table@', tables[i][1]), '@kind@', tables[i][2]), '@columns@', columns), '@amount@', amount);
-        EXECUTE replace(replace(replace(replace(row_function,
+        EXECUTE replace(replace(replace(replace(replace(row_function, '@timezone@', timezone),
             '@table@', tables[i][1]), '@kind@', tables[i][2]), '@columns@', columns), '@amount@', amount);
         EXECUTE replace(replace(replace(replace(truncate_function,
             '@table@', tables[i][1]), '@kind@', tables[i][2]), '@columns@', replace(columns, '%', '%%')), '@amount@', amount);
