@@ -54,7 +54,6 @@ pub(crate) fn servers(postgres: &Postgres) -> (Sidecar, Redis) {
         .database(postgres.url())
         .env("DASHBOARD_WARM_POOL", connections.as_str())
         .env("DASHBOARD_SCHEDULER", "off")
-        .env("DASHBOARD_FEED", "off")
         .start();
     let redis = Redis::builder()
         .tcp()

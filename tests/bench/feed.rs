@@ -50,12 +50,11 @@ pub(crate) fn measure(table: &mut Table) {
 
     let mut prober = Prober::new(&postgres, &redis);
     let load = format!("{WRITES_A_SECOND} writes a second on {BUSY} tenants");
-    let (seen, most) = under_load(&postgres, busy, || {
+    let ((seen, once), most) = under_load(table, &load, &postgres, busy, || {
         let seen = prober.until_seen(&busy[0], PROBES);
         let once = prober.once(unread);
         (seen, once)
     });
-    let (seen, once) = seen;
     report(table, &load, &seen);
     let shown = once.iter().filter(|(shown, _)| *shown).count();
     let waited = Sample::new(once.iter().map(|(_, ms)| *ms).collect());
@@ -69,7 +68,8 @@ pub(crate) fn measure(table: &mut Table) {
     table.note(format!("{load}: feed_lag_ms"), lag.unwrap_or_default());
 
     let load = format!("{WRITES_A_SECOND} writes a second on one tenant");
-    let (seen, most) = under_load(&postgres, &busy[..1], || prober.until_seen(&busy[0], PROBES));
+    let (seen, most) =
+        under_load(table, &load, &postgres, &busy[..1], || prober.until_seen(&busy[0], PROBES));
     report(table, &load, &seen);
     table.at_most(format!("{load}: most deltas of it"), most as f64, most, DELTAS_BUDGET);
 }
@@ -97,7 +97,13 @@ fn three(sample: &Sample) -> String {
 }
 
 /// What `work` gives while these tenants are written to, and the most deltas that any tenant had waiting.
-fn under_load<T>(postgres: &Postgres, tenants: &[String], work: impl FnOnce() -> T) -> (T, i64) {
+fn under_load<T>(
+    table: &mut Table,
+    load: &str,
+    postgres: &Postgres,
+    tenants: &[String],
+    work: impl FnOnce() -> T,
+) -> (T, i64) {
     let (stop, most) = (AtomicBool::new(false), AtomicI64::new(0));
     let interval = Duration::from_secs(1) * WRITERS / WRITES_A_SECOND;
     std::thread::scope(|scope| {
@@ -122,16 +128,14 @@ fn under_load<T>(postgres: &Postgres, tenants: &[String], work: impl FnOnce() ->
         // What has to be planned, cached or found hot is by then.
         sleep(Duration::from_secs(2));
         most.store(0, Ordering::Relaxed);
-        let began = Instant::now();
         let done = work();
-        let seconds = began.elapsed().as_secs() + 2;
         stop.store(true, Ordering::Relaxed);
         let (mut written, mut late) = (0, 0);
         for writer in writers {
             let (own, own_late) = writer.join().expect("a writer");
             (written, late) = (written + own, late + own_late);
         }
-        eprintln!("bench: {written} writes in {seconds} s, {late} of them late");
+        table.note(format!("{load}: writes that were 100 ms late or more"), format!("{late} of {written}"));
         (done, most.load(Ordering::Relaxed))
     })
 }

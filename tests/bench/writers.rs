@@ -19,7 +19,7 @@ use crate::workload::Writer;
 
 const TENANTS: usize = 100;
 const LEADS: i32 = 500;
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 8;
 const TURN: Duration = Duration::from_millis(1_000);
 /// Of a turn, before what is measured: plans are made anew when a table's triggers have changed.
 const WARM_UP: Duration = Duration::from_millis(200);
