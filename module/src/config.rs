@@ -1,11 +1,10 @@
 //! The settings, `dashboard.*`: each with its unit, range, default and effect. They are read where a
 //! decision is made, so `CONFIG SET` works at once and never on what is already stored.
 
-use crate::bundle::{Lifetime, UnixMillis};
-use crate::engine::Limits;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::{Request, What};
-use crate::warming::Pace;
+use engine::Limits;
+use engine::warming::Pace;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use redis_module::configuration::{ConfigurationContext, ConfigurationValue};
@@ -13,6 +12,7 @@ use redis_module::{RedisError, RedisString};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
+use wire::bundle::{Lifetime, UnixMillis};
 
 /// A number with its default and range, both ends included.
 pub(crate) struct Number {

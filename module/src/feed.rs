@@ -1,7 +1,7 @@
 //! What the sidecar's change feed last said of itself: how far behind it is, and when it will speak again. It
 //! knows no Redis and no clock: callers pass the time.
 
-use crate::engine::Millis;
+use engine::Millis;
 
 /// The feed, as far as it has spoken.
 #[derive(Debug, Default)]

@@ -10,12 +10,11 @@
 #![deny(unsafe_code)]
 
 mod args;
-mod bundle;
 mod clearing;
 mod commands;
 mod config;
+mod counts;
 mod declare;
-mod engine;
 mod errors;
 mod fault;
 mod feed;
@@ -28,10 +27,8 @@ mod reply;
 mod state;
 mod store;
 mod sweep;
-mod tenant;
 mod tracking;
 mod upstream;
-mod warming;
 
 use redis_module::configuration::ConfigurationFlags;
 use redis_module::{CallOptionsBuilder, CallResult, Context, ContextFlags, RedisString, Status};

@@ -1,13 +1,15 @@
 //! Writing to the keyspace, as ordinary replicated commands: SET … PXAT, PEXPIREAT, DEL.
 
-use crate::bundle::{Freshness, Lifetime, Stamp, UnixMillis};
-use crate::engine::Stored;
 use crate::ffi::{self, Held};
-use crate::tenant::{BundleId, KeyName, Tenant};
-use crate::upstream::{Fetched, Known};
+use crate::upstream::Fetched;
 use crate::{config, log, sweep, tracking};
+use engine::Stored;
 use redis_module::{CallOptions, CallOptionsBuilder, CallResult, Context, ContextFlags};
 use std::time::Duration;
+use wire::bundle::{Freshness, Lifetime, Stamp, UnixMillis};
+use wire::key::{BundleId, KeyName};
+use wire::known::Known;
+use wire::tenant::Tenant;
 
 /// What came of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,10 @@
 
 use crate::args::{TenantsAndWords, key_positions};
 use crate::declare::{Arg, Declaration, Keys};
-use crate::engine::Scope;
 use crate::errors::Error;
+use crate::state::{Answer, Pending};
 use crate::{clearing, commands, ffi, reply, state};
+use engine::Scope;
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 
 pub(crate) const DECLARATION: Declaration = Declaration {
@@ -38,7 +39,9 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         let may_block = commands::may_block(ctx);
         if !tenants.is_empty() && (tenants.len() <= clearing::AT_ONCE || !may_block) {
             state::fence(tenants.iter().map(|tenant| Scope::Tenant(db, tenant)));
-            reply::integer(ctx, clearing::now(ctx, db, &tenants, soft));
+            let cleared = clearing::now(ctx, db, &tenants, soft);
+            state::refresh_behind(ctx, &cleared.hot);
+            reply::integer(ctx, cleared.count);
             return Ok(());
         }
         if !may_block {
@@ -47,6 +50,19 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         if tenants.is_empty() {
             commands::may_change_all(ctx, "DASHBOARD.CLEAR")?;
         }
-        state::begin_clear(ctx, db, tenants, soft)
+        state::begin_clear(ctx, db, tenants, soft, Waiting)
     })
+}
+
+/// A client that waits for the end of a clear in slices.
+struct Waiting;
+
+impl Pending for Waiting {
+    fn reply(&self, ctx: &Context, answer: Answer) {
+        match answer {
+            Answer::Cleared(count) => reply::integer(ctx, count),
+            Answer::Failed(error) => reply::error(ctx, &error),
+            Answer::Bundle(_) | Answer::Warmed(_) => reply::error(ctx, &Error::internal()),
+        }
+    }
 }

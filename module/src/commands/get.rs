@@ -4,17 +4,18 @@
 //! the rest of the module. Everything else goes to the engine.
 
 use crate::args::{Args, once};
-use crate::bundle::{ETAG_LEN, Lifetime, Stamp};
+use crate::counts::{Count, count};
 use crate::declare::{Arg, Declaration, Keys, Kind};
-use crate::engine::{Ask, Stored, new_enough};
 use crate::errors::Error;
 use crate::ffi::{self, Held};
-use crate::info::{Count, count};
-use crate::state::{self, Outcome};
-use crate::tenant::{BundleId, KeyName, Tenant};
+use crate::state::{self, Answer, Outcome, Pending};
 use crate::upstream::Fetched;
 use crate::{commands, config, fault, reply, store, sweep, tracking};
+use engine::{Ask, Stored, new_enough};
 use redis_module::{Context, ContextFlags, RedisResult, RedisString};
+use wire::bundle::{ETAG_LEN, Lifetime, Stamp};
+use wire::key::{BundleId, KeyName};
+use wire::tenant::Tenant;
 
 pub(crate) const DECLARATION: Declaration = Declaration {
     name: c"dashboard.get",
@@ -205,13 +206,34 @@ pub(crate) struct Waiting {
     computed: Status,
 }
 
-impl Waiting {
-    pub(crate) fn bundle(&self) -> &BundleId {
-        &self.id
+impl Pending for Waiting {
+    fn bundle(&self) -> Option<&BundleId> {
+        Some(&self.id)
     }
 
+    fn reply(&self, ctx: &Context, answer: Answer) {
+        self.answer(
+            ctx,
+            &match answer {
+                Answer::Bundle(result) => result,
+                Answer::Failed(error) => Err(error),
+                Answer::Warmed(_) | Answer::Cleared(_) => Err(Error::internal()),
+            },
+        );
+    }
+
+    fn unblocked(&self) -> Error {
+        Error::timeout()
+    }
+
+    fn left(&self) {
+        count(Count::Left);
+    }
+}
+
+impl Waiting {
     /// Replies with what its flight brought. What failed is answered with what is stored, if anything is.
-    pub(crate) fn reply(&self, ctx: &Context, result: &Result<std::sync::Arc<Fetched>, Error>) {
+    fn answer(&self, ctx: &Context, result: &Result<std::sync::Arc<Fetched>, Error>) {
         fault::point("reply", self.id.tenant.as_str());
         let options = Options {
             max_age: self.max_age,

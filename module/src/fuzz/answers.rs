@@ -1,14 +1,15 @@
 //! The sidecar's answers that come as a whole: one bundle, the list of tenants, an error.
 
 use super::{ETAG, LIFE, assert_one_line, boolean, is_tenant, object, order, string};
-use crate::bundle::{self, Stamp};
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::response;
-use crate::upstream::{Failure, Fetched, Order};
+use crate::upstream::{Fetched, Order};
+use engine::Failure;
 use hyper::StatusCode;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
+use wire::bundle::{self, Stamp};
 
 /// - A bundle is accepted by at most one order: the one that its `meta` names.
 /// - What is accepted reads back as that order's, and nobody else's; it is JSON, and but for `meta` the bytes

@@ -21,13 +21,14 @@ mod run;
 pub mod stored;
 pub mod stream;
 
-use crate::bundle::{Lifetime, SidecarMeta, compose};
-use crate::engine::FlightId;
-use crate::tenant::Tenant;
-use crate::upstream::{Known, Order};
+use crate::upstream::Order;
+use engine::FlightId;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use wire::bundle::{Lifetime, SidecarMeta, compose};
+use wire::known::Known;
+use wire::tenant::Tenant;
 
 const LIFE: Lifetime =
     Lifetime { as_of: 1_700_000_000_000, fresh_until: 1_700_000_300_000, expires_at: 1_700_086_700_000 };

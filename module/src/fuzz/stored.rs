@@ -1,8 +1,8 @@
 //! Stored values and their keys: in the first line a key, in the rest its value.
 
 use super::{dice, is_tenant, object, string};
-use crate::bundle::{Freshness, Lifetime, SidecarMeta, Stamp, compose, is_version, version};
-use crate::tenant::{KeyName, of_key};
+use wire::bundle::{Freshness, Lifetime, SidecarMeta, Stamp, compose, is_version, version};
+use wire::key::{KeyName, of_key};
 
 /// - A key tells its bundle exactly if it is the one that the bundle would be stored under.
 /// - A stamp is read only where the value begins as a stamp of that tenant and include flag does, so never as

@@ -1,15 +1,17 @@
 //! The fence: what a clear does to the flights under way.
 
-use super::negative::NegativeCache;
-use super::terms::{Again, Cancelled, Fenced, Limits, Scope};
-use super::{Backoffs, Engine, FlightId, Millis};
-use crate::tenant::BundleId;
+use crate::backoff::Backoffs;
+use crate::engine::Engine;
+use crate::negative::NegativeCache;
+use crate::terms::{Again, Cancelled, Fenced, Limits, Scope};
+use crate::units::{FlightId, Millis};
 use std::collections::{BTreeMap, BTreeSet};
+use wire::key::BundleId;
 
 impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     /// The fence: no flight that is under way now will be stored or joined by a later caller. Those who
     /// wait for the flight after it get theirs at once.
-    pub(crate) fn invalidate(&mut self, now: Millis, limits: &Limits, scope: Scope<'_>) -> Fenced<W> {
+    pub fn invalidate(&mut self, now: Millis, limits: &Limits, scope: Scope<'_>) -> Fenced<W> {
         // In order, so that a run can be repeated.
         let orphans: BTreeMap<BundleId, FlightId> = match scope {
             Scope::Tenant(db, tenant) => BundleId::both(db, tenant)

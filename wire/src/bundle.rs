@@ -14,10 +14,10 @@
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970, by the clock of the Redis server.
-pub(crate) type UnixMillis = i64;
+pub type UnixMillis = i64;
 
 /// Length of an etag: 32 lower-case hexadecimal digits.
-pub(crate) const ETAG_LEN: usize = 32;
+pub const ETAG_LEN: usize = 32;
 
 const BEFORE_ETAG: &[u8] = b"{\"meta\":{\"etag\":\"";
 const BEFORE_AS_OF: &[u8] = b"\",\"as_of_ms\":";
@@ -34,24 +34,29 @@ const TIME_LEN: usize = 13;
 
 /// When a bundle was computed, and how long it may be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lifetime {
-    pub(crate) as_of: UnixMillis,
-    pub(crate) fresh_until: UnixMillis,
-    pub(crate) expires_at: UnixMillis,
+pub struct Lifetime {
+    /// When its flight began.
+    pub as_of: UnixMillis,
+    /// From then on it is stale.
+    pub fresh_until: UnixMillis,
+    /// The expiry that its key was given.
+    pub expires_at: UnixMillis,
 }
 
 /// The stamp of a stored bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp<'a> {
-    pub(crate) etag: &'a [u8],
-    pub(crate) life: Lifetime,
+pub struct Stamp<'a> {
+    /// What names its content.
+    pub etag: &'a [u8],
+    /// When it was computed, and how long it may be served.
+    pub life: Lifetime,
 }
 
 impl<'a> Stamp<'a> {
     /// Reads the stamp of `value`, or `None` where that is not a bundle of this tenant and include flag:
     /// then it is as good as absent.
     #[inline]
-    pub(crate) fn read(value: &'a [u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<Self> {
+    pub fn read(value: &'a [u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<Self> {
         Self::split(value, tenant, include).map(|(stamp, _)| stamp)
     }
 
@@ -72,7 +77,7 @@ impl<'a> Stamp<'a> {
 }
 
 /// The version that a stored bundle of this tenant and include flag names, if it does.
-pub(crate) fn version(value: &[u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<&str> {
+pub fn version(value: &[u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<&str> {
     let (_, rest) = Stamp::split(value, tenant, include)?;
     let rest = rest.strip_prefix(BEFORE_VERSION)?;
     let end = rest.iter().take(MAX_VERSION + 1).position(|b| *b == b'"')?;
@@ -81,7 +86,7 @@ pub(crate) fn version(value: &[u8], tenant: impl AsRef<[u8]>, include: bool) -> 
 
 /// Whether a text names the state of a tenant's rows. What it says is between the sidecar and its database; that
 /// nothing in it has to be escaped is of use here.
-pub(crate) fn is_version(text: &str) -> bool {
+pub fn is_version(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'_' | b'-');
     (1..=MAX_VERSION).contains(&text.len()) && text.bytes().all(allowed)
 }
@@ -101,7 +106,7 @@ fn time(bytes: &[u8]) -> Option<(UnixMillis, &[u8])> {
 
 /// How servable a stored bundle is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Freshness {
+pub enum Freshness {
     /// Within its `ttl`.
     Fresh,
     /// Past its `ttl`, with no known change.
@@ -113,7 +118,7 @@ pub(crate) enum Freshness {
 impl Lifetime {
     /// The verdict at `now` on a bundle whose key expires at `key_expires_at` (`None`: never).
     #[inline]
-    pub(crate) fn freshness(&self, now: UnixMillis, key_expires_at: Option<UnixMillis>) -> Freshness {
+    pub fn freshness(&self, now: UnixMillis, key_expires_at: Option<UnixMillis>) -> Freshness {
         if key_expires_at != Some(self.expires_at) {
             Freshness::Changed
         } else if self.as_of <= now && now < self.fresh_until {
@@ -126,28 +131,36 @@ impl Lifetime {
     }
 
     /// The expiry that marks a key as changed.
-    pub(crate) fn changed_mark(&self) -> UnixMillis {
+    pub fn changed_mark(&self) -> UnixMillis {
         self.expires_at - 1
     }
 
-    pub(crate) fn age_ms(&self, now: UnixMillis) -> u64 {
+    /// Milliseconds since its flight began.
+    pub fn age_ms(&self, now: UnixMillis) -> u64 {
         u64::try_from(now - self.as_of).unwrap_or(0)
     }
 
-    pub(crate) fn fresh_for_ms(&self, now: UnixMillis) -> u64 {
+    /// Milliseconds until it is stale.
+    pub fn fresh_for_ms(&self, now: UnixMillis) -> u64 {
         u64::try_from(self.fresh_until - now).unwrap_or(0)
     }
 }
 
 /// The members of `meta` that the sidecar must send, and the version, which it does not always have.
 #[derive(Deserialize)]
-pub(crate) struct SidecarMeta {
-    pub(crate) tenant_id: String,
-    pub(crate) include_test_data: bool,
-    pub(crate) generated_at: String,
-    pub(crate) etag: String,
-    pub(crate) compute_ms: u64,
-    pub(crate) version: Option<String>,
+pub struct SidecarMeta {
+    /// Whose figures.
+    pub tenant_id: String,
+    /// With test data.
+    pub include_test_data: bool,
+    /// When it was computed, by the database's clock (RFC 3339).
+    pub generated_at: String,
+    /// What names its content.
+    pub etag: String,
+    /// Milliseconds that computing it took.
+    pub compute_ms: u64,
+    /// The state of the rows that it was computed from.
+    pub version: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -164,7 +177,7 @@ struct RestOfMeta<'a> {
 ///
 /// The caller has checked that `meta` names the bundle that was asked for, that its etag is
 /// [`ETAG_LEN`] hexadecimal digits and that its version, if it has one, [is one](is_version).
-pub(crate) fn compose(meta: &SidecarMeta, life: Lifetime, rest: &[u8]) -> Vec<u8> {
+pub fn compose(meta: &SidecarMeta, life: Lifetime, rest: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(rest.len() + 512);
     value.extend_from_slice(BEFORE_ETAG);
     value.extend_from_slice(meta.etag.as_bytes());

@@ -1,9 +1,9 @@
 //! The negative cache: tenants that Postgres did not know a moment ago. Bounded: a stream of invented names
 //! pushes out the oldest "no" and never grows memory.
 
-use super::Millis;
-use crate::tenant::Tenant;
+use crate::units::Millis;
 use std::collections::{HashMap, VecDeque};
+use wire::tenant::Tenant;
 
 const CAPACITY: usize = 4096;
 

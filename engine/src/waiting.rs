@@ -1,15 +1,16 @@
 //! Those who wait: how a wait ends other than by its flight's landing, and what becomes of a flight that
 //! nobody waits for.
 
-use super::terms::{Cancelled, Carrier, Expiry, Launch, Limits};
-use super::{BATCH_PATIENCE, Engine, FlightId, Millis};
+use crate::engine::{BATCH_PATIENCE, Engine};
+use crate::terms::{Cancelled, Carrier, Expiry, Launch, Limits};
+use crate::units::{FlightId, Millis};
 use std::collections::BTreeSet;
 
 impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     /// Takes out one who has gone, or is answered otherwise. `Some`: a flight that nobody waits for any more.
     /// Cancel it; it lands all the same.
     #[must_use]
-    pub(crate) fn leave(&mut self, waiter: W) -> Option<FlightId> {
+    pub fn leave(&mut self, waiter: W) -> Option<FlightId> {
         self.take_out(waiter, Cancelled::Unwanted)
     }
 
@@ -22,7 +23,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     }
 
     /// Gives up a flight that is of no use: nobody waits for it, and what it brings is not to be stored.
-    pub(super) fn cancel_unwanted(&mut self, number: FlightId, why: Cancelled) -> Option<FlightId> {
+    pub(crate) fn cancel_unwanted(&mut self, number: FlightId, why: Cancelled) -> Option<FlightId> {
         let flight = self.flights.get_mut(&number)?;
         let current = self.current.get(&flight.bundle) == Some(&number);
         let wanted = (flight.kept && current) || !flight.waiters.is_empty() || !flight.next.is_empty();
@@ -37,12 +38,12 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     }
 
     /// One whose time is up: ask [`Engine::expire`] what to do.
-    pub(crate) fn due(&self, now: Millis) -> Option<W> {
+    pub fn due(&self, now: Millis) -> Option<W> {
         self.seats.first_due().filter(|(at, _)| *at <= now).map(|(_, waiter)| waiter)
     }
 
     /// Decides for one who is due. `fallback`: there is something else to answer with.
-    pub(crate) fn expire(
+    pub fn expire(
         &mut self,
         now: Millis,
         limits: &Limits,
@@ -93,7 +94,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         true
     }
 
-    pub(super) fn seat_all(&mut self, flight: FlightId, mut waiters: BTreeSet<W>, has_runs: bool) {
+    pub(crate) fn seat_all(&mut self, flight: FlightId, mut waiters: BTreeSet<W>, has_runs: bool) {
         for waiter in &waiters {
             self.seats.move_to(*waiter, flight);
         }
@@ -104,12 +105,12 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     }
 
     /// When [`Engine::due`] has somebody next.
-    pub(crate) fn next_due(&self) -> Option<Millis> {
+    pub fn next_due(&self) -> Option<Millis> {
         self.seats.first_due().map(|(at, _)| at)
     }
 
     /// Takes out one who was handed back; false where it has gone meanwhile.
-    pub(crate) fn release(&mut self, waiter: W) -> bool {
+    pub fn release(&mut self, waiter: W) -> bool {
         self.seats.remove(waiter).is_some()
     }
 }

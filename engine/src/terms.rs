@@ -1,51 +1,65 @@
 //! The words that the engine and its callers exchange.
 
-use super::seats::Patience;
-use super::{FlightId, Millis};
-use crate::tenant::{BundleId, Tenant};
+use crate::seats::Patience;
+use crate::units::{FlightId, Millis};
 use std::collections::BTreeSet;
+use wire::key::BundleId;
+use wire::tenant::Tenant;
 
 /// The bounds and times that decisions depend on, as they are now.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) max_flights: usize,
-    pub(crate) max_waiters: usize,
+pub struct Limits {
+    /// Bundles computed at a time, warming not counted.
+    pub max_flights: usize,
+    /// Callers that wait at a time.
+    pub max_waiters: usize,
     /// How long a waiter waits where nothing is stored.
-    pub(crate) timeout: Millis,
+    pub timeout: Millis,
     /// How long a waiter waits where an old bundle can be served instead.
-    pub(crate) soft_timeout: Millis,
-    pub(crate) negative_ttl: Millis,
+    pub soft_timeout: Millis,
+    /// How long an unknown tenant is remembered.
+    pub negative_ttl: Millis,
 }
 
 /// What is stored for a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stored {
+pub enum Stored {
+    /// Nothing that could be served.
     Absent,
-    Fresh { age: Millis },
-    Stale { age: Millis },
+    /// Within its `ttl`.
+    Fresh {
+        /// Milliseconds since its flight began.
+        age: Millis,
+    },
+    /// Past its `ttl`, with no known change.
+    Stale {
+        /// Milliseconds since its flight began.
+        age: Millis,
+    },
+    /// Marked as changed: only a fallback.
     Changed,
 }
 
 /// What a caller asks for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ask {
+pub struct Ask {
     /// The oldest answer that will do: `Some(0)` is `REFRESH`, an answer from after this call.
-    pub(crate) max_age: Option<Millis>,
+    pub max_age: Option<Millis>,
     /// The caller may be made to wait.
-    pub(crate) may_wait: bool,
+    pub may_wait: bool,
     /// This server may store what is computed (a replica may not).
-    pub(crate) may_store: bool,
+    pub may_store: bool,
 }
 
 /// Whether an answer of this age will do for who asks for one of at most `max_age`.
 #[inline]
-pub(crate) fn new_enough(max_age: Option<Millis>, age: Millis) -> bool {
+pub fn new_enough(max_age: Option<Millis>, age: Millis) -> bool {
     max_age.is_none_or(|max| max > 0 && age <= max)
 }
 
 /// What to do for a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Plan {
+pub enum Plan {
     /// Answer with what is stored.
     Serve,
     /// Take the seat with [`super::Engine::join`]; the answer comes with the flight.
@@ -56,52 +70,65 @@ pub(crate) enum Plan {
 
 /// Why a caller is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
+    /// Absent, and the caller may not wait.
     Miss,
+    /// The tenant is remembered as unknown.
     NoTenant,
+    /// `max_flights`.
     TooManyFlights,
+    /// `max_waiters`.
     TooManyWaiters,
+    /// The sidecar does not answer.
     BreakerOpen,
 }
 
 /// A place in a flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seat {
-    pub(super) flight: FlightId,
+pub struct Seat {
+    pub(crate) flight: FlightId,
     /// The flight under way began too early for this caller: it waits for the one after.
-    pub(super) next: bool,
+    pub(crate) next: bool,
     /// Until when the caller waits; `None`: as long as it takes.
-    pub(super) patience: Option<Patience>,
+    pub(crate) patience: Option<Patience>,
 }
 
 /// What becomes of a waiter whose time is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Expiry {
+pub enum Expiry {
     /// It waits on: there is nothing to fall back on, and its last moment has not come.
     Stays,
     /// It has been taken out: answer it. A flight that nobody waits for any more is to be cancelled.
-    Out { cancel: Option<FlightId> },
+    Out {
+        /// That flight.
+        cancel: Option<FlightId>,
+    },
 }
 
 /// A flight to be sent to the sidecar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Launch {
-    pub(crate) flight: FlightId,
-    pub(crate) carrier: Carrier,
-    pub(crate) bundle: BundleId,
+pub struct Launch {
+    /// Its identity.
+    pub flight: FlightId,
+    /// How it is asked for.
+    pub carrier: Carrier,
+    /// What is asked for.
+    pub bundle: BundleId,
 }
 
 /// Whether a flight is a request of its own or part of a warm batch. Batches have a bound of their own, so
 /// that warming takes nothing from the flights that clients wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Carrier {
+pub enum Carrier {
+    /// A request of its own.
     Single,
+    /// Part of a warm batch.
     Batch,
 }
 
 /// Why a flight is broken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cancelled {
+pub enum Cancelled {
     /// Its clients have gone, or a clear has made its result useless.
     Unwanted,
     /// It took longer than the last of its clients could wait.
@@ -110,61 +137,71 @@ pub(crate) enum Cancelled {
 
 /// What to do when a flight has ended.
 #[derive(Debug)]
-pub(crate) struct Landing<W> {
-    pub(crate) bundle: BundleId,
+pub struct Landing<W> {
+    /// Which bundle it was.
+    pub bundle: BundleId,
     /// No clear came between: the result may be stored (or, where the tenant is gone, the old one removed).
-    pub(crate) current: bool,
+    pub current: bool,
     /// It was broken off.
-    pub(crate) cancelled: Option<Cancelled>,
-    pub(crate) waiters: BTreeSet<W>,
+    pub cancelled: Option<Cancelled>,
+    /// Who waited in it.
+    pub waiters: BTreeSet<W>,
     /// For those who asked for something newer than this flight.
-    pub(crate) relaunch: Vec<Launch>,
+    pub relaunch: Vec<Launch>,
     /// Those of them for whom there is no flight left.
-    pub(crate) refused: Option<Refused<W>>,
+    pub refused: Option<Refused<W>>,
     /// Runs that need something newer: see [`Again`].
-    pub(crate) again: Option<Again<W>>,
+    pub again: Option<Again<W>>,
 }
 
 /// What to do after a fence.
 #[derive(Debug)]
-pub(crate) struct Fenced<W> {
+pub struct Fenced<W> {
     /// Flights to be sent to the sidecar.
-    pub(crate) launches: Vec<Launch>,
+    pub launches: Vec<Launch>,
     /// Flights that are of no use to anybody now: break them off.
-    pub(crate) cancel: Vec<FlightId>,
+    pub cancel: Vec<FlightId>,
     /// Those for whom there is no flight left.
-    pub(crate) refused: Vec<Refused<W>>,
+    pub refused: Vec<Refused<W>>,
     /// Runs whose flights were fenced.
-    pub(crate) again: Vec<Again<W>>,
+    pub again: Vec<Again<W>>,
 }
 
 /// Warming runs that need this bundle once more. They get no flight at once, but send it in one of their next
 /// batches: a run keeps its pace whatever is cleared. Take each out with [`super::Engine::release`].
 #[derive(Debug)]
-pub(crate) struct Again<W> {
-    pub(crate) bundle: BundleId,
-    pub(crate) waiters: BTreeSet<W>,
+pub struct Again<W> {
+    /// Which bundle.
+    pub bundle: BundleId,
+    /// Who.
+    pub waiters: BTreeSet<W>,
 }
 
 /// Those who waited for a flight that could not begin: take each out with [`super::Engine::release`] and answer
 /// it.
 #[derive(Debug)]
-pub(crate) struct Refused<W> {
-    pub(crate) bundle: BundleId,
-    pub(crate) waiters: BTreeSet<W>,
-    pub(crate) why: Refusal,
+pub struct Refused<W> {
+    /// Which bundle.
+    pub bundle: BundleId,
+    /// Who.
+    pub waiters: BTreeSet<W>,
+    /// Why.
+    pub why: Refusal,
 }
 
 /// What to invalidate.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Scope<'a> {
+pub enum Scope<'a> {
+    /// All bundles of all databases.
     Everything,
+    /// All bundles of one database.
     Database(i32),
+    /// All bundles of one tenant in one database.
     Tenant(i32, &'a Tenant),
 }
 
 impl Scope<'_> {
-    pub(super) fn covers(&self, id: &BundleId) -> bool {
+    pub(crate) fn covers(&self, id: &BundleId) -> bool {
         match self {
             Self::Everything => true,
             Self::Database(db) => id.db == *db,
@@ -175,15 +212,25 @@ impl Scope<'_> {
 
 /// Counters of the engine's decisions, since the module was loaded.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) flights: u64,
-    pub(crate) joined: u64,
-    pub(crate) orphaned: u64,
-    pub(crate) refreshes_behind: u64,
-    pub(crate) refused_flights: u64,
-    pub(crate) refused_waiters: u64,
-    pub(crate) refused_breaker: u64,
-    pub(crate) cancelled: u64,
-    pub(crate) superseded: u64,
-    pub(crate) negative_hits: u64,
+pub struct Counters {
+    /// Flights begun.
+    pub flights: u64,
+    /// Callers who took a seat in a flight under way.
+    pub joined: u64,
+    /// Flights that a clear fenced.
+    pub orphaned: u64,
+    /// Flights begun for nobody in particular.
+    pub refreshes_behind: u64,
+    /// Callers refused for `max_flights`.
+    pub refused_flights: u64,
+    /// Callers refused for `max_waiters`.
+    pub refused_waiters: u64,
+    /// Callers refused because the sidecar does not answer.
+    pub refused_breaker: u64,
+    /// Flights broken off.
+    pub cancelled: u64,
+    /// Flights of a batch that were too slow for who waited.
+    pub superseded: u64,
+    /// Callers told that their tenant is unknown, from memory.
+    pub negative_hits: u64,
 }

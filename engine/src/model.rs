@@ -5,14 +5,15 @@
 //! as it was when it began, the oldest that it may bring. A clear notes the number of its moment: no
 //! later read may get less.
 
-use super::{
-    Again, Ask, BATCH_PATIENCE, Cancelled, Carrier, Engine, Expiry, FlightId, Landing, Launch, Limits,
-    Millis, Plan, Refusal, Scope, Stored,
+use crate::engine::BATCH_PATIENCE;
+use crate::{
+    Again, Ask, Cancelled, Carrier, Engine, Expiry, Failure, FlightId, Landing, Launch, Limits, Millis, Plan,
+    Refusal, Scope, Stored,
 };
-use crate::tenant::{BundleId, Tenant};
-use crate::upstream::Failure;
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
+use wire::key::BundleId;
+use wire::tenant::Tenant;
 
 const TENANTS: usize = 3;
 const TTL: Millis = 300;

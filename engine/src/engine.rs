@@ -9,73 +9,65 @@
 //!    before a clear is stored after it. Identity, not time: no clock takes part.
 //! 3. **Serve order**: fresh at once; stale at once with a refresh behind it; changed or asked for anew,
 //!    wait; absent, wait.
-//! 4. **Stale if error**: a failure is answered with what is stored; see [`backoff`]
-//!    and [`breaker`].
+//! 4. **Stale if error**: a failure is answered with what is stored; see [`crate::backoff`]
+//!    and [`crate::breaker`].
 //! 5. **Exactly one reply**: a waiter is in exactly one flight until it is handed back, once.
 //! 8. **Bounds**: flights and waiters are counted here.
 
-mod backoff;
-pub(crate) mod breaker;
-mod fence;
-#[cfg(test)]
-mod model;
-mod negative;
-mod seats;
-mod terms;
-mod waiting;
-
-pub(crate) use terms::{
-    Again, Ask, Cancelled, Carrier, Counters, Expiry, Landing, Launch, Limits, Plan, Refusal, Refused, Scope,
-    Seat, Stored, new_enough,
+use crate::backoff::Backoffs;
+use crate::breaker::Breaker;
+use crate::failure::{Failure, Sign};
+use crate::negative::NegativeCache;
+use crate::seats::{Patience, Seats};
+use crate::terms::{
+    Again, Ask, Cancelled, Carrier, Counters, Landing, Launch, Limits, Plan, Refusal, Refused, Seat, Stored,
+    new_enough,
 };
-
-use crate::tenant::BundleId;
-use crate::upstream::Failure;
-use backoff::Backoffs;
-use breaker::{Breaker, Sign};
-use negative::NegativeCache;
-use seats::{Patience, Seats};
+use crate::units::{FlightId, Millis};
 use std::collections::{BTreeSet, HashMap};
-
-/// Milliseconds of a clock that never goes back.
-pub(crate) type Millis = u64;
-
-/// A flight's identity: never used twice.
-pub(crate) type FlightId = u64;
+use wire::key::BundleId;
 
 /// A warm batch is answered bundle by bundle. Who has waited in one for so long gets a flight of its own, so
 /// that a slow tenant of the batch does not delay the others.
-const BATCH_PATIENCE: Millis = 250;
+pub(crate) const BATCH_PATIENCE: Millis = 250;
 
-struct Flight<W> {
-    bundle: BundleId,
-    began: Millis,
-    carrier: Carrier,
+pub(crate) struct Flight<W> {
+    pub(crate) bundle: BundleId,
+    pub(crate) began: Millis,
+    pub(crate) carrier: Carrier,
     /// It goes on when nobody waits for it any more: what it brings is to be stored.
-    kept: bool,
-    cancelled: Option<Cancelled>,
-    waiters: BTreeSet<W>,
+    pub(crate) kept: bool,
+    pub(crate) cancelled: Option<Cancelled>,
+    pub(crate) waiters: BTreeSet<W>,
     /// Those for whom it began too early: they wait for the one after.
-    next: BTreeSet<W>,
+    pub(crate) next: BTreeSet<W>,
     /// A warming run may be among them.
-    has_runs: bool,
+    pub(crate) has_runs: bool,
 }
 
 /// Flights and those who wait for them. `W` names a waiter.
-pub(crate) struct Engine<W> {
-    flights: HashMap<FlightId, Flight<W>>,
-    current: HashMap<BundleId, FlightId>,
-    seats: Seats<W>,
-    batched: usize,
-    last_flight: FlightId,
-    unknown: NegativeCache,
-    backoffs: Backoffs,
-    breaker: Breaker,
-    pub(crate) counters: Counters,
+pub struct Engine<W> {
+    pub(crate) flights: HashMap<FlightId, Flight<W>>,
+    pub(crate) current: HashMap<BundleId, FlightId>,
+    pub(crate) seats: Seats<W>,
+    pub(crate) batched: usize,
+    pub(crate) last_flight: FlightId,
+    pub(crate) unknown: NegativeCache,
+    pub(crate) backoffs: Backoffs,
+    pub(crate) breaker: Breaker,
+    /// Counters of its decisions.
+    pub counters: Counters,
+}
+
+impl<W: Copy + Ord + std::hash::Hash> Default for Engine<W> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
-    pub(crate) fn new() -> Self {
+    /// One that knows of nothing.
+    pub fn new() -> Self {
         Self {
             flights: HashMap::new(),
             current: HashMap::new(),
@@ -90,7 +82,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     }
 
     /// Decides for one caller. A flight that this begins is pushed to `launches`: send it.
-    pub(crate) fn read(
+    pub fn read(
         &mut self,
         now: Millis,
         limits: &Limits,
@@ -174,14 +166,14 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         Ok((flight, false, false))
     }
 
-    fn under_way(&self, id: &BundleId) -> Option<(FlightId, &Flight<W>)> {
+    pub(crate) fn under_way(&self, id: &BundleId) -> Option<(FlightId, &Flight<W>)> {
         let number = *self.current.get(id)?;
         Some((number, self.flights.get(&number)?))
     }
 
     /// Begins a flight that nobody waits for, unless one is under way or a bound, the back-off of this
     /// bundle or the breaker speaks against it.
-    pub(crate) fn refresh_behind(
+    pub fn refresh_behind(
         &mut self,
         now: Millis,
         limits: &Limits,
@@ -202,13 +194,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
 
     /// A seat for a warming run, which waits as long as the flight takes. Where a flight has to begin it is
     /// left to the caller to send, as part of a batch.
-    pub(crate) fn warm(
-        &mut self,
-        now: Millis,
-        id: &BundleId,
-        force: bool,
-        launches: &mut Vec<Launch>,
-    ) -> Seat {
+    pub fn warm(&mut self, now: Millis, id: &BundleId, force: bool, launches: &mut Vec<Launch>) -> Seat {
         if let Some((flight, _)) = self.under_way(id) {
             self.counters.joined += 1;
             return Seat { flight, next: force, patience: None };
@@ -217,14 +203,14 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         Seat { flight, next: false, patience: None }
     }
 
-    fn room(&mut self, now: Millis, limits: &Limits) -> Result<(), Refusal> {
+    pub(crate) fn room(&mut self, now: Millis, limits: &Limits) -> Result<(), Refusal> {
         if self.flights.len() - self.batched >= limits.max_flights {
             return Err(Refusal::TooManyFlights);
         }
         if self.breaker.admits(now) { Ok(()) } else { Err(Refusal::BreakerOpen) }
     }
 
-    fn launch(
+    pub(crate) fn launch(
         &mut self,
         now: Millis,
         bundle: BundleId,
@@ -254,7 +240,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     }
 
     /// Seats `waiter`. Nothing may happen in between: the flight of the seat is under way.
-    pub(crate) fn join(&mut self, seat: Seat, waiter: W) {
+    pub fn join(&mut self, seat: Seat, waiter: W) {
         if let Some(flight) = self.flights.get_mut(&seat.flight) {
             let side = if seat.next { &mut flight.next } else { &mut flight.waiters };
             side.insert(waiter);
@@ -264,7 +250,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     }
 
     /// Ends a flight. Its waiters are handed back: take each out with [`Engine::release`] and answer it.
-    pub(crate) fn land(
+    pub fn land(
         &mut self,
         now: Millis,
         limits: &Limits,
@@ -331,7 +317,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
 
     /// Begins the flight that the `next` of an ended or orphaned one wait for, or hands them back where
     /// there is no room.
-    fn follow(
+    pub(crate) fn follow(
         &mut self,
         now: Millis,
         limits: &Limits,
@@ -348,7 +334,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         None
     }
 
-    fn count_refused(&mut self, why: Refusal, waiters: usize) {
+    pub(crate) fn count_refused(&mut self, why: Refusal, waiters: usize) {
         let counter = match why {
             Refusal::BreakerOpen => &mut self.counters.refused_breaker,
             _ => &mut self.counters.refused_flights,
@@ -357,28 +343,28 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     }
 
     /// Requests under way, batches included.
-    pub(crate) fn flights(&self) -> usize {
+    pub fn flights(&self) -> usize {
         self.flights.len()
     }
 
     /// Callers who wait, each until a deadline. Warming runs, which wait as long as it takes, are bounded
     /// elsewhere.
-    pub(crate) fn waiters(&self) -> usize {
+    pub fn waiters(&self) -> usize {
         self.seats.impatient()
     }
 
     /// Tenants remembered as unknown.
-    pub(crate) fn unknown(&self) -> usize {
+    pub fn unknown(&self) -> usize {
         self.unknown.len()
     }
 
     /// Why the sidecar is not asked while the breaker is open.
-    pub(crate) fn breaker_cause(&self) -> Option<&Failure> {
+    pub fn breaker_cause(&self) -> Option<&Failure> {
         self.breaker.cause()
     }
 
     /// `closed`, `open` or `half-open`.
-    pub(crate) fn breaker_state(&self, now: Millis) -> &'static str {
+    pub fn breaker_state(&self, now: Millis) -> &'static str {
         self.breaker.state(now)
     }
 }

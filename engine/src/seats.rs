@@ -1,39 +1,39 @@
 //! Who waits where, and until when. A waiter has one seat, in one flight, until it is taken out.
 
-use super::{FlightId, Millis};
+use crate::units::{FlightId, Millis};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
 /// Until when a caller waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     /// When to look whether there is something better to do than to wait on.
-    pub(super) soft: Millis,
+    pub(crate) soft: Millis,
     /// When to give up.
-    pub(super) hard: Millis,
+    pub(crate) hard: Millis,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) flight: FlightId,
+pub(crate) struct Place {
+    pub(crate) flight: FlightId,
     /// `None`: as long as the flight takes.
-    pub(super) hard: Option<Millis>,
+    pub(crate) hard: Option<Millis>,
     /// When it is due, as it stands in `due`.
     next: Option<Millis>,
 }
 
 /// All seats.
-pub(super) struct Seats<W> {
+pub(crate) struct Seats<W> {
     places: HashMap<W, Place>,
     due: BTreeSet<(Millis, W)>,
 }
 
 impl<W: Copy + Ord + Hash> Seats<W> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { places: HashMap::new(), due: BTreeSet::new() }
     }
 
-    pub(super) fn sit(&mut self, waiter: W, flight: FlightId, patience: Option<Patience>) {
+    pub(crate) fn sit(&mut self, waiter: W, flight: FlightId, patience: Option<Patience>) {
         let place = Place { flight, hard: patience.map(|p| p.hard), next: patience.map(|p| p.soft) };
         self.places.insert(waiter, place);
         if let Some(Patience { soft, .. }) = patience {
@@ -41,24 +41,24 @@ impl<W: Copy + Ord + Hash> Seats<W> {
         }
     }
 
-    pub(super) fn get(&self, waiter: W) -> Option<&Place> {
+    pub(crate) fn get(&self, waiter: W) -> Option<&Place> {
         self.places.get(&waiter)
     }
 
     /// Waits as long as its flight takes.
-    pub(super) fn is_patient(&self, waiter: W) -> bool {
+    pub(crate) fn is_patient(&self, waiter: W) -> bool {
         self.places.get(&waiter).is_some_and(|place| place.hard.is_none())
     }
 
     /// Moves `waiter` to another flight; its time goes on.
-    pub(super) fn move_to(&mut self, waiter: W, flight: FlightId) {
+    pub(crate) fn move_to(&mut self, waiter: W, flight: FlightId) {
         if let Some(place) = self.places.get_mut(&waiter) {
             place.flight = flight;
         }
     }
 
     /// Lets `waiter` wait until then, or until it has to give up.
-    pub(super) fn prolong(&mut self, waiter: W, until: Millis) {
+    pub(crate) fn prolong(&mut self, waiter: W, until: Millis) {
         let Some(place) = self.places.get_mut(&waiter) else { return };
         if let (Some(next), Some(hard)) = (place.next, place.hard) {
             let until = until.min(hard);
@@ -68,7 +68,7 @@ impl<W: Copy + Ord + Hash> Seats<W> {
         }
     }
 
-    pub(super) fn remove(&mut self, waiter: W) -> Option<Place> {
+    pub(crate) fn remove(&mut self, waiter: W) -> Option<Place> {
         let place = self.places.remove(&waiter)?;
         if let Some(next) = place.next {
             self.due.remove(&(next, waiter));
@@ -77,12 +77,12 @@ impl<W: Copy + Ord + Hash> Seats<W> {
     }
 
     /// Who is due first, and when.
-    pub(super) fn first_due(&self) -> Option<(Millis, W)> {
+    pub(crate) fn first_due(&self) -> Option<(Millis, W)> {
         self.due.first().copied()
     }
 
     /// Those who do not wait for ever.
-    pub(super) fn impatient(&self) -> usize {
+    pub(crate) fn impatient(&self) -> usize {
         self.due.len()
     }
 }
