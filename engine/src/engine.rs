@@ -7,17 +7,20 @@
 //! 2. **Fence**: [`Engine::invalidate`] takes the identity of being current from every flight under way;
 //!    only a current flight's result is stored ([`Engine::land`]), so nothing read from the database
 //!    before a clear is stored after it. Identity, not time: no clock takes part.
+//!    A SOFT ([`Engine::overtake`]) leaves the flight its place: what it brings is kept, still marked as changed,
+//!    and the next one begins when it lands. So changes that come faster than a bundle is computed never starve it.
 //! 3. **Serve order**: fresh at once; stale at once with a refresh behind it; changed or asked for anew,
 //!    wait; absent, wait.
 //! 4. **Stale if error**: a failure is answered with what is stored; see [`crate::backoff`]
 //!    and [`crate::breaker`].
 //! 5. **Exactly one reply**: a waiter is in exactly one flight until it is handed back, once.
-//! 8. **Bounds**: flights and waiters are counted here.
+//! 8. **Bounds**: flights and waiters are counted here; who finds no flight waits in the `queue`, tenants in turn.
 
 use crate::backoff::Backoffs;
 use crate::breaker::Breaker;
 use crate::failure::{Failure, Sign};
 use crate::negative::NegativeCache;
+use crate::queue::Queue;
 use crate::seats::{Patience, Seats};
 use crate::terms::{
     Again, Ask, Cancelled, Carrier, Counters, Landing, Launch, Limits, Plan, Refusal, Refused, Seat, Stored,
@@ -38,6 +41,12 @@ pub(crate) struct Flight<W> {
     /// It goes on when nobody waits for it any more: what it brings is to be stored.
     pub(crate) kept: bool,
     pub(crate) cancelled: Option<Cancelled>,
+    /// It has not begun: it waits in the queue.
+    pub(crate) queued: bool,
+    /// Its data has changed since it began: what it brings is a fallback only.
+    pub(crate) overtaken: bool,
+    /// Another begins when it lands, whoever waits then.
+    pub(crate) again: bool,
     pub(crate) waiters: BTreeSet<W>,
     /// Those for whom it began too early: they wait for the one after.
     pub(crate) next: BTreeSet<W>,
@@ -50,6 +59,7 @@ pub struct Engine<W> {
     pub(crate) flights: HashMap<FlightId, Flight<W>>,
     pub(crate) current: HashMap<BundleId, FlightId>,
     pub(crate) seats: Seats<W>,
+    pub(crate) queue: Queue,
     pub(crate) batched: usize,
     pub(crate) last_flight: FlightId,
     pub(crate) unknown: NegativeCache,
@@ -72,6 +82,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             flights: HashMap::new(),
             current: HashMap::new(),
             seats: Seats::new(),
+            queue: Queue::new(),
             batched: 0,
             last_flight: 0,
             unknown: NegativeCache::new(),
@@ -95,7 +106,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             Stored::Fresh { age } if new_enough(ask.max_age, age) => return Plan::Serve,
             Stored::Stale { age } if new_enough(ask.max_age, age) => {
                 if ask.may_store {
-                    self.refresh_behind(now, limits, id, launches);
+                    self.refresh_behind(now, limits, id, None, launches);
                 }
                 return Plan::Serve;
             }
@@ -104,26 +115,26 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         let fallback = stored != Stored::Absent;
         // Someone who asks for a new answer gets one, so a person can end a remembered "no" early. A clear ends
         // it too, but on the primary only.
-        if !fallback
-            && ask.may_store
-            && ask.max_age.is_none()
-            && self.unknown.contains(now, &id.tenant, id.db)
-        {
+        if !fallback && ask.may_store && ask.max_age.is_none() && self.unknown.contains(now, &id.tenant) {
             self.counters.negative_hits += 1;
             return Plan::Refuse(Refusal::NoTenant);
         }
         if !ask.may_wait {
             if ask.may_store {
-                self.refresh_behind(now, limits, id, launches);
+                self.refresh_behind(now, limits, id, ask.max_age, launches);
             }
-            return if fallback { Plan::Serve } else { Plan::Refuse(Refusal::Miss) };
+            return match fallback {
+                false => Plan::Refuse(Refusal::Miss),
+                true if self.would_wait(now, limits, id, stored, ask) => Plan::Fallback,
+                true => Plan::Serve,
+            };
         }
         // Without its own request for a new answer, a bundle whose last refresh failed is not asked for
         // again before its back-off has passed.
         if fallback && ask.max_age.is_none() && !self.backoffs.may_try(now, id, stored == Stored::Changed) {
             return Plan::Serve;
         }
-        match self.seat(now, limits, id, ask, launches) {
+        match self.seat(now, limits, id, ask, !fallback, launches) {
             Ok((flight, next, batch)) => {
                 let hard = now + limits.timeout;
                 let soft = match (fallback, batch) {
@@ -138,6 +149,12 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         }
     }
 
+    /// Whether one that may wait would wait for a new bundle.
+    fn would_wait(&mut self, now: Millis, limits: &Limits, id: &BundleId, stored: Stored, ask: Ask) -> bool {
+        let tried = ask.max_age.is_some() || self.backoffs.may_try(now, id, stored == Stored::Changed);
+        tried && (self.current.contains_key(id) || self.room(now, limits).is_ok())
+    }
+
     /// A seat in the flight under way, or in a new one: its number, whether the caller has to wait for the
     /// one after it, and whether it is part of a batch.
     fn seat(
@@ -146,9 +163,11 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         limits: &Limits,
         id: &BundleId,
         ask: Ask,
+        may_queue: bool,
         launches: &mut Vec<Launch>,
     ) -> Result<(FlightId, bool, bool), Refusal> {
-        if self.seats.impatient() >= limits.max_waiters {
+        let of_tenant = self.seats.of_tenant(&id.tenant);
+        if self.seats.impatient() >= limits.max_waiters || of_tenant >= limits.waiters_of_one_tenant() {
             self.counters.refused_waiters += 1;
             return Err(Refusal::TooManyWaiters);
         }
@@ -156,14 +175,73 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             // A clear fences the flights of the primary. Here one may be under way that a clear there should
             // have fenced, so nobody takes the result of a flight that began before the question.
             let unfenced = !ask.may_store;
-            let next = unfenced || !new_enough(ask.max_age, now - flight.began);
+            let too_old = unfenced || flight.overtaken || !new_enough(ask.max_age, now - flight.began);
+            let next = too_old && !flight.queued;
             let batch = flight.carrier == Carrier::Batch;
             self.counters.joined += 1;
             return Ok((number, next, batch));
         }
-        self.room(now, limits).inspect_err(|why| self.count_refused(*why, 1))?;
-        let flight = self.launch(now, id.clone(), Carrier::Single, false, launches);
-        Ok((flight, false, false))
+        let begun = self.begin(now, limits, id.clone(), may_queue, launches);
+        begun.map(|flight| (flight, false, false)).inspect_err(|why| self.count_refused(*why, 1))
+    }
+
+    /// A flight of its own for a bundle, which may have to wait for a place.
+    pub(crate) fn begin(
+        &mut self,
+        now: Millis,
+        limits: &Limits,
+        bundle: BundleId,
+        may_queue: bool,
+        launches: &mut Vec<Launch>,
+    ) -> Result<FlightId, Refusal> {
+        match self.room(now, limits) {
+            Ok(()) => Ok(self.launch(now, bundle, Carrier::Single, false, launches)),
+            Err(Refusal::TooManyFlights) if may_queue && self.is_worth_a_wait(limits) => {
+                let flight = self.enter(now, bundle.clone(), Carrier::Single, false);
+                if let Some(entered) = self.flights.get_mut(&flight) {
+                    entered.queued = true;
+                }
+                self.queue.push(&bundle.tenant, flight);
+                self.counters.queued += 1;
+                Ok(flight)
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Whether one that joins the queue now can expect its bundle within its time.
+    fn is_worth_a_wait(&self, limits: &Limits) -> bool {
+        self.queue.len() < limits.max_waiters
+            && self.queue.expected(limits.max_flights).is_none_or(|wait| wait < limits.timeout)
+    }
+
+    /// Begins those that wait in the queue, as far as there is room. If the sidecar is not asked any more, all of them
+    /// are refused: they would wait for nothing.
+    fn begin_queued(&mut self, now: Millis, limits: &Limits, landing: &mut Landing<W>) {
+        while !self.queue.is_empty() {
+            match self.room(now, limits) {
+                Ok(()) => {
+                    let Some(flight) = self.queue.pop() else { return };
+                    self.take_off(now, flight, &mut landing.relaunch);
+                }
+                Err(why @ Refusal::BreakerOpen) => {
+                    let Some(flight) = self.queue.pop().and_then(|flight| self.flights.remove(&flight))
+                    else {
+                        return;
+                    };
+                    let Flight { bundle, waiters, .. } = flight;
+                    self.current.remove(&bundle);
+                    let (runs, clients): (BTreeSet<W>, BTreeSet<W>) =
+                        waiters.into_iter().partition(|waiter| self.seats.is_patient(*waiter));
+                    self.count_refused(why, clients.len());
+                    if !runs.is_empty() {
+                        landing.again.push(Again { bundle: bundle.clone(), waiters: runs });
+                    }
+                    landing.refused.push(Refused { bundle, waiters: clients, why });
+                }
+                Err(_) => return,
+            }
+        }
     }
 
     pub(crate) fn under_way(&self, id: &BundleId) -> Option<(FlightId, &Flight<W>)> {
@@ -178,10 +256,17 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         now: Millis,
         limits: &Limits,
         id: &BundleId,
+        max_age: Option<Millis>,
         launches: &mut Vec<Launch>,
     ) {
-        let unknown = self.unknown.contains(now, &id.tenant, id.db);
-        if self.current.contains_key(id) || unknown || !self.backoffs.may_try(now, id, false) {
+        if let Some(flight) = self.current.get(id).and_then(|number| self.flights.get_mut(number)) {
+            // One that began too early is followed by another.
+            let too_old = flight.overtaken || !new_enough(max_age, now - flight.began);
+            flight.again |= too_old && !flight.queued;
+            flight.kept |= flight.again;
+            return;
+        }
+        if self.unknown.contains(now, &id.tenant) || !self.backoffs.may_try(now, id, false) {
             return;
         }
         // Half of the flights are kept for those who wait.
@@ -195,16 +280,17 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     /// A seat for a warming run, which waits as long as the flight takes. Where a flight has to begin it is
     /// left to the caller to send, as part of a batch.
     pub fn warm(&mut self, now: Millis, id: &BundleId, force: bool, launches: &mut Vec<Launch>) -> Seat {
-        if let Some((flight, _)) = self.under_way(id) {
+        if let Some((flight, state)) = self.under_way(id) {
+            let next = (force || state.overtaken) && !state.queued;
             self.counters.joined += 1;
-            return Seat { flight, next: force, patience: None };
+            return Seat { flight, next, patience: None };
         }
         let flight = self.launch(now, id.clone(), Carrier::Batch, true, launches);
         Seat { flight, next: false, patience: None }
     }
 
     pub(crate) fn room(&mut self, now: Millis, limits: &Limits) -> Result<(), Refusal> {
-        if self.flights.len() - self.batched >= limits.max_flights {
+        if self.flights() - self.batched >= limits.max_flights {
             return Err(Refusal::TooManyFlights);
         }
         if self.breaker.admits(now) { Ok(()) } else { Err(Refusal::BreakerOpen) }
@@ -218,25 +304,41 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         kept: bool,
         launches: &mut Vec<Launch>,
     ) -> FlightId {
+        let flight = self.enter(now, bundle, carrier, kept);
+        self.take_off(now, flight, launches);
+        flight
+    }
+
+    /// Makes a flight the current one of its bundle.
+    fn enter(&mut self, now: Millis, bundle: BundleId, carrier: Carrier, kept: bool) -> FlightId {
         self.last_flight += 1;
         let flight = self.last_flight;
-        self.counters.flights += 1;
         self.batched += usize::from(carrier == Carrier::Batch);
         self.current.insert(bundle.clone(), flight);
         let state = Flight {
-            bundle: bundle.clone(),
+            bundle,
             began: now,
             carrier,
             kept,
             cancelled: None,
+            queued: false,
+            overtaken: false,
+            again: false,
             waiters: BTreeSet::new(),
             next: BTreeSet::new(),
             has_runs: false,
         };
         self.flights.insert(flight, state);
-        self.breaker.launched(now, flight);
-        launches.push(Launch { flight, carrier, bundle });
         flight
+    }
+
+    fn take_off(&mut self, now: Millis, number: FlightId, launches: &mut Vec<Launch>) {
+        if let Some(flight) = self.flights.get_mut(&number) {
+            (flight.queued, flight.began) = (false, now);
+            self.counters.flights += 1;
+            self.breaker.launched(now, number);
+            launches.push(Launch { flight: number, carrier: flight.carrier, bundle: flight.bundle.clone() });
+        }
     }
 
     /// Seats `waiter`. Nothing may happen in between: the flight of the seat is under way.
@@ -245,7 +347,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             let side = if seat.next { &mut flight.next } else { &mut flight.waiters };
             side.insert(waiter);
             flight.has_runs |= seat.patience.is_none();
-            self.seats.sit(waiter, seat.flight, seat.patience);
+            self.seats.sit(waiter, &flight.bundle.tenant, seat.flight, seat.patience);
         }
     }
 
@@ -258,7 +360,18 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         outcome: Result<(), &Failure>,
     ) -> Option<Landing<W>> {
         let landed = self.flights.remove(&flight)?;
-        let Flight { bundle, carrier, cancelled, waiters, mut next, has_runs, .. } = landed;
+        let Flight {
+            bundle,
+            began,
+            carrier,
+            cancelled,
+            overtaken,
+            mut again,
+            waiters,
+            mut next,
+            has_runs,
+            ..
+        } = landed;
         self.batched -= usize::from(carrier == Carrier::Batch);
         let current = self.current.get(&bundle) == Some(&flight);
         if current {
@@ -266,26 +379,43 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         }
         // Unless it has ended otherwise just before.
         let cancelled = cancelled.filter(|_| outcome == Err(&Failure::Abandoned));
-        match cancelled {
-            Some(Cancelled::Late) => {
-                self.note_outcome(now, limits, flight, &bundle, current, Err(&Failure::Timeout));
-            }
+        let outcome = if cancelled == Some(Cancelled::Late) { Err(&Failure::Timeout) } else { outcome };
+        if cancelled == Some(Cancelled::Unwanted) {
             // It says nothing about anything.
-            Some(Cancelled::Unwanted) => {
-                self.counters.cancelled += 1;
-                self.breaker.released(flight);
+            self.counters.cancelled += 1;
+            self.breaker.released(flight);
+        } else {
+            self.note_outcome(now, limits, flight, &bundle, current && !overtaken, outcome);
+            if carrier == Carrier::Single && matches!(outcome, Ok(()) | Err(Failure::Timeout)) {
+                self.queue.took(now - began);
             }
-            None => self.note_outcome(now, limits, flight, &bundle, current, outcome),
         }
-        let (mut relaunch, mut refused, mut again) = (Vec::new(), None, None);
+        let mut landing = Landing {
+            bundle: bundle.clone(),
+            current,
+            overtaken,
+            cancelled,
+            waiters,
+            relaunch: Vec::new(),
+            refused: Vec::new(),
+            again: Vec::new(),
+        };
         if has_runs {
             let runs: BTreeSet<W> = next.extract_if(.., |waiter| self.seats.is_patient(*waiter)).collect();
-            again = (!runs.is_empty()).then(|| Again { bundle: bundle.clone(), waiters: runs });
+            if !runs.is_empty() {
+                landing.again.push(Again { bundle: bundle.clone(), waiters: runs });
+            }
+            // A run has what it wanted, as it was: somebody has to have it as it is.
+            again |= overtaken && landing.waiters.iter().any(|waiter| self.seats.is_patient(*waiter));
         }
         if !next.is_empty() {
-            refused = self.follow(now, limits, bundle.clone(), next, &mut relaunch);
+            let refused = self.follow(now, limits, bundle, next, again, &mut landing.relaunch);
+            landing.refused.extend(refused);
+        } else if again && outcome.is_ok() {
+            self.refresh_behind(now, limits, &bundle, None, &mut landing.relaunch);
         }
-        Some(Landing { bundle, current, cancelled, waiters, relaunch, refused, again })
+        self.begin_queued(now, limits, &mut landing);
+        Some(landing)
     }
 
     fn note_outcome(
@@ -304,11 +434,11 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         match outcome {
             Ok(()) => {
                 self.backoffs.succeeded(bundle);
-                self.unknown.remove(&bundle.tenant, bundle.db);
+                self.unknown.remove(&bundle.tenant);
             }
             // The clear that orphaned this flight may have announced the tenant's creation.
             Err(Failure::NoTenant) if current => {
-                self.unknown.insert(now + limits.negative_ttl, bundle.tenant.clone(), bundle.db);
+                self.unknown.insert(now + limits.negative_ttl, bundle.tenant.clone());
             }
             Err(Failure::NoTenant) => {}
             Err(_) => self.backoffs.failed(now, bundle, sign),
@@ -323,15 +453,22 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         limits: &Limits,
         bundle: BundleId,
         next: BTreeSet<W>,
+        kept: bool,
         launches: &mut Vec<Launch>,
     ) -> Option<Refused<W>> {
-        if let Err(why) = self.room(now, limits) {
-            self.count_refused(why, next.len());
-            return Some(Refused { bundle, waiters: next, why });
+        match self.begin(now, limits, bundle.clone(), true, launches) {
+            Ok(number) => {
+                if let Some(flight) = self.flights.get_mut(&number) {
+                    flight.kept = kept && !flight.queued;
+                }
+                self.seat_all(number, next, false);
+                None
+            }
+            Err(why) => {
+                self.count_refused(why, next.len());
+                Some(Refused { bundle, waiters: next, why })
+            }
         }
-        let flight = self.launch(now, bundle, Carrier::Single, false, launches);
-        self.seat_all(flight, next, false);
-        None
     }
 
     pub(crate) fn count_refused(&mut self, why: Refusal, waiters: usize) {
@@ -344,7 +481,12 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
 
     /// Requests under way, batches included.
     pub fn flights(&self) -> usize {
-        self.flights.len()
+        self.flights.len() - self.queue.len()
+    }
+
+    /// Bundles that wait for a flight.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
     }
 
     /// Callers who wait, each until a deadline. Warming runs, which wait as long as it takes, are bounded

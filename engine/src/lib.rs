@@ -15,6 +15,7 @@ mod fence;
 #[cfg(test)]
 mod model;
 mod negative;
+mod queue;
 mod seats;
 pub mod terms;
 pub mod units;

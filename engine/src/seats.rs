@@ -3,6 +3,7 @@
 use crate::units::{FlightId, Millis};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
+use wire::tenant::Tenant;
 
 /// Until when a caller waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +14,9 @@ pub(crate) struct Patience {
     pub(crate) hard: Millis,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Place {
+    tenant: Tenant,
     pub(crate) flight: FlightId,
     /// `None`: as long as the flight takes.
     pub(crate) hard: Option<Millis>,
@@ -26,17 +28,20 @@ pub(crate) struct Place {
 pub(crate) struct Seats<W> {
     places: HashMap<W, Place>,
     due: BTreeSet<(Millis, W)>,
+    /// How many of each tenant do not wait for ever.
+    tenants: HashMap<Tenant, usize>,
 }
 
 impl<W: Copy + Ord + Hash> Seats<W> {
     pub(crate) fn new() -> Self {
-        Self { places: HashMap::new(), due: BTreeSet::new() }
+        Self { places: HashMap::new(), due: BTreeSet::new(), tenants: HashMap::new() }
     }
 
-    pub(crate) fn sit(&mut self, waiter: W, flight: FlightId, patience: Option<Patience>) {
-        let place = Place { flight, hard: patience.map(|p| p.hard), next: patience.map(|p| p.soft) };
-        self.places.insert(waiter, place);
+    pub(crate) fn sit(&mut self, waiter: W, tenant: &Tenant, flight: FlightId, patience: Option<Patience>) {
+        let (hard, next) = (patience.map(|p| p.hard), patience.map(|p| p.soft));
+        self.places.insert(waiter, Place { tenant: tenant.clone(), flight, hard, next });
         if let Some(Patience { soft, .. }) = patience {
+            *self.tenants.entry(tenant.clone()).or_default() += 1;
             self.due.insert((soft, waiter));
         }
     }
@@ -72,6 +77,12 @@ impl<W: Copy + Ord + Hash> Seats<W> {
         let place = self.places.remove(&waiter)?;
         if let Some(next) = place.next {
             self.due.remove(&(next, waiter));
+            if let Some(waiting) = self.tenants.get_mut(&place.tenant) {
+                *waiting -= 1;
+                if *waiting == 0 {
+                    self.tenants.remove(&place.tenant);
+                }
+            }
         }
         Some(place)
     }
@@ -79,6 +90,11 @@ impl<W: Copy + Ord + Hash> Seats<W> {
     /// Who is due first, and when.
     pub(crate) fn first_due(&self) -> Option<(Millis, W)> {
         self.due.first().copied()
+    }
+
+    /// Those of one tenant who do not wait for ever.
+    pub(crate) fn of_tenant(&self, tenant: &Tenant) -> usize {
+        self.tenants.get(tenant).copied().unwrap_or_default()
     }
 
     /// Those who do not wait for ever.

@@ -21,6 +21,17 @@ pub struct Limits {
     pub negative_ttl: Millis,
 }
 
+/// Clients that may always wait for one bundle, where `max_waiters` allows as many.
+const HERD: usize = 1_000;
+
+impl Limits {
+    /// Callers of one tenant that wait at a time: the other tenants keep a quarter of the places, unless there are so
+    /// few that a morning's herd on one bundle would not fit.
+    pub(crate) fn waiters_of_one_tenant(&self) -> usize {
+        (self.max_waiters - self.max_waiters / 4).max(self.max_waiters.min(HERD))
+    }
+}
+
 /// What is stored for a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
@@ -62,6 +73,8 @@ pub fn new_enough(max_age: Option<Millis>, age: Millis) -> bool {
 pub enum Plan {
     /// Answer with what is stored.
     Serve,
+    /// The same; who may wait would have waited for a new one.
+    Fallback,
     /// Take the seat with [`super::Engine::join`]; the answer comes with the flight.
     Wait(Seat),
     /// Answer with an error.
@@ -142,16 +155,18 @@ pub struct Landing<W> {
     pub bundle: BundleId,
     /// No clear came between: the result may be stored (or, where the tenant is gone, the old one removed).
     pub current: bool,
+    /// The data has changed since it began: store it as marked, to fall back on.
+    pub overtaken: bool,
     /// It was broken off.
     pub cancelled: Option<Cancelled>,
     /// Who waited in it.
     pub waiters: BTreeSet<W>,
-    /// For those who asked for something newer than this flight.
+    /// Flights that begin now: for those who asked for something newer, and from the queue.
     pub relaunch: Vec<Launch>,
-    /// Those of them for whom there is no flight left.
-    pub refused: Option<Refused<W>>,
+    /// Those for whom there is no flight.
+    pub refused: Vec<Refused<W>>,
     /// Runs that need something newer: see [`Again`].
-    pub again: Option<Again<W>>,
+    pub again: Vec<Again<W>>,
 }
 
 /// What to do after a fence.
@@ -215,6 +230,10 @@ impl Scope<'_> {
 pub struct Counters {
     /// Flights begun.
     pub flights: u64,
+    /// Bundles that had to wait for a flight.
+    pub queued: u64,
+    /// Flights whose data changed before they landed.
+    pub overtaken: u64,
     /// Callers who took a seat in a flight under way.
     pub joined: u64,
     /// Flights that a clear fenced.

@@ -26,6 +26,14 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     pub(crate) fn cancel_unwanted(&mut self, number: FlightId, why: Cancelled) -> Option<FlightId> {
         let flight = self.flights.get_mut(&number)?;
         let current = self.current.get(&flight.bundle) == Some(&number);
+        if flight.queued {
+            if flight.waiters.is_empty() {
+                self.queue.remove(&flight.bundle.tenant, number);
+                self.current.remove(&flight.bundle);
+                self.flights.remove(&number);
+            }
+            return None;
+        }
         let wanted = (flight.kept && current) || !flight.waiters.is_empty() || !flight.next.is_empty();
         if wanted || flight.cancelled.is_some() || flight.carrier == Carrier::Batch {
             return None;
@@ -51,7 +59,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         fallback: bool,
         launches: &mut Vec<Launch>,
     ) -> Expiry {
-        let Some(&place) = self.seats.get(waiter) else { return Expiry::Out { cancel: None } };
+        let Some(place) = self.seats.get(waiter).cloned() else { return Expiry::Out { cancel: None } };
         if !fallback && place.hard.is_some_and(|hard| now < hard) {
             let settled = self.supersede(now, limits, place.flight, launches);
             self.seats.prolong(waiter, if settled { Millis::MAX } else { now + BATCH_PATIENCE });
@@ -62,7 +70,9 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         }
         // Those who fell back will be asking again, and the next one is to find the new one there.
         if let Some(flight) = self.flights.get_mut(&place.flight) {
-            flight.kept = true;
+            // One that waits in the queue is not known to be of use then.
+            flight.kept |= !flight.queued;
+            flight.again |= flight.overtaken;
         }
         Expiry::Out { cancel: self.leave(waiter) }
     }
