@@ -392,7 +392,7 @@ impl World {
         let landing = self.engine.land(self.now, &LIMITS, flight.flight, outcome.as_ref().copied());
         let Landing { bundle, current, overtaken, cancelled, waiters, relaunch, refused, again } =
             landing.expect("a flight lands once");
-        assert_eq!(overtaken, flight.overtaken && !flight.orphan || overtaken && flight.overtaken);
+        assert_eq!(overtaken && current, flight.overtaken && !flight.orphan);
         assert_eq!(cancelled.is_some(), flight.cancelled && how == How::Abandoned);
         assert_eq!(bundle, flight.bundle, "7. Isolation");
         // 2. Fence: an orphan is never stored, and everything else is.

@@ -26,10 +26,14 @@ pub(crate) struct Cleared {
     pub(crate) hot: Vec<BundleId>,
 }
 
-/// Clears both bundles of each tenant now. What it clears has been fenced.
-pub(crate) fn now(ctx: &Context, db: i32, tenants: &[Tenant], soft: bool) -> Cleared {
-    let mut cleared = Cleared::default();
-    tenants.iter().for_each(|tenant| both(ctx, db, tenant, soft, &mut cleared));
+/// Clears both bundles of each tenant now, in each of these databases. What it clears has been fenced. The context works
+/// on the same database afterwards.
+pub(crate) fn now(ctx: &Context, dbs: &[i32], tenants: &[Tenant], soft: bool) -> Cleared {
+    let (mut cleared, here) = (Cleared::default(), ffi::selected_db(ctx));
+    for db in dbs.iter().filter(|db| ffi::select_db(ctx, **db)) {
+        tenants.iter().for_each(|tenant| both(ctx, *db, tenant, soft, &mut cleared));
+    }
+    ffi::select_db(ctx, here);
     cleared
 }
 
@@ -65,9 +69,9 @@ fn at_key(ctx: &Context, id: &BundleId, key: &[u8], soft: bool, hot: &mut Vec<Bu
 
 fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8], hot: &mut Vec<BundleId>) -> bool {
     let held = ffi::read_string(ctx, key, false, |value, expires_at| {
-        let life = Stamp::read(value, id.tenant.as_str(), id.include)?.life;
+        let stamp = Stamp::read(value, id.tenant.as_str(), id.include)?;
         // One that is marked already keeps its mark.
-        Some((expires_at == Some(life.expires_at)).then(|| life.changed_mark()))
+        Some((!stamp.is_marked(expires_at)).then(|| stamp.life.changed_mark(ffi::now())))
     });
     let Held::String(Some(mark)) = held else { return false };
     if ffi::read_within(ctx, key, config::hot_window()) {
@@ -103,13 +107,13 @@ pub(crate) fn is_running() -> bool {
 }
 
 /// Begins a clear in slices, for a client that waits for the end. What it clears has been fenced.
-pub(crate) fn begin(db: i32, tenants: Vec<Tenant>, soft: bool, client: ClientId) {
-    let source = if tenants.is_empty() {
-        Source::Database(KeysCursor::new(), Sweep::begin(db, soft))
-    } else {
-        Source::Named(tenants.into_iter())
+pub(crate) fn begin(dbs: Vec<i32>, tenants: Vec<Tenant>, soft: bool, client: ClientId) {
+    let source = |db: i32| match &tenants[..] {
+        [] => Source::Database(KeysCursor::new(), Sweep::begin(db, soft)),
+        tenants => Source::Named(Vec::from(tenants).into_iter()),
     };
-    RUNNING.with_borrow_mut(|running| running.push_back(Clear { db, soft, source, cleared: 0, client }));
+    let sources = dbs.into_iter().map(|db| (db, source(db))).collect();
+    RUNNING.with_borrow_mut(|running| running.push_back(Clear { soft, sources, cleared: 0, client }));
 }
 
 /// Ends all clears: this server may no longer write. Their clients.
@@ -120,8 +124,8 @@ pub(crate) fn abort() -> Vec<ClientId> {
 /// The data has been replaced: what was searched is not what is there.
 pub(crate) fn search_anew() {
     RUNNING.with_borrow_mut(|running| {
-        for clear in running {
-            if let Source::Database(cursor, _) = &clear.source {
+        for (_, source) in running.iter().flat_map(|clear| &clear.sources) {
+            if let Source::Database(cursor, _) = source {
                 cursor.restart();
             }
         }
@@ -131,7 +135,8 @@ pub(crate) fn search_anew() {
 /// Two databases have changed places, and what is to be cleared with them.
 pub(crate) fn swap(a: i32, b: i32) {
     RUNNING.with_borrow_mut(|running| {
-        running.iter_mut().for_each(|clear| clear.db = sweep::swapped(clear.db, a, b));
+        let sources = running.iter_mut().flat_map(|clear| &mut clear.sources);
+        sources.for_each(|(db, _)| *db = sweep::swapped(*db, a, b));
     });
     sweep::swap(a, b);
 }
@@ -151,39 +156,40 @@ pub(crate) fn step(ctx: &Context, hot: &mut Vec<BundleId>) -> Step {
     // What it removes must not find the list in use. If the step panics, it is the list that knows of it.
     let taken = RUNNING.with_borrow_mut(|running| {
         let clear = running.front_mut()?;
-        let source = std::mem::replace(&mut clear.source, Source::Taken);
-        Some((clear.db, clear.soft, source))
+        let (db, source) = clear.sources.front_mut()?;
+        Some((*db, clear.soft, std::mem::replace(source, Source::Taken)))
     });
     let Some((db, soft, mut source)) = taken else { return Step::Idle };
+    let mut cleared = Cleared::default();
     let more = match &source {
         Source::Taken => None,
-        _ => {
-            let mut cleared = Cleared::default();
-            let more = source.step(ctx, db, soft, &mut cleared);
-            hot.append(&mut cleared.hot);
-            Some((cleared.count, more))
-        }
+        _ => Some(source.step(ctx, db, soft, &mut cleared)),
     };
+    hot.append(&mut cleared.hot);
     RUNNING.with_borrow_mut(|running| {
         let Some(mut clear) = running.pop_front() else { return Step::Idle };
-        match more {
-            None => Step::Broken(clear.client),
-            Some((cleared, true)) => {
-                clear.cleared += cleared;
-                clear.source = source;
-                running.push_back(clear);
-                Step::Busy
+        clear.cleared += cleared.count;
+        match (more, clear.sources.front_mut()) {
+            (None, _) | (_, None) => return Step::Broken(clear.client),
+            (Some(true), Some((_, taken))) => *taken = source,
+            (Some(false), Some(_)) => {
+                clear.cleared += source.replaced();
+                clear.sources.pop_front();
             }
-            Some((cleared, false)) => Step::Ended(clear.client, clear.cleared + cleared + source.replaced()),
         }
+        if clear.sources.is_empty() {
+            return Step::Ended(clear.client, clear.cleared);
+        }
+        running.push_back(clear);
+        Step::Busy
     })
 }
 
 /// A clear under way.
 struct Clear {
-    db: i32,
     soft: bool,
-    source: Source,
+    /// The databases that are left, each with what is to be done there.
+    sources: VecDeque<(i32, Source)>,
     cleared: u64,
     client: ClientId,
 }

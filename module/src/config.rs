@@ -71,6 +71,8 @@ pub(crate) static HOT_WINDOW: Number = Number::new(300, 0, DAY);
 pub(crate) static WARM_CONCURRENCY: Number = Number::new(2, 1, 32);
 /// Milliseconds of the database's time that warming may use a second, over all connections. 0: no ceiling.
 pub(crate) static WARM_SHARE: Number = Number::new(0, 0, 32_000);
+/// Milliseconds: where the change feed is further behind than this, no bundle is called a hit. 0: off.
+pub(crate) static FEED_LAG_LIMIT: Number = Number::new(5_000, 0, DAY * 1_000);
 /// Put the tenant of a key in braces (always so in cluster mode).
 pub(crate) static HASH_TAG: AtomicBool = AtomicBool::new(false);
 /// The server runs in cluster mode.
@@ -147,6 +149,12 @@ pub(crate) fn pace() -> Pace {
     }
 }
 
+/// The greatest lag of the change feed with which a hit is one; `None`: any.
+#[inline]
+pub(crate) fn feed_lag_limit() -> Option<u64> {
+    Some(FEED_LAG_LIMIT.get()).filter(|limit| *limit > 0)
+}
+
 pub(crate) fn hot_window() -> Duration {
     Duration::from_secs(HOT_WINDOW.get())
 }
@@ -158,7 +166,7 @@ pub(crate) fn lifetime(now: UnixMillis) -> Lifetime {
     let ttl = millis(TTL.get());
     let most = ttl * millis(JITTER.get()) / millis(100);
     let fresh_until = now + ttl - fastrand::i64(0..=most);
-    Lifetime { as_of: now, fresh_until, expires_at: fresh_until + millis(STALE_TTL.get()) }
+    Lifetime { as_of: now, fresh_until, expires_at: fresh_until + millis(STALE_TTL.get()), valid_until: None }
 }
 
 /// A request to the sidecar with the settings as they are.

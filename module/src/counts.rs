@@ -29,11 +29,13 @@ pub(crate) enum Count {
     Cleared,
     /// Bundles marked as changed by a clear.
     MarkedChanged,
+    /// Of those answered with an old bundle: fresh ones that are not called a hit, because the feed is behind.
+    Unsure,
     /// Tenants' names invalidated for clients that keep copies.
     Invalidations,
 }
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "hits",
     "stale",
     "misses",
@@ -44,6 +46,7 @@ const NAMES: [&str; 11] = [
     "timeouts",
     "cleared",
     "marked_changed",
+    "stale_feed_behind",
     "invalidations",
 ];
 

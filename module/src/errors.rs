@@ -168,10 +168,10 @@ impl fmt::Display for Error {
                 "TIMEOUT the bundle was not computed in time; try again, or raise dashboard.timeout",
             ),
             Kind::Miss => f.write_str(
-                "MISS the bundle is not in memory and may not be waited for in MULTI, a script or a client that denies blocking; try again",
+                "MISS the bundle is not in memory; it is being computed: ask again, or ask without NOWAIT, outside of MULTI and scripts, to wait for it",
             ),
             Kind::TooManyFlights => f.write_str(
-                "OVERLOADED too many bundles are being computed; try again, or raise dashboard.max-flights",
+                "OVERLOADED so many bundles are being computed that this one would not come in time; try again, or raise dashboard.max-flights",
             ),
             Kind::TooManyWaiters => {
                 f.write_str("OVERLOADED too many clients are waiting; try again, or raise dashboard.max-waiters")

@@ -32,13 +32,16 @@ fn describe(state: &mut State) -> Vec<(String, String)> {
     let done = &state.counters;
     let mut fields = vec![
         ("flights", engine.flights().to_string()),
+        ("queued", engine.queued().to_string()),
         ("waiters", engine.waiters().to_string()),
         ("blocked_clients", state.blocked_clients().to_string()),
         ("unknown_tenants", engine.unknown().to_string()),
         ("sidecar_breaker", engine.breaker_state(now).to_owned()),
         ("flights_total", decided.flights.to_string()),
+        ("queued_total", decided.queued.to_string()),
         ("joined", decided.joined.to_string()),
         ("orphaned", decided.orphaned.to_string()),
+        ("overtaken", decided.overtaken.to_string()),
         ("refreshes_behind", decided.refreshes_behind.to_string()),
         ("cancelled", decided.cancelled.to_string()),
         ("superseded", decided.superseded.to_string()),

@@ -17,7 +17,7 @@ pub struct Known {
 impl Known {
     /// Copies `value`, where that is a bundle of this tenant and include flag that names its version.
     pub fn copy(value: &[u8], tenant: &str, include: bool) -> Option<Self> {
-        let Stamp { etag, life } = Stamp::read(value, tenant, include)?;
+        let Stamp { etag, life, .. } = Stamp::read(value, tenant, include)?;
         Some(Self {
             etag: str::from_utf8(etag).ok()?.to_owned(),
             version: version(value, tenant, include)?.to_owned(),

@@ -23,9 +23,10 @@ fn known(tenant: &str) -> Known {
         etag: "0".repeat(32),
         compute_ms: 1,
         version: Some("1".into()),
+        valid_until_ms: None,
     };
     let at = 1_700_000_000_000;
-    let life = Lifetime { as_of: at, fresh_until: at + 1, expires_at: at + 2 };
+    let life = Lifetime { as_of: at, fresh_until: at + 1, expires_at: at + 2, valid_until: None };
     Known::copy(&compose(&meta, life, b"}"), tenant, true).unwrap()
 }
 

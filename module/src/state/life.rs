@@ -12,6 +12,7 @@ pub(crate) fn start() -> std::io::Result<()> {
     let (upstream, events) = Upstream::start(wake::wake)?;
     // Anew, also where an unloaded module is loaded again: its memory may still be there.
     let fresh = State { upstream: Some(upstream), events: Some(events), ..State::new() };
+    fresh.feed.publish();
     *core::lock() = fresh;
     counts::reset();
     Ok(())

@@ -17,6 +17,8 @@ mod wake;
 
 pub(crate) use core::{State, monotonic, peek};
 pub(crate) use life::{start, stop};
-pub(crate) use requests::{Outcome, begin_clear, begin_warm, feed_said, fence, read, refresh_behind};
+pub(crate) use requests::{
+    Outcome, begin_clear, begin_warm, clear_flights, databases, feed_said, read, refresh_behind,
+};
 pub(crate) use server::{gone, reply, server_event, unblocked, woken};
 pub(crate) use waiters::{Answer, Pending};

@@ -148,7 +148,8 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     let now = monotonic();
     let outcome = result.as_ref().map(|_| ());
     let landing = core::lock().engine.land(now, &config::limits(), flight, outcome);
-    let Some(Landing { bundle, current, cancelled, waiters, relaunch, refused: unlucky, again }) = landing
+    let Some(Landing { bundle, current, overtaken, cancelled, waiters, relaunch, refused: unlucky, again }) =
+        landing
     else {
         return;
     };
@@ -178,8 +179,9 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     }
     fault::point("landing", bundle.tenant.as_str());
     let (written, tell) = match result {
-        Ok(fetched) if current => store::put(ctx, &bundle, fetched, asked),
-        Err(Failure::NoTenant) if current => {
+        Ok(fetched) if current => store::put(ctx, &bundle, fetched, asked, overtaken),
+        // The change that overtook it may have been the tenant's creation.
+        Err(Failure::NoTenant) if current && !overtaken => {
             store::remove_unknown(ctx, &bundle);
             (Written::NotHere, false)
         }
@@ -188,7 +190,7 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     if tell && !asked {
         tracking::invalidate(ctx, bundle.tenant.as_str());
     }
-    if let (Ok(fetched), true, true) = (result, asked, written != Written::Yes) {
+    if let (Ok(fetched), true, true) = (result, asked, written != Written::Yes || overtaken) {
         tracking::given(ctx, &bundle, fetched.etag.as_bytes());
     }
     // Whoever is told before its answer would not be told of what makes that one wrong.

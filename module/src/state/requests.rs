@@ -14,8 +14,8 @@ use wire::tenant::Tenant;
 
 /// What became of a read.
 pub(crate) enum Outcome {
-    /// Answer with what is stored.
-    Serve,
+    /// Answer with what is stored; one that may wait `would_wait` for a new one.
+    Serve { would_wait: bool },
     /// The client is blocked.
     Waits,
 }
@@ -33,7 +33,8 @@ pub(crate) fn read<P: Pending + 'static>(
     let mut launches = Vec::new();
     let plan = state.engine.read(monotonic(), &limits, id, stored, ask, &mut launches);
     let outcome = match plan {
-        Plan::Serve => Ok(Outcome::Serve),
+        Plan::Serve => Ok(Outcome::Serve { would_wait: false }),
+        Plan::Fallback => Ok(Outcome::Serve { would_wait: true }),
         Plan::Refuse(why) => Err(Error::refused(why, state.engine.breaker_cause())),
         Plan::Wait(seat) => match BlockedClient::block(ctx) {
             Some(blocked) => {
@@ -64,6 +65,33 @@ pub(crate) fn fence<'a>(scopes: impl IntoIterator<Item = Scope<'a>>) {
     state.rearm();
 }
 
+/// What a clear does to the flights: comes before the keys, always.
+pub(crate) fn clear_flights(dbs: &[i32], tenants: &[Tenant], soft: bool) {
+    let scopes = dbs.iter().flat_map(|db| {
+        let whole = tenants.is_empty().then_some(Scope::Database(*db));
+        tenants.iter().map(|tenant| Scope::Tenant(*db, tenant)).chain(whole)
+    });
+    if soft { overtake(scopes) } else { fence(scopes) }
+}
+
+/// A SOFT: flights under way go on, and bring a fallback only. See [`engine::Engine::overtake`].
+fn overtake<'a>(scopes: impl IntoIterator<Item = Scope<'a>>) {
+    let mut state = core::lock();
+    for scope in scopes {
+        state.engine.overtake(scope);
+        state.counters.fences += 1;
+    }
+}
+
+/// Where a change of a tenant's data is of any concern: the database of the context, each that holds keys, and each for
+/// which something is being computed.
+pub(crate) fn databases(ctx: &Context) -> Vec<i32> {
+    let mut databases = core::lock().engine.databases();
+    databases.insert(ffi::selected_db(ctx));
+    databases.extend(ffi::filled_databases(ctx));
+    databases.into_iter().collect()
+}
+
 /// Has bundles computed that nobody waits for.
 pub(crate) fn refresh_behind(ctx: &Context, bundles: &[BundleId]) {
     if bundles.is_empty() || !store::may_write(ctx) {
@@ -72,16 +100,16 @@ pub(crate) fn refresh_behind(ctx: &Context, bundles: &[BundleId]) {
     let mut state = core::lock();
     let mut launches = Vec::new();
     for id in bundles {
-        state.engine.refresh_behind(monotonic(), &config::limits(), id, &mut launches);
+        state.engine.refresh_behind(monotonic(), &config::limits(), id, None, &mut launches);
     }
     state.send_all(launches);
     state.rearm();
 }
 
-/// Begins to clear tenants, or (none named) a database, in slices; the client waits for the end.
+/// Begins to clear tenants, or (none named) whole databases, in slices; the client waits for the end.
 pub(crate) fn begin_clear(
     ctx: &Context,
-    db: i32,
+    dbs: Vec<i32>,
     tenants: Vec<Tenant>,
     soft: bool,
     question: impl Pending + 'static,
@@ -91,11 +119,8 @@ pub(crate) fn begin_clear(
     }
     // First, so that a client that cannot be blocked has cleared nothing.
     let client = core::lock().block(ctx, question)?;
-    if tenants.is_empty() {
-        fence([Scope::Database(db)]);
-    }
-    fence(tenants.iter().map(|tenant| Scope::Tenant(db, tenant)));
-    clearing::begin(db, tenants, soft, client);
+    clear_flights(&dbs, &tenants, soft);
+    clearing::begin(dbs, tenants, soft, client);
     core::lock().rearm();
     Ok(())
 }

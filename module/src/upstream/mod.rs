@@ -254,7 +254,7 @@ mod tests {
     use wire::bundle::Lifetime;
 
     fn order(flight: FlightId) -> Order {
-        let life = Lifetime { as_of: 0, fresh_until: 1, expires_at: 2 };
+        let life = Lifetime { as_of: 0, fresh_until: 1, expires_at: 2, valid_until: None };
         Order { flight, tenant: Tenant::new(b"t").unwrap(), include: true, life, known: None }
     }
 

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
-use wire::bundle::{self, ETAG_LEN, SidecarMeta};
+use wire::bundle::{self, ETAG_LEN, Lifetime, SidecarMeta};
 use wire::protocol::code;
 use wire::tenant::Tenant;
 
@@ -61,8 +61,12 @@ impl<'a> Sent<'a> {
         if meta.version.as_deref().is_some_and(|version| !bundle::is_version(version)) {
             return Err(malformed(order, &"meta.version is not 1 to 128 of A-Z a-z 0-9 . : _ -"));
         }
-        let value = bundle::compose(&meta, order.life, rest.as_bytes());
-        Ok(Fetched { value: value.into(), etag: meta.etag, life: order.life, renewed: false })
+        if meta.valid_until_ms.is_some_and(|at| !bundle::is_time(at)) {
+            return Err(malformed(order, &"meta.valid_until_ms is not a time in milliseconds since 1970"));
+        }
+        let life = Lifetime { valid_until: meta.valid_until_ms, ..order.life };
+        let value = bundle::compose(&meta, life, rest.as_bytes());
+        Ok(Fetched { value: value.into(), etag: meta.etag, life, renewed: false })
     }
 }
 
@@ -194,8 +198,12 @@ pub(super) mod samples {
     use engine::FlightId;
     use wire::bundle::Lifetime;
 
-    pub(in crate::upstream) const LIFE: Lifetime =
-        Lifetime { as_of: 1_700_000_000_000, fresh_until: 1_700_000_300_000, expires_at: 1_700_086_700_000 };
+    pub(in crate::upstream) const LIFE: Lifetime = Lifetime {
+        as_of: 1_700_000_000_000,
+        fresh_until: 1_700_000_300_000,
+        expires_at: 1_700_086_700_000,
+        valid_until: None,
+    };
 
     pub(in crate::upstream) fn order(flight: FlightId, tenant: &str, include: bool) -> Order {
         Order { flight, tenant: Tenant::new(tenant.as_bytes()).unwrap(), include, life: LIFE, known: None }
@@ -252,6 +260,8 @@ mod tests {
             &good.replace(r#""compute_ms":1"#, r#""compute_ms":1,"version":"""#),
             &good.replace(r#""compute_ms":1"#, r#""compute_ms":1,"version":"a b""#),
             &good.replace(r#""compute_ms":1"#, r#""compute_ms":1,"version":7"#),
+            &good.replace(r#""compute_ms":1"#, r#""compute_ms":1,"valid_until_ms":12"#),
+            &good.replace(r#""compute_ms":1"#, r#""compute_ms":1,"valid_until_ms":"soon""#),
             &good.replacen(r#""stats""#, r#""meta":{},"stats""#, 1),
             &good.replacen(r#"{"meta""#, r#"{"first":1,"meta""#, 1),
         ] {
