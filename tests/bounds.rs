@@ -41,7 +41,8 @@ fn ask_for_all(
 fn full() -> (FakeUpstream, Redis, Vec<Client>, Vec<Client>) {
     let upstream = FakeUpstream::start();
     upstream.hold();
-    let redis = Redis::builder().upstream(&upstream).setting("timeout", 60_000).start();
+    let redis =
+        Redis::builder().upstream(&upstream).setting("timeout", 60_000).setting("max-waiters", 64).start();
     let mut holders: Vec<Client> = (0..64).map(|_| redis.client()).collect();
     for (n, holder) in holders.iter_mut().enumerate() {
         holder.send(&["DASHBOARD.GET", &format!("holder{n}")]);
@@ -60,7 +61,7 @@ fn a_hundred_thousand_cold_tenants_at_once_are_refused_at_once_and_cost_no_memor
     let words = ask_for_all(&mut clients, &mut || most = most.max(observer.figure("flights")));
     assert_eq!(words.into_iter().collect::<Vec<_>>(), [("OVERLOADED".to_owned(), CONNECTIONS * EACH)]);
     assert_eq!((most, upstream.total()), (64, 64), "no flight beyond the bound");
-    assert_eq!(observer.figure("overloaded_flights"), (CONNECTIONS * EACH) as i64);
+    assert_eq!(observer.figure("overloaded_waiters"), (CONNECTIONS * EACH) as i64);
     let grown = used_memory(&mut observer) - before;
     assert!(grown < GROWTH, "{grown} bytes");
     upstream.release();

@@ -78,3 +78,66 @@ fn a_user_may_be_given_the_command_by_its_name_and_be_denied_it() {
     sidecar.ok(&["DASHBOARD.FEED", "0", HOUR]);
     assert_eq!(lag(&mut admin).as_deref(), Some("0"));
 }
+
+/// How a read of this tenant was answered, and how far behind the feed is said to be.
+fn read(client: &mut Client, tenant: &str) -> (String, Value) {
+    let fields = client.map(&["DASHBOARD.GET", tenant, "WITHMETA"]);
+    (harness::text(&fields[0].1), fields[5].1.clone())
+}
+
+#[test]
+fn nothing_is_called_a_hit_while_the_feed_is_further_behind_than_the_limit() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    let mut client = redis.client();
+    client.json(&["DASHBOARD.GET", "a"]);
+    client.ok(&["DASHBOARD.FEED", "5000", HOUR]);
+    assert_eq!(read(&mut client, "a"), ("hit".to_owned(), Value::Int(5000)), "at the limit");
+    client.ok(&["DASHBOARD.FEED", "5001", HOUR]);
+    let hits = client.figure("hits");
+    assert_eq!(read(&mut client, "a"), ("stale".to_owned(), Value::Int(5001)));
+    assert_eq!((client.figure("hits"), client.figure("stale_feed_behind")), (hits, 1));
+    assert_eq!(upstream.total(), 1, "it was computed less than the limit ago");
+    client.ok(&["CONFIG", "SET", "dashboard.feed-lag-limit", "0"]);
+    assert_eq!(read(&mut client, "a").0, "hit", "the limit is off");
+    client.ok(&["CONFIG", "SET", "dashboard.feed-lag-limit", "5000"]);
+    client.ok(&["DASHBOARD.FEED", "0", HOUR]);
+    assert_eq!(read(&mut client, "a"), ("hit".to_owned(), Value::Int(0)), "the feed is back");
+}
+
+#[test]
+fn a_feed_that_has_gone_silent_turns_hits_into_stale_by_itself() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::builder().upstream(&upstream).setting("feed-lag-limit", 200).start();
+    let mut client = redis.client();
+    client.json(&["DASHBOARD.GET", "a"]);
+    client.ok(&["DASHBOARD.FEED", "0", "100"]);
+    assert_eventually!(read(&mut client, "a").0 == "stale", "nobody has said anything");
+}
+
+#[test]
+fn while_the_feed_is_behind_a_bundle_is_computed_anew_once_in_the_limit_however_often_it_is_read() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::builder().upstream(&upstream).setting("feed-lag-limit", 3_600_000).start();
+    let mut client = redis.client();
+    client.json(&["DASHBOARD.GET", "old"]);
+    crate::states::age(&mut client, &crate::states::key("old"));
+    // An hour old, within its ttl of a day.
+    let value = String::from_utf8(client.bytes(&["GET", &crate::states::key("old")])).unwrap();
+    let fresh_until = client.json(&["GET", &crate::states::key("old")])["meta"]["fresh_until_ms"].clone();
+    let longer = value.replace(
+        &format!("\"fresh_until_ms\":{fresh_until}"),
+        &format!("\"fresh_until_ms\":{}", fresh_until.as_i64().unwrap() + 7_200_000),
+    );
+    client.ok(&["SET", &crate::states::key("old"), &longer, "KEEPTTL"]);
+    client.ok(&["DASHBOARD.FEED", "3600001", HOUR]);
+    for _ in 0..20 {
+        assert_eq!(read(&mut client, "old").0, "stale");
+    }
+    upstream.wait_for(2);
+    assert_eventually!(client.figure("flights") == 0, "it has landed");
+    for _ in 0..20 {
+        assert_eq!(read(&mut client, "old").0, "stale");
+    }
+    assert_eq!((client.figure("flights_total"), upstream.total()), (2, 2), "once");
+}

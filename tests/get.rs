@@ -109,7 +109,7 @@ fn withmeta_is_a_map_in_resp3_and_a_flat_array_in_resp2_with_the_same_fields() {
 
     for reply in [&flat, &map] {
         let names: Vec<_> = reply.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["status", "age_ms", "ttl_ms", "etag", "bundle"]);
+        assert_eq!(names, ["status", "age_ms", "ttl_ms", "etag", "bundle", "behind_ms"]);
         assert_eq!(text(field(reply, "status")), "hit");
         assert!(matches!(field(reply, "age_ms"), Value::Int(0..20_000)), "{reply:?}");
         assert!(matches!(field(reply, "ttl_ms"), Value::Int(1..=300_000)), "{reply:?}");

@@ -6,6 +6,7 @@ use std::fs;
 use harness::{FakeUpstream, Redis, repository_root, text};
 
 const DEFAULTS: &[(&str, &str)] = &[
+    ("feed-lag-limit", "5000"),
     ("hash-tag", "no"),
     ("hot-window", "300"),
     ("jitter", "10"),

@@ -30,7 +30,7 @@ pub(crate) fn prepare(client: &mut Client) {
 /// moment ago.
 fn mark_as_changed(client: &mut Client, tenant: &str) {
     let expires_at = client.json(&["GET", &key(tenant)])["meta"]["expires_at_ms"].as_i64().unwrap();
-    assert_eq!(client.int(&["PEXPIREAT", &key(tenant), &(expires_at - 1).to_string()]), 1);
+    assert_eq!(client.int(&["PEXPIREAT", &key(tenant), &(expires_at - 60_000).to_string()]), 1);
 }
 
 /// Makes a fresh bundle one of an hour ago, past its `ttl`, with no known change.
@@ -45,7 +45,7 @@ pub(crate) fn age(client: &mut Client, key: &str) {
 }
 
 /// The server's time, in milliseconds.
-fn now(client: &mut Client) -> i64 {
+pub(crate) fn now(client: &mut Client) -> i64 {
     let Value::Array(time) = client.ok(&["TIME"]) else { panic!("TIME replies with an array") };
     let part = |at: usize| text(&time[at]).parse::<i64>().unwrap();
     part(0) * 1000 + part(1) / 1000

@@ -366,7 +366,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             carrier,
             cancelled,
             overtaken,
-            mut again,
+            again,
             waiters,
             mut next,
             has_runs,
@@ -405,8 +405,6 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
             if !runs.is_empty() {
                 landing.again.push(Again { bundle: bundle.clone(), waiters: runs });
             }
-            // A run has what it wanted, as it was: somebody has to have it as it is.
-            again |= overtaken && landing.waiters.iter().any(|waiter| self.seats.is_patient(*waiter));
         }
         if !next.is_empty() {
             let refused = self.follow(now, limits, bundle, next, again, &mut landing.relaunch);

@@ -424,8 +424,7 @@ impl World {
         if how == How::Bundle && !flight.orphan && !current {
             self.kept.entry(bundle.clone()).and_modify(|kept| kept.outdated += 1);
         }
-        let warmed = waiters.iter().any(|waiter| self.waiting[waiter].hard.is_none());
-        let of_use = flight.again || overtaken && (flight.may_be_of_use || warmed);
+        let of_use = flight.again || overtaken && flight.may_be_of_use;
         self.took_off(relaunch, false);
         let following = self.in_air.iter_mut().find(|f| f.bundle == bundle && !f.orphan);
         following.into_iter().for_each(|following| following.may_be_of_use |= of_use);

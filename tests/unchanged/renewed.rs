@@ -150,7 +150,7 @@ fn a_clear_while_the_question_is_under_way_is_not_undone_by_its_answer() {
         assert_eq!((other.figure("warm_warmed"), other.figure("warm_fresh")), (1, 0), "soft {soft}");
         let bundle = other.json(&["DASHBOARD.GET", "a"]);
         assert_ne!(bundle["stats"]["totalContacts"], 1, "soft {soft}: {bundle}");
-        assert_eq!(other.figure("unchanged"), other.figure("discarded"), "soft {soft}: none was stored");
+        assert!(soft || other.figure("unchanged") == other.figure("discarded"), "none was stored");
         assert!(other.figure("unchanged") > 0, "soft {soft}");
     }
 }

@@ -176,6 +176,12 @@ impl Runs {
         self.runs.get_mut(&seat.run).is_some_and(|run| run.again(seat, tenant))
     }
 
+    /// A bundle has come whose data has changed meanwhile. True where it goes into a later batch; once that has been so
+    /// often enough, what came will do, as the feed goes on to follow it.
+    pub fn overtaken(&mut self, seat: Seat, tenant: &Tenant) -> bool {
+        self.runs.get_mut(&seat.run).is_some_and(|run| run.overtaken(seat, tenant))
+    }
+
     /// A run that has ended, taken out.
     pub fn take_ended(&mut self, now: Millis) -> Option<Ended> {
         let id = *self.runs.iter().find(|(_, run)| run.has_ended())?.0;

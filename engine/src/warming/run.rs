@@ -14,6 +14,9 @@ const NAMED_FAILURES: usize = 100;
 /// How often a tenant's bundles are sent once more because of clears: a run has an end.
 const MOST_AGAIN: u8 = 32;
 
+/// The same where its data has changed while it was computed: changes may go on for ever.
+const MOST_OVERTAKEN: u8 = 2;
+
 /// Who asked for a run, for what, and when.
 #[derive(Clone, Debug)]
 pub struct Order {
@@ -206,6 +209,16 @@ impl Run {
             }
         }
         false
+    }
+
+    /// See [`super::Runs::overtaken`].
+    pub(super) fn overtaken(&mut self, seat: Seat, tenant: &Tenant) -> bool {
+        let again =
+            self.progress.get(&(seat.bundle / 2)).is_some_and(|progress| progress.again < MOST_OVERTAKEN);
+        if again {
+            self.again(seat, tenant);
+        }
+        again
     }
 
     /// A bundle has come, or has failed; true where that made a tenant failed that was not yet.

@@ -56,7 +56,14 @@ impl State {
     pub(super) fn disappoint(&mut self, groups: impl IntoIterator<Item = Refused<Waiter>>) {
         for Refused { bundle: BundleId { tenant, .. }, waiters, why } in groups {
             let result = Err(Error::refused(why, self.engine.breaker_cause()));
-            self.gifts.push_back(Gift { waiters, result, stored: Err("refused"), tenant, news: None });
+            self.gifts.push_back(Gift {
+                waiters,
+                result,
+                stored: Err("refused"),
+                overtaken: false,
+                tenant,
+                news: None,
+            });
         }
     }
 
@@ -66,6 +73,8 @@ impl State {
                 let answer = Answer::Bundle(gift.result.clone());
                 self.answer(client, Given { answer, news: gift.news.clone() });
             }
+            Waiter::Warm(seat)
+                if gift.overtaken && gift.stored.is_ok() && self.runs.overtaken(seat, &gift.tenant) => {}
             Waiter::Warm(seat) => {
                 let outcome = gift.stored.map_err(|reason| (&gift.tenant, reason));
                 if self.runs.landed(seat, outcome) {

@@ -166,6 +166,7 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
             waiters,
             result: Err(Error::internal()),
             stored: Err("internal"),
+            overtaken,
             tenant: bundle.tenant.clone(),
             news: None,
         });

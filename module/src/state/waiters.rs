@@ -70,6 +70,8 @@ pub(super) struct Gift {
     pub(super) result: Result<Arc<Fetched>, Error>,
     /// What warming is for: what came is now stored. Else why not, in one word.
     pub(super) stored: Result<Brought, &'static str>,
+    /// Its data has changed since: a run has it once more.
+    pub(super) overtaken: bool,
     pub(super) tenant: Tenant,
     pub(super) news: Option<Arc<News>>,
 }

@@ -1,7 +1,7 @@
 //! The answers that the fake upstream can give.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{Known, Request};
 
@@ -17,6 +17,8 @@ pub enum Answer {
     Unchanging,
     /// The right bundle, which names its version: `fake:1`, …
     Versioned,
+    /// The right bundle, with a figure that time alone makes wrong so many milliseconds from now.
+    ValidFor(u64),
     /// In a batch, of a bundle that is known: that nothing has changed. Else the right bundle, which names its version.
     Unchanged,
     /// In a batch: that nothing has changed since a bundle with another etag than the one that is known.
@@ -58,6 +60,11 @@ impl Answer {
             Self::Unchanging => bundle(request, 0, 0, ""),
             Self::Versioned | Self::Unchanged | Self::UnchangedOther => {
                 bundle(request, version, 0, &format!(r#","version":"fake:{version}""#))
+            }
+            Self::ValidFor(millis) => {
+                let until = SystemTime::now() + Duration::from_millis(*millis);
+                let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+                bundle(request, version, 0, &format!(r#","valid_until_ms":{until}"#))
             }
             Self::WrongTenant => bundle(&other, version, 0, ""),
             Self::WrongInclude => bundle(&opposite, version, 0, ""),
