@@ -114,3 +114,103 @@ fn a_script_and_a_transaction_open_no_way_round() {
         "nothing was computed or removed"
     );
 }
+
+/// What is there before each of the commands that change all tenants.
+fn everybody(redis: &Redis) {
+    let mut admin = redis.client();
+    for tenant in ["A", "B"] {
+        admin.json(&["DASHBOARD.GET", tenant]);
+    }
+    assert_eq!(admin.int(&["DBSIZE"]), 2);
+}
+
+const FOR_ALL: [&[&str]; 6] = [
+    &["DASHBOARD.CLEAR"],
+    &["DASHBOARD.CLEAR", "SOFT"],
+    &["dashboard.clear", "soft"],
+    &["DASHBOARD.WARM"],
+    &["DASHBOARD.WARM", "FORCE"],
+    &["DASHBOARD.WARM", "ASYNC"],
+];
+
+#[test]
+fn a_selector_that_gives_all_keys_to_another_command_does_not_give_all_tenants_to_clear_and_warm() {
+    let upstream = FakeUpstream::start();
+    upstream.active_tenants(&["A", "B", "C"]);
+    let redis = Redis::with(&upstream);
+    for selector in [
+        "(+dashboard.get ~*)",
+        "(+@all -dashboard.clear -dashboard.warm ~*)",
+        "(+get +set +del ~*)",
+        "(+dashboard.clear +dashboard.warm %R~*)",
+        "(+dashboard.clear +dashboard.warm ~A ~B)",
+    ] {
+        everybody(&redis);
+        let asked = upstream.total();
+        let mut app =
+            user(&redis, "app", &["clearselectors", "~A", "+dashboard.clear", "+dashboard.warm", selector]);
+        for args in FOR_ALL {
+            denied(&mut app, args);
+        }
+        assert_eq!((upstream.total(), redis.client().int(&["DBSIZE"])), (asked, 2), "{selector}");
+        app.ok(&["DASHBOARD.WARM", "A"]);
+        assert_eq!(app.int(&["DASHBOARD.CLEAR", "A"]), 2, "its own tenant is");
+        redis.client().ok(&["FLUSHALL"]);
+    }
+}
+
+#[test]
+fn a_selector_that_gives_clear_and_warm_together_with_their_key_gives_all_tenants() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    for rules in [
+        &["~A", "+dashboard.get", "(+dashboard.clear +dashboard.warm ~*)"][..],
+        &[
+            "%R~*",
+            "+dashboard.get",
+            "(+dashboard.clear %W~SUPERADMIN_GLOBAL)",
+            "(+dashboard.warm %W~SUPERADMIN_GLOBAL)",
+        ],
+        &["~*", "+dashboard.clear", "+dashboard.warm", "(+dashboard.get ~A)"],
+    ] {
+        let mut app = user(&redis, "app", &[&["clearselectors"], rules].concat());
+        for args in FOR_ALL {
+            everybody(&redis);
+            app.ok(args);
+        }
+        redis.client().ok(&["FLUSHALL"]);
+    }
+}
+
+#[test]
+fn tenants_of_two_selectors_are_not_changed_by_one_command() {
+    let upstream = FakeUpstream::start();
+    let redis = Redis::with(&upstream);
+    everybody(&redis);
+    let mut app =
+        user(&redis, "app", &["(+dashboard.clear ~A)", "(+dashboard.clear ~B)", "(+dashboard.get ~C)"]);
+    for args in
+        [&["DASHBOARD.CLEAR", "A", "B"][..], &["DASHBOARD.CLEAR", "SOFT", "C"], &["DASHBOARD.GET", "A"]]
+    {
+        denied(&mut app, args);
+    }
+    assert_eq!(redis.client().int(&["DBSIZE"]), 2);
+    for tenant in ["A", "B"] {
+        assert_eq!(app.int(&["DASHBOARD.CLEAR", tenant]), 1);
+    }
+}
+
+#[test]
+fn a_server_on_which_categories_do_not_reach_our_commands_says_so_once_and_names_them() {
+    let redis = Redis::with(&FakeUpstream::start());
+    let mut user = user(&redis, "app", &["~*", "+@all", "-@write", "-@dangerous"]);
+    let reached = user.call(&["DASHBOARD.CLEAR", "acme"]).is_err();
+    let log = redis.log();
+    let said = log.matches("ACL rules for categories do not reach DASHBOARD.*").count();
+    assert_eq!(said, usize::from(!reached), "{log}");
+    if !reached {
+        for command in ["get", "clear", "warm", "feed", "help"] {
+            assert!(log.contains(&format!("dashboard.{command}")), "{command}: {log}");
+        }
+    }
+}

@@ -32,7 +32,7 @@ fn get_reads_its_key_and_clear_and_warm_write_theirs() {
         ("dashboard.get", -2, &["RO", "ACCESS"][..]),
         ("dashboard.clear", -1, &["RW"]),
         ("dashboard.warm", -1, &["RW"]),
-        ("dashboard.feed", 3, &[]),
+        ("dashboard.feed", -2, &[]),
         ("dashboard.help", 1, &[]),
     ] {
         let Value::Array(infos) = client.ok(&["COMMAND", "INFO", command]) else { panic!("{command}") };
@@ -58,7 +58,7 @@ fn docs_tell_summary_since_complexity_group_and_every_argument() {
         ("DASHBOARD.GET", &["INCLUDE", "MAXAGE", "REFRESH", "IFNONEMATCH", "WITHMETA"][..]),
         ("DASHBOARD.CLEAR", &["SOFT"]),
         ("DASHBOARD.WARM", &["FORCE", "ASYNC"]),
-        ("DASHBOARD.FEED", &["lag-ms", "period-ms"]),
+        ("DASHBOARD.FEED", &["lag-ms", "period-ms", "OFF"]),
         ("DASHBOARD.HELP", &[]),
     ] {
         let docs = redis.cli(&["COMMAND", "DOCS", command]);

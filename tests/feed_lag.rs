@@ -141,3 +141,38 @@ fn while_the_feed_is_behind_a_bundle_is_computed_anew_once_in_the_limit_however_
     }
     assert_eq!((client.figure("flights_total"), upstream.total()), (2, 2), "once");
 }
+
+#[test]
+fn a_feed_that_says_that_it_stops_has_no_lag_until_it_speaks_again() {
+    let redis = Redis::with(&FakeUpstream::start());
+    let mut client = redis.client();
+    for off in ["OFF", "off"] {
+        client.ok(&["DASHBOARD.FEED", "40", "0"]);
+        assert!(lag(&mut client).is_some());
+        assert_eq!(client.ok(&["DASHBOARD.FEED", off]), Value::Okay);
+        assert_eq!((lag(&mut client), field(&mut client, "feed_by")), (None, None));
+    }
+    for wrong in [&["OFF", "1"][..], &["1", "OFF"], &["OFF", "OFF"], &["1"], &[]] {
+        client.ok(&["DASHBOARD.FEED", "7", HOUR]);
+        let error = client.error(&[&["DASHBOARD.FEED"], wrong].concat());
+        assert!(error.starts_with("ERR "), "{wrong:?}: {error}");
+        assert_eq!(lag(&mut client).as_deref(), Some("7"), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_replica_takes_no_word_of_a_feed_and_does_once_it_is_the_primary() {
+    let upstream = FakeUpstream::start();
+    let (primary, replica) =
+        (Redis::builder().upstream(&upstream).tcp().start(), Redis::builder().upstream(&upstream).start());
+    replica.follow(&primary);
+    let mut client = replica.client();
+    for word in [&["0", HOUR][..], &["OFF"]] {
+        let error = client.error(&[&["DASHBOARD.FEED"], word].concat());
+        assert!(error.starts_with("READONLY DASHBOARD.FEED "), "{word:?}: {error}");
+    }
+    assert_eq!((lag(&mut client), field(&mut client, "feed_by")), (None, None));
+    client.ok(&["REPLICAOF", "NO", "ONE"]);
+    client.ok(&["DASHBOARD.FEED", "3", HOUR]);
+    assert_eq!(lag(&mut client).as_deref(), Some("3"));
+}

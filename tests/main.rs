@@ -25,6 +25,7 @@ mod feed_lag;
 mod figures;
 mod freshness;
 mod get;
+mod greedy;
 mod harness_itself;
 mod history;
 mod interruptions;

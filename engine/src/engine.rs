@@ -361,16 +361,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     ) -> Option<Landing<W>> {
         let landed = self.flights.remove(&flight)?;
         let Flight {
-            bundle,
-            began,
-            carrier,
-            cancelled,
-            overtaken,
-            again,
-            waiters,
-            mut next,
-            has_runs,
-            ..
+            bundle, began, carrier, cancelled, overtaken, again, waiters, mut next, has_runs, ..
         } = landed;
         self.batched -= usize::from(carrier == Carrier::Batch);
         let current = self.current.get(&bundle) == Some(&flight);

@@ -37,7 +37,7 @@ pub(crate) struct Arg {
     pub(crate) optional: bool,
     pub(crate) multiple: bool,
     pub(crate) is_key: bool,
-    /// For [`Kind::OneOf`].
+    /// For [`Kind::OneOf`] and [`Kind::Block`].
     pub(crate) choices: &'static [Arg],
 }
 
@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     String,
     Token,
     OneOf,
+    /// Several, one after the other.
+    Block,
 }
 
 impl Kind {
@@ -58,6 +60,7 @@ impl Kind {
             Self::Integer => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
             Self::String => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
             Self::Token => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
+            Self::Block => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK,
             Self::OneOf => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF,
         }
     }
@@ -105,6 +108,24 @@ impl Arg {
     pub(crate) const fn choice(name: &'static CStr, token: &'static CStr, summary: &'static CStr) -> Self {
         let mut arg = Self::new(name, Kind::Token, summary);
         arg.token = Some(token);
+        arg
+    }
+
+    /// One of `choices`, which is always given.
+    pub(crate) const fn one_of(
+        name: &'static CStr,
+        choices: &'static [Self],
+        summary: &'static CStr,
+    ) -> Self {
+        let mut arg = Self::new(name, Kind::OneOf, summary);
+        arg.choices = choices;
+        arg
+    }
+
+    /// Several that stand together.
+    pub(crate) const fn group(name: &'static CStr, parts: &'static [Self], summary: &'static CStr) -> Self {
+        let mut arg = Self::new(name, Kind::Block, summary);
+        arg.choices = parts;
         arg
     }
 

@@ -47,8 +47,15 @@ impl Feed {
         WORD.iter().zip(word).for_each(|(field, value)| field.store(value, Ordering::Relaxed));
     }
 
-    /// How far behind the feed is; `None` before its first word. One that is silent for longer than it said has died
-    /// or cannot reach this server: nothing that has changed since its last word is known here.
+    /// The feed says that it stops: nobody follows changes until it speaks again, and no lag is known.
+    pub(crate) fn stopped(&mut self) {
+        self.0 = None;
+        self.publish();
+    }
+
+    /// How far behind the feed is; `None` before its first word, and after it has said that it stops. One that is
+    /// silent for longer than it said has died or cannot reach this server: nothing that has changed since its last
+    /// word is known here.
     pub(crate) fn lag(&self, now: Millis) -> Option<Millis> {
         let Word { at, lag, period, .. } = self.0.as_ref()?;
         Some(lag_at(*at, *lag, *period, now))
@@ -73,6 +80,16 @@ mod tests {
         assert_eq!([1_500, 61_000].map(|now| feed.lag(now)), [Some(540), Some(60_040)]);
         feed.said(61_000, 0, 500, "b".into());
         assert_eq!((feed.lag(61_001), feed.by()), (Some(0), Some("b")), "it is back");
+    }
+
+    #[test]
+    fn a_feed_that_has_stopped_is_not_late() {
+        let mut feed = Feed::default();
+        feed.said(1_000, 40, 500, "a".into());
+        feed.stopped();
+        assert_eq!((feed.lag(61_000), feed.by()), (None, None));
+        feed.said(62_000, 7, 500, "a".into());
+        assert_eq!(feed.lag(62_001), Some(7), "it follows again");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use std::time::Duration;
 type Ctx = *mut raw::RedisModuleCtx;
 type Key = *mut raw::RedisModuleKey;
 type Str = *mut raw::RedisModuleString;
+type User = *mut raw::RedisModuleUser;
 type Blocked = *mut raw::RedisModuleBlockedClient;
 
 macro_rules! api {
@@ -79,6 +80,10 @@ api! {
     client_info = RedisModule_GetClientInfoById(*mut c_void, u64) -> c_int;
     client_user = RedisModule_GetClientUserNameById(Ctx, u64) -> Str;
     string_bytes = RedisModule_StringPtrLen(*const raw::RedisModuleString, *mut usize) -> *const c_char;
+    current_user = RedisModule_GetCurrentUserName(Ctx) -> Str;
+    user_by_name = RedisModule_GetModuleUserFromUserName(Str) -> User;
+    free_user = RedisModule_FreeModuleUser(User);
+    may_run = RedisModule_ACLCheckCommandPermissions(User, *mut Str, c_int) -> c_int;
     get_command = RedisModule_GetCommand(Ctx, *const c_char) -> *mut raw::RedisModuleCommand;
     set_command_info = RedisModule_SetCommandInfo(*mut raw::RedisModuleCommand, *const raw::RedisModuleCommandInfo) -> c_int;
 }
@@ -387,6 +392,43 @@ pub(crate) fn client(ctx: &Context) -> String {
         }
     }
     words.join(" ")
+}
+
+/// Whether the user of the running command may run this one: its name and its keys, together in one of the sets of
+/// rules that the user has. False where there is no such user (any more).
+pub(crate) fn user_may_run(ctx: &Context, command: &[&str]) -> bool {
+    /// A user looked up by name, freed in Drop.
+    struct OwnedUser(User, &'static Api);
+    impl Drop for OwnedUser {
+        fn drop(&mut self) {
+            // SAFETY: looked up below, and freed only here.
+            unsafe { (self.1.free_user)(self.0) }
+        }
+    }
+    let Some(Server { api, .. }) = SERVER.get() else { return false };
+    // SAFETY: the context of a running command; null where that is not a client's own.
+    let name = unsafe { (api.current_user)(ctx.ctx) };
+    if name.is_null() {
+        return false;
+    }
+    let name = OwnedStr(ctx.ctx, name, api);
+    // SAFETY: a string of the server; null where there is no such user.
+    let user = unsafe { (api.user_by_name)(name.1) };
+    if user.is_null() {
+        return false;
+    }
+    let user = OwnedUser(user, api);
+    let words: Vec<OwnedStr> =
+        command.iter().map(|word| OwnedStr::new(api, ctx.ctx, word.as_bytes())).collect();
+    let mut words: Vec<Str> = words.iter().map(|word| word.1).collect();
+    // SAFETY: a user, and as many strings as are said, all of which live until the end of this function.
+    unsafe { (api.may_run)(user.0, words.as_mut_ptr(), words.len() as c_int) == 0 }
+}
+
+/// Whether rules for categories of commands (`+@read`) reach a module's commands on this server.
+pub(crate) fn has_command_categories() -> bool {
+    // SAFETY: filled by the server before the load, as the table above. Not in it: it came with Redis 7.2.
+    unsafe { raw::RedisModule_SetCommandACLCategories }.is_some()
 }
 
 // ── Blocked clients ─────────────────────────────────────────────────────────────────────────────────

@@ -106,6 +106,11 @@ mod surface {
     }
 }
 
+/// Said once, at load, where it is so.
+const NO_CATEGORIES: &str = "ACL rules for categories do not reach DASHBOARD.* on this server, which is older than Redis 7.2: \
+    +@read allows none of its commands, and -@write and -@dangerous forbid none. Name them in ACL rules: \
+    dashboard.get, dashboard.clear, dashboard.warm, dashboard.feed, dashboard.help";
+
 /// Completes the load: the commands' declarations, the load arguments, the thread to the sidecar.
 fn load(ctx: &Context, args: &[RedisString]) -> Status {
     let loaded = ffi::guarded(Err("a panic".to_owned()), || try_load(ctx, args));
@@ -140,6 +145,9 @@ fn try_load(ctx: &Context, args: &[RedisString]) -> Result<(), String> {
         &commands::help::DECLARATION,
     ] {
         ffi::declare(ctx, declaration)?;
+    }
+    if !ffi::has_command_categories() {
+        log::warning(ctx, NO_CATEGORIES);
     }
     config::CLUSTER.store(ctx.get_flags().contains(ContextFlags::CLUSTER), Ordering::Relaxed);
     apply_arguments(ctx, args)?;

@@ -13,12 +13,13 @@ use crate::artefacts::Artefacts;
 use crate::assert_eventually;
 use crate::client::Client;
 use crate::fake_upstream::FakeUpstream;
-use crate::process::{Process, free_port, run};
+use crate::process::{Process, free_port, repository_root, run};
 
 /// How a server is to be started.
 #[derive(Clone, Debug, Default)]
 pub struct RedisBuilder {
     without_module: bool,
+    shipped: bool,
     tcp: bool,
     load_arguments: Vec<String>,
     lines: Vec<String>,
@@ -66,6 +67,13 @@ impl RedisBuilder {
         self
     }
 
+    /// Begin with the `redis.conf` that is shipped, with its memory and persistence; only where it listens and
+    /// keeps its files is the test's own.
+    pub fn shipped_configuration(mut self) -> Self {
+        self.shipped = true;
+        self
+    }
+
     /// Starts the server and waits until it answers.
     pub fn start(self) -> Redis {
         let directory = TempDir::with_prefix("dashboard-redis-").expect("a temporary directory");
@@ -99,17 +107,22 @@ impl RedisBuilder {
 
     fn configure(&self, directory: &Path) -> u16 {
         let port = if self.tcp { free_port() } else { 0 };
-        let mut lines = vec![
+        let mut lines = Vec::new();
+        if self.shipped {
+            lines.push(format!("include {}", repository_root().join("redis.conf").display()));
+        } else {
+            lines.push("save \"\"".to_owned());
+        }
+        lines.extend([
             format!("port {port}"),
             "bind 127.0.0.1".to_owned(),
             format!("unixsocket {}", directory.join("redis.sock").display()),
             format!("dir {}", directory.display()),
             "daemonize no".to_owned(),
-            "save \"\"".to_owned(),
             "maxclients 10000".to_owned(),
             // A module without debug commands is what production has; tests need DEBUG to hurry time.
             "enable-debug-command yes".to_owned(),
-        ];
+        ]);
         if !self.without_module {
             let module = Artefacts::get().module.display().to_string();
             lines.push(format!("loadmodule {module} {}", self.load_arguments.join(" ")));

@@ -15,7 +15,7 @@ pub(crate) const DECLARATION: Declaration = Declaration {
     args: &[],
 };
 
-const LINES: [&str; 16] = [
+const LINES: [&str; 17] = [
     "DASHBOARD.GET tenant [INCLUDE true|false] [MAXAGE ms] [REFRESH] [NOWAIT] [IFNONEMATCH etag] [WITHMETA]",
     "    The tenant's bundle, from memory or computed. INCLUDE (true): with test data. MAXAGE: compute anew if",
     "    older. REFRESH: compute anew. NOWAIT: reply what is there, or MISS, and compute behind it. IFNONEMATCH:",
@@ -26,9 +26,10 @@ const LINES: [&str; 16] = [
     "DASHBOARD.WARM [tenant ...] [FORCE] [ASYNC]",
     "    Computes the bundles of these tenants, or of every active one, that are not fresh; FORCE: all.",
     "    Replies tenants, warmed, fresh, failed and elapsed_ms. ASYNC: replies at once.",
-    "DASHBOARD.FEED lag-ms period-ms",
+    "DASHBOARD.FEED lag-ms period-ms | OFF",
     "    For the sidecar's change feed: changes are followed to within lag-ms, and its next word comes within",
     "    period-ms. INFO dashboard shows it as feed_lag_ms, which grows when the feed is silent for longer.",
+    "    OFF: changes are no longer followed.",
     "DASHBOARD.HELP",
     "    These lines.",
     "Settings: CONFIG GET dashboard.*    Counters: INFO dashboard",

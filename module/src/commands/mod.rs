@@ -8,7 +8,7 @@ pub(crate) mod warm;
 
 use crate::errors::Error;
 use crate::{ffi, reply};
-use redis_module::{AclPermissions, Context, ContextFlags, RedisResult, RedisString, RedisValue};
+use redis_module::{Context, ContextFlags, RedisResult, RedisString, RedisValue};
 use wire::tenant::ALL_TENANTS;
 
 /// The arguments as bytes, the command's name first.
@@ -21,14 +21,15 @@ pub(crate) fn may_block(ctx: &Context) -> bool {
     !ctx.get_flags().intersects(ContextFlags::MULTI | ContextFlags::LUA | ContextFlags::DENY_BLOCKING)
 }
 
-/// Checks that the client of `command` may change all tenants, which it does not name as keys: whoever may
-/// change `SUPERADMIN_GLOBAL` may. A user that is confined to some tenants would otherwise reach the others.
+/// Checks that the client of `command` may change all tenants, which it does not name as keys: whoever may send
+/// the command for `SUPERADMIN_GLOBAL` may. A user that is confined to some tenants would otherwise reach the others.
+/// Command and key are asked for together: another set of the user's rules (a selector) may give the key to another
+/// command.
 ///
 /// Ask [`may_block`] first: what is not a client's own command may have no user at all.
 fn may_change_all(ctx: &Context, command: &'static str) -> Result<(), Error> {
-    let all = RedisString::create(None, ALL_TENANTS);
-    ctx.acl_check_key_permission(&ctx.get_current_user(), &all, &AclPermissions::UPDATE)
-        .map_err(|_| Error::no_permission(command))
+    let may = ffi::user_may_run(ctx, &[command, ALL_TENANTS]);
+    if may { Ok(()) } else { Err(Error::no_permission(command)) }
 }
 
 /// Checks that `command` may change what is stored here. (A replica that takes writes of its own would

@@ -22,9 +22,10 @@ pub fn check(data: &[u8]) {
 
 fn check_feed(args: &[&[u8]]) {
     let meant = match args {
-        [_, lag, period] => {
-            milliseconds(lag).zip(milliseconds(period).filter(|period| *period <= 86_400_000))
-        }
+        [_, off] if off.eq_ignore_ascii_case(b"off") => Some(feed::Word::Off),
+        [_, lag, period] => milliseconds(lag)
+            .zip(milliseconds(period).filter(|period| *period <= 86_400_000))
+            .map(|(lag, period)| feed::Word::Follows { lag, period }),
         _ => None,
     };
     match (feed::parse(args.iter().copied()), meant) {

@@ -18,7 +18,7 @@ mod wake;
 pub(crate) use core::{State, monotonic, peek};
 pub(crate) use life::{start, stop};
 pub(crate) use requests::{
-    Outcome, begin_clear, begin_warm, clear_flights, databases, feed_said, read, refresh_behind,
+    Outcome, begin_clear, begin_warm, clear_flights, databases, feed_said, feed_stopped, read, refresh_behind,
 };
 pub(crate) use server::{gone, reply, server_event, unblocked, woken};
 pub(crate) use waiters::{Answer, Pending};

@@ -155,3 +155,8 @@ pub(crate) fn feed_said(ctx: &Context, lag: Millis, period: Millis) {
     let by = ffi::client(ctx);
     core::lock().feed.said(monotonic(), lag, period, by);
 }
+
+/// The change feed says that it stops.
+pub(crate) fn feed_stopped() {
+    core::lock().feed.stopped();
+}
