@@ -3,7 +3,7 @@
 use ::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::State;
+use super::state::State;
 use crate::error::ApiError;
 use crate::http::{self, Reply};
 

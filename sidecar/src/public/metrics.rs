@@ -6,7 +6,7 @@ use std::fmt::{Display, Write as _};
 use ::http::StatusCode;
 use chrono::{DateTime, Utc};
 
-use super::State;
+use super::state::State;
 use crate::cache::ModuleInfo;
 use crate::feed::Role;
 use crate::http::{self, Reply};

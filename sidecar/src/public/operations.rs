@@ -8,8 +8,8 @@ use ::http::Request;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use super::State;
-use super::front::succeed;
+use super::envelope::succeed;
+use super::state::State;
 
 use crate::auth::Principal;
 use crate::cache::ModuleInfo;

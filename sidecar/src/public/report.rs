@@ -7,8 +7,8 @@ use ::http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, VARY};
 use ::http::{Request, StatusCode};
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::State;
 use super::conditional::{self, Known};
+use super::state::State;
 use crate::auth::Principal;
 use crate::cache::{Cached, Status};
 use crate::error::ApiError;

@@ -3,8 +3,8 @@
 use ::http::Request;
 use serde_json::{Value, json};
 
-use super::State;
-use super::front::succeed;
+use super::envelope::succeed;
+use super::state::State;
 use crate::auth::{Principal, Scope};
 use crate::db::NamedTenant;
 use crate::error::ApiError;
