@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 use crate::config::{DatabaseArgs, HttpArgs, InternalAddress, ServeArgs};
 use crate::db::{Database, Dialer};
 use crate::error::Failure;
 use crate::feed::{self, Feed, FeedHealth};
-use crate::http::{Limits, Listener};
+use crate::http::{Limits, Listener, Stop};
 use crate::public::{Executor, Streams};
 use crate::scheduler::view::View;
 use crate::scheduler::{self, Scheduler};
@@ -53,7 +52,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
 
     let feed_health = FeedHealth::default();
     let internal_state = Arc::new(internal::State { database: database.clone(), token });
-    let shutdown = CancellationToken::new();
+    let stop = Stop::default();
     let public_state = Arc::new(public::State {
         database: database.clone(),
         cache,
@@ -63,12 +62,13 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
             &args.scheduler.lease,
             database.dialer(EXECUTOR_NAME),
             &args.redis.redis_url,
-            shutdown.clone(),
+            stop.closing(),
         ),
-        streams: Streams::new(&args.redis.redis_url, streams, shutdown.clone()),
+        streams: Streams::new(&args.redis.redis_url, streams, stop.closing()),
         cors_origins: args.http.cors_origins.clone(),
         feed: feed_health.clone(),
         feed_lag_limit: Duration::from_millis(args.feed.feed_lag_limit_ms),
+        stop: stop.clone(),
     });
     let scheduler = args.scheduler.scheduler.then(|| {
         let dialer = database.dialer(scheduler::APPLICATION_NAME);
@@ -94,30 +94,31 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
             public = public_listener.address(),
             "listening"
         );
-        let limits = |header_timeout| limits(&args.http, header_timeout);
+        let limits = |header_timeout, reserve| limits(&args.http, header_timeout, reserve);
+        let closing = stop.closing();
         tokio::join!(
-            internal::run(
-                internal_listener,
-                internal_state,
-                limits(internal::IDLE_TIMEOUT),
-                shutdown.clone()
+            internal::run(internal_listener, internal_state, limits(internal::IDLE_TIMEOUT, 0), stop.clone()),
+            public::run(
+                public_listener,
+                public_state,
+                limits(args.http.keep_alive(), public::RESERVE),
+                stop.clone()
             ),
-            public::run(public_listener, public_state, limits(public::HEADER_TIMEOUT), shutdown.clone()),
             async {
                 tokio::select! {
                     () = metrics::upkeep() => {}
-                    () = shutdown.cancelled() => {}
+                    () = closing.cancelled() => {}
                 }
             },
             async {
                 match scheduler {
-                    Some(scheduler) => scheduler.run(shutdown.clone()).await,
+                    Some(scheduler) => scheduler.run(stop.leaving()).await,
                     None => tracing::info!("the schedule is left to others (DASHBOARD_SCHEDULER)"),
                 }
             },
             async {
                 match feed {
-                    Some(feed) => feed.run(shutdown.clone()).await,
+                    Some(feed) => feed.run(stop.leaving()).await,
                     None => tracing::info!("the change feed is left to others (DASHBOARD_FEED)"),
                 }
             },
@@ -130,7 +131,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         let signals = Signals::new()?;
         tokio::select! {
             () = servers => Ok(()),
-            second = signals.two(&shutdown) => Err(second),
+            second = signals.two(&stop, args.http.lame_duck()) => Err(second),
         }
     });
     // Blocking threads that still wait for Postgres are not waited for.
@@ -149,9 +150,10 @@ fn bind_internal(http: &HttpArgs) -> Result<Listener, Failure> {
     }
 }
 
-fn limits(http: &HttpArgs, header_timeout: Duration) -> Limits {
+fn limits(http: &HttpArgs, header_timeout: Duration, reserve: usize) -> Limits {
     Limits {
         connections: http.max_connections as usize,
+        reserve,
         header_timeout,
         write_timeout: WRITE_TIMEOUT,
         drain_timeout: http.drain_timeout(),
@@ -170,20 +172,37 @@ impl Signals {
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    /// Begins the shutdown at the first signal; returns at the second.
-    async fn two(mut self, shutdown: &CancellationToken) -> Failure {
-        self.next().await;
+    /// Begins to stop at the first signal; returns at the second. SIGTERM comes from an orchestrator, whose balancer
+    /// goes on sending requests until it has seen that the probe fails: they are served. SIGINT comes from a person who
+    /// waits.
+    async fn two(mut self, stop: &Stop, lame_duck: Duration) -> Failure {
+        let first = self.next().await;
+        stop.leave();
+        if first == SignalKind::terminate() && !lame_duck.is_zero() {
+            tracing::info!(
+                lame_duck_ms = lame_duck.as_millis(),
+                "stopping: /readyz fails, requests are still served; a second signal ends at once"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(lame_duck) => {}
+                _ = self.next() => return ended_at_once(),
+            }
+        }
         tracing::info!("draining; a second signal ends at once");
-        shutdown.cancel();
+        stop.close();
         self.next().await;
-        tracing::warn!("ended by a second signal");
-        Failure::already_reported()
+        ended_at_once()
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> SignalKind {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
         }
     }
+}
+
+fn ended_at_once() -> Failure {
+    tracing::warn!("ended by a second signal");
+    Failure::already_reported()
 }

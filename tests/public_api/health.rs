@@ -23,24 +23,30 @@ fn unwell(response: &Response) -> Vec<String> {
 }
 
 #[test]
-fn health_names_each_part_and_which_of_them_does_not_work() {
+fn health_names_each_part_and_which_of_them_does_not_work_and_readyz_whether_the_cache_can_be_read() {
     let mut stack = Stack::start();
-    for path in ["/readyz", "/api/system/health"] {
+    for (path, parts) in [
+        ("/readyz", &["redis-cache", "redis-module"][..]),
+        ("/api/system/health", &["change-feed", "migrations", "postgres", "redis-cache", "redis-module"]),
+    ] {
         let response = stack.get(path);
         assert_eq!(response.status, 200, "{}", response.text());
         let names: Vec<String> = checks(&response).into_keys().collect();
-        assert_eq!(names, ["change-feed", "migrations", "postgres", "redis-cache", "redis-module"]);
+        assert_eq!(names, parts);
     }
     let wait_for = |stack: &Stack, expected: &[&str], what: &str| {
-        assert_eventually!(unwell(&stack.get("/readyz")) == expected, "{what}");
-        assert_eq!(stack.get("/readyz").status, if expected.is_empty() { 200 } else { 503 });
+        let health = || stack.get("/api/system/health");
+        assert_eventually!(unwell(&health()) == expected, "{what}");
+        assert_eq!(health().status, if expected.is_empty() { 200 } else { 503 });
     };
     stack.postgres.execute("DELETE FROM dashboard.schema_history WHERE version = 4");
     wait_for(&stack, &["migrations"], "a migration is missing");
     stack.postgres.go_down();
     wait_for(&stack, &["migrations", "postgres"], "Postgres is away");
+    assert_eq!(stack.get("/readyz").status, 200, "what is in memory can be read");
     stack.redis.shutdown();
     wait_for(&stack, &["migrations", "postgres", "redis-cache", "redis-module"], "Redis is away, too");
+    assert_eventually!(stack.get("/readyz").status == 503, "nothing can be read");
     assert_eq!(stack.get("/livez").status, 200);
 }
 

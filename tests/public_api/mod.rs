@@ -7,8 +7,10 @@ mod events;
 mod execute;
 mod health;
 mod openapi;
+mod probes;
 mod protocol;
 mod rights;
+mod stopping;
 mod tenants;
 
 use harness::{Postgres, Redis, Response, Sidecar, SidecarBuilder};

@@ -74,8 +74,12 @@ fn failure(warmed: &Warmed, tenant: Option<&Tenant>) -> ApiError {
     match (reason, tenant) {
         ("no_tenant", Some(tenant)) => ApiError::no_tenant(tenant.as_str()),
         ("timeout", _) => ApiError::timeout(&what()),
-        ("sidecar_down" | "sidecar_busy" | "postgres_down", _) => ApiError::redis_unavailable(format!(
-            "{} failed ({reason}): the sidecar or Postgres could not be reached; see Redis's log",
+        ("postgres_down", _) => ApiError::postgres_unusable(format!(
+            "{} failed (postgres_down): the sidecar cannot use Postgres; see its log",
+            what()
+        )),
+        ("sidecar_down" | "sidecar_busy", _) => ApiError::sidecar_unavailable(format!(
+            "{} failed ({reason}): the module cannot have bundles computed; see Redis's log and dashboard.sidecar",
             what()
         )),
         _ => ApiError::internal(&format!("{} ({reason})", what())),

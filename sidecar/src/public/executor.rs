@@ -64,7 +64,7 @@ impl Executor {
                 Scope::One(tenant) => tokio::select! {
                     warmed = cache::warm(&runner.redis_url, CALLER, std::slice::from_ref(&tenant), false) =>
                         warmed.map_err(|error| unreachable(error.message())),
-                    () = shutdown.cancelled() => Err(ApiError::not_configured(STOPPED)),
+                    () = shutdown.cancelled() => Err(ApiError::stopping()),
                 },
             }
         });
@@ -74,8 +74,6 @@ impl Executor {
         })
     }
 }
-
-const STOPPED: &str = "the sidecar is being stopped: ask again, or ask another one";
 
 /// Runs the job of the table that is about all tenants; the active one, where there are several.
 async fn run_job(runner: &Runner, shutdown: &CancellationToken) -> Result<Warmed, ApiError> {
@@ -92,7 +90,7 @@ async fn run_job(runner: &Runner, shutdown: &CancellationToken) -> Result<Warmed
     match runner.run_by_hand(&table, &job, shutdown).await {
         Ok(report) => match report.counts() {
             Some(warmed) => Ok(warmed.clone()),
-            None if shutdown.is_cancelled() => Err(ApiError::not_configured(STOPPED)),
+            None if shutdown.is_cancelled() => Err(ApiError::stopping()),
             None => Err(unreachable(report.error.as_deref().unwrap_or_default())),
         },
         Err(NotRun::Held(lease)) => {

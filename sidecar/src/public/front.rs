@@ -39,7 +39,7 @@ pub(super) async fn receive(state: Arc<State>, request: Request<Incoming>, inner
         let measured = metrics::Request::new();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let headers = request.headers();
-        let mut reply = match strangers::check(&state, &request) {
+        let mut reply = match strangers::check(&state, &request).and_then(|()| check_room(&request)) {
             Err(error) => refuse(&error),
             Ok(()) if method == Method::OPTIONS && !(state.cors_origins.any() && is_preflight(headers)) => {
                 options(&path)
@@ -59,6 +59,16 @@ pub(super) async fn receive(state: Arc<State>, request: Request<Incoming>, inner
         reply
     };
     work.instrument(span).await
+}
+
+/// Where all connections are taken, those of the reserve are for probes.
+fn check_room<B>(request: &Request<B>) -> Result<(), ApiError> {
+    let is_probe = || Entry::at(request.uri().path()).is_some_and(Entry::is_probe);
+    if request.extensions().get::<http::Reserved>().is_none() || is_probe() {
+        Ok(())
+    } else {
+        Err(ApiError::overloaded("every connection is taken (DASHBOARD_MAX_CONNECTIONS)"))
+    }
 }
 
 /// The method as metrics name it: a client may make up any.

@@ -42,7 +42,7 @@ impl State {
     /// Asks all parts at once.
     pub(super) async fn metrics(&self) -> Reply {
         let (info, health, database, jobs) =
-            tokio::join!(self.cache.info(), self.cache.probe(), self.database.probe(), self.jobs.jobs());
+            tokio::join!(self.module_info(), self.redis_health(), self.postgres_health(), self.jobs.jobs());
         let mut page = Page(metrics::render());
         page.family("dashboard_up", "gauge", "Whether this part works (1) or not (0).");
         for (part, works) in [

@@ -31,30 +31,28 @@ mod tenants;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::http::{Response, StatusCode};
 use http_body_util::BodyExt;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
-use crate::http::{self, Limits, Listener};
+use crate::http::{self, Limits, Listener, Stop};
 
 pub use executor::Executor;
 pub use state::State;
 pub use streams::Streams;
 
-/// Longest wait for a request's headers.
-pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections beyond DASHBOARD_MAX_CONNECTIONS, for probes and metrics alone.
+pub const RESERVE: usize = 32;
 /// A smaller body is sent as it is, in bytes.
 const COMPRESSED_FROM: u64 = 1024;
 
-/// Serves the public API until `shutdown`, then drains.
-pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, shutdown: CancellationToken) {
+/// Serves the public API until `stop` closes, then drains.
+pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, stop: Stop) {
     operations::start_clock();
     let answering = state.clone();
     let answer = tower::service_fn(move |request| {
@@ -71,7 +69,7 @@ pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, shutdown
         .service(answer);
     let service = BoxCloneSyncService::new(service);
     let executing = state.clone();
-    http::run(listener, limits, shutdown, move |request| {
+    http::run(listener, limits, stop, move |request| {
         let (state, service) = (state.clone(), service.clone());
         front::receive(state, request, service)
     })

@@ -34,7 +34,8 @@ impl State {
     ) -> Result<Reply, ApiError> {
         Params::parse(request.uri().query(), &[])?;
         who.may_operate()?;
-        let (info, database, jobs) = tokio::join!(self.cache.info(), self.database.probe(), self.jobs.jobs());
+        let (info, database, jobs) =
+            tokio::join!(self.module_info(), self.postgres_health(), self.jobs.jobs());
         let mut problems = Vec::new();
         let module =
             known(info.map_err(|error| error.message().to_owned()), &mut problems).as_ref().map(module);

@@ -32,7 +32,8 @@ impl State {
         let who = || self.access.authenticate(request.headers());
         match route {
             Route::Live => Ok(http::bytes(StatusCode::OK, "text/plain", "ok\n".into())),
-            Route::Ready | Route::Health => Ok(self.health().await),
+            Route::Ready => Ok(self.ready().await),
+            Route::Health => Ok(self.health().await),
             Route::OpenApi => Ok(super::openapi::document(self.access.is_open(), request.headers())),
             Route::Metrics => Ok(self.metrics().await),
             Route::Operations => self.operations(&who()?, &request).await,

@@ -10,6 +10,7 @@ use crate::cache::Cache;
 use crate::config::CorsOrigins;
 use crate::db::Database;
 use crate::feed::FeedHealth;
+use crate::http::Stop;
 use crate::scheduler::view::View;
 
 /// What the public API works with.
@@ -32,4 +33,6 @@ pub struct State {
     pub feed: FeedHealth,
     /// Later than this is too late.
     pub feed_lag_limit: Duration,
+    /// Whether the sidecar is about to end.
+    pub stop: Stop,
 }
