@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, ReadLimits};
 use crate::config::{DatabaseArgs, HttpArgs, InternalAddress, ServeArgs};
 use crate::db::{Database, Dialer};
 use crate::error::Failure;
@@ -39,8 +39,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     let token = args.http.token()?;
     let access = args.auth.access(args.http.insecure_no_auth)?;
     tracing::info!("the public API serves {}", access.describe());
-    let redis_timeout = Duration::from_millis(args.redis_timeout_ms);
-    let cache = Arc::new(Cache::new(&args.redis.redis_url, args.redis_pool as usize, redis_timeout)?);
+    let cache = Arc::new(Cache::new(&args.redis.redis_url, read_limits(args))?);
 
     let runtime = Runtime::new().map_err(|error| Failure::run(&error))?;
     let (internal_listener, public_listener) = {
@@ -147,6 +146,17 @@ fn bind_internal(http: &HttpArgs) -> Result<Listener, Failure> {
     match &http.internal {
         InternalAddress::Unix(path) => Listener::unix(SETTING, path, http.internal_socket_mode),
         InternalAddress::Tcp(address) => Listener::tcp(SETTING, *address),
+    }
+}
+
+/// Reads that wait leave connections for those that need not: none of all tenants, and one tenant's none of the others.
+fn read_limits(args: &ServeArgs) -> ReadLimits {
+    let connections = args.http.max_connections;
+    ReadLimits {
+        connections: args.redis_pool as usize,
+        timeout: Duration::from_millis(args.redis_timeout_ms),
+        waiting: args.max_waiting.unwrap_or((connections * 3 / 4).max(1)) as usize,
+        waiting_per_tenant: args.max_waiting_per_tenant.unwrap_or((connections / 2).max(1)) as usize,
     }
 }
 

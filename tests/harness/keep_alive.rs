@@ -36,6 +36,15 @@ impl KeepAlive {
         Ok(Self { runtime, sender })
     }
 
+    /// Asks and goes on without waiting for the answer; whoever drops the connection leaves.
+    pub fn send(endpoint: &Endpoint, path: &str) -> std::net::TcpStream {
+        use std::io::Write as _;
+        let Endpoint::Tcp(address) = endpoint else { panic!("a TCP listener") };
+        let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("a request");
+        stream
+    }
+
     /// Asks, on the same connection as ever.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub(super) fn classify(error: &RedisError, tenant: Option<&Tenant>) -> ApiError 
     if is_unknown_command(error) {
         module_missing()
     } else if error.is_timeout() {
-        ApiError::redis_unavailable("Redis did not answer in time (DASHBOARD_REDIS_TIMEOUT_MS)")
+        silent()
     } else {
         unreachable()
     }
@@ -34,6 +34,11 @@ fn unavailable(detail: &str) -> ApiError {
     } else {
         ApiError::redis_unavailable(detail)
     }
+}
+
+/// Redis did not answer in time.
+pub(super) fn silent() -> ApiError {
+    ApiError::redis_unavailable("Redis did not answer in time (DASHBOARD_REDIS_TIMEOUT_MS)")
 }
 
 /// Redis cannot be reached, or refuses.

@@ -31,7 +31,8 @@ pub struct ServeArgs {
     /// Where Redis is.
     #[command(flatten)]
     pub redis: RedisArgs,
-    /// Connections to Redis for public reads, 1 to 1024; one more read at once waits, for a second at most
+    /// Connections to Redis for bundles that have to be computed, 1 to 1024: one for each bundle that public reads wait
+    /// for. What is in memory is read by another one
     #[arg(long, value_name = "N", env = "DASHBOARD_REDIS_POOL", default_value_t = 32,
           value_parser = value_parser!(u32).range(1..=1024), help_heading = "Redis")]
     pub redis_pool: u32,
@@ -40,6 +41,16 @@ pub struct ServeArgs {
     #[arg(long, value_name = "MS", env = "DASHBOARD_REDIS_TIMEOUT_MS", default_value_t = 10_000,
           value_parser = value_parser!(u64).range(100..=600_000), help_heading = "Redis")]
     pub redis_timeout_ms: u64,
+    /// Public reads that wait for bundles at once, 1 to 65536; one more is refused with 429 [default: three quarters of
+    /// DASHBOARD_MAX_CONNECTIONS]
+    #[arg(long, value_name = "N", env = "DASHBOARD_MAX_WAITING",
+          value_parser = value_parser!(u32).range(1..=65_536), help_heading = "Redis")]
+    pub max_waiting: Option<u32>,
+    /// Of these, for bundles of one tenant, so that one tenant's slow bundle leaves room for the others [default: half of
+    /// DASHBOARD_MAX_CONNECTIONS]
+    #[arg(long, value_name = "N", env = "DASHBOARD_MAX_WAITING_PER_TENANT",
+          value_parser = value_parser!(u32).range(1..=65_536), help_heading = "Redis")]
+    pub max_waiting_per_tenant: Option<u32>,
     /// How scheduled jobs are run.
     #[command(flatten)]
     pub scheduler: SchedulerArgs,

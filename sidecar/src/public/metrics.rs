@@ -56,6 +56,8 @@ impl State {
         }
         page.family("dashboard_event_streams", "gauge", "Event streams that are open.");
         page.sample("dashboard_event_streams", &[], self.streams.open());
+        page.family("dashboard_waiting_reads", "gauge", "Requests that wait for bundles.");
+        page.sample("dashboard_waiting_reads", &[], self.cache.waiting());
         let (role, lag) = self.feed.get();
         page.family(
             "dashboard_feed_holder",
@@ -82,7 +84,7 @@ impl State {
     }
 
     fn pools(&self, page: &mut Page) {
-        let pools: Vec<_> = self.database.pools().into_iter().chain([self.cache.pool()]).collect();
+        let pools: Vec<_> = self.database.pools().into_iter().chain(self.cache.pools()).collect();
         for (name, help, value) in [
             (
                 "dashboard_pool_size",

@@ -45,7 +45,7 @@ impl State {
             Ok(()) => problems.extend(jobs.as_ref().err().cloned()),
         }
         let pools: Vec<Value> =
-            self.database.pools().into_iter().chain([self.cache.pool()]).map(pool).collect();
+            self.database.pools().into_iter().chain(self.cache.pools()).map(pool).collect();
         let data = json!({
             "generated_at": time(Utc::now()),
             "sidecar": sidecar(self.streams.open()),

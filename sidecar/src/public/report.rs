@@ -24,8 +24,11 @@ const X_CACHE_KEY: HeaderName = HeaderName::from_static("x-cache-key");
 const X_CACHE_AGE_MS: HeaderName = HeaderName::from_static("x-cache-age-ms");
 /// For so long it stays fresh.
 const X_CACHE_TTL_MS: HeaderName = HeaderName::from_static("x-cache-ttl-ms");
+/// So far the change feed was behind; absent where no feed has said anything.
+const X_CACHE_BEHIND_MS: HeaderName = HeaderName::from_static("x-cache-behind-ms");
 /// What pages of other origins may read of an answer.
-pub(super) const HEADERS: [HeaderName; 4] = [X_CACHE, X_CACHE_KEY, X_CACHE_AGE_MS, X_CACHE_TTL_MS];
+pub(super) const HEADERS: [HeaderName; 5] =
+    [X_CACHE, X_CACHE_KEY, X_CACHE_AGE_MS, X_CACHE_TTL_MS, X_CACHE_BEHIND_MS];
 
 impl State {
     /// Answers one read and logs it in one line, with texts that people search their logs for.
@@ -59,7 +62,7 @@ fn result(outcome: &Result<Cached, ApiError>) -> &'static str {
 }
 
 fn reply(id: &BundleId, cached: Cached, known: &Known) -> Reply {
-    let Cached { status, age_ms, ttl_ms, etag, bundle } = cached;
+    let Cached { status, age_ms, ttl_ms, etag, behind_ms, bundle } = cached;
     let bundle = bundle.filter(|_| !known.holds(&etag));
     let mut reply = match bundle {
         Some(bundle) => http::bytes(StatusCode::OK, "application/json", envelope(&bundle, status)),
@@ -75,6 +78,7 @@ fn reply(id: &BundleId, cached: Cached, known: &Known) -> Reply {
     headers.extend(HeaderValue::try_from(id.cache_key()).map(|key| (X_CACHE_KEY, key)));
     headers.insert(X_CACHE_AGE_MS, age_ms.into());
     headers.insert(X_CACHE_TTL_MS, ttl_ms.into());
+    headers.extend(behind_ms.map(|ms| (X_CACHE_BEHIND_MS, HeaderValue::from(ms))));
     reply
 }
 
@@ -82,6 +86,7 @@ fn word(status: Status) -> &'static str {
     match status {
         Status::Hit => "HIT",
         Status::Stale => "STALE",
+        Status::Changed => "CHANGED",
         Status::Miss => "MISS",
         Status::Refreshed => "REFRESHED",
     }
