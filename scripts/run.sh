@@ -41,6 +41,8 @@ export REDIS_URL=redis://127.0.0.1:$REDIS_PORT
 export DASHBOARD_INTERNAL=unix:$SIDECAR_SOCKETS/sidecar.sock
 export DASHBOARD_LISTEN=127.0.0.1:$HTTP_PORT
 export DASHBOARD_JWT_SECRET_FILE=$RUN/sidecar/jwt-secret
+# A line for each read, to look at, and no balancer that would have to turn away before the sidecar may stop.
+export DASHBOARD_LOG_READS=on DASHBOARD_LAME_DUCK_MS=0
 
 require_free_port() {
     local port=$1 what=$2 variable=$3
@@ -104,7 +106,7 @@ make_secret() {
 # What a process was started with; if that differs, it is started anew.
 fingerprint() {
     sha256sum "$@"
-    printf '%s\n' "$DATABASE_URL" "$REDIS_URL" "$DASHBOARD_INTERNAL" "$DASHBOARD_LISTEN"
+    printf '%s\n' "$DATABASE_URL" "$REDIS_URL" "$DASHBOARD_INTERNAL" "$DASHBOARD_LISTEN" "$DASHBOARD_LOG_READS"
 }
 
 is_current() {

@@ -12,7 +12,7 @@ use crate::db::{Database, Dialer};
 use crate::error::Failure;
 use crate::feed::{self, Feed, FeedHealth};
 use crate::http::{Limits, Listener, Stop};
-use crate::public::{Executor, Streams};
+use crate::public::{Executor, ReadsLog, Streams};
 use crate::scheduler::view::View;
 use crate::scheduler::{self, Scheduler};
 use crate::telemetry::metrics;
@@ -67,6 +67,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         cors_origins: args.http.cors_origins.clone(),
         feed: feed_health.clone(),
         feed_lag_limit: Duration::from_millis(args.feed.feed_lag_limit_ms),
+        reads: ReadsLog::new(args.log_reads),
         stop: stop.clone(),
     });
     let scheduler = args.scheduler.scheduler.then(|| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, value_parser};
+use clap::{ArgAction, Args, value_parser};
 
 use super::{
     AuthArgs, CorsOrigins, DatabaseArgs, FeedArgs, InternalAddress, RedisArgs, SchedulerArgs, Secret,
@@ -51,6 +51,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N", env = "DASHBOARD_MAX_WAITING_PER_TENANT",
           value_parser = value_parser!(u32).range(1..=65_536), help_heading = "Redis")]
     pub max_waiting_per_tenant: Option<u32>,
+    /// Log a line for each public read, on or off: '[dashboard-bundle] Cache HIT key=… (redis)' or 'Cache MISS key=…
+    /// (compute from db)'. A line a minute with counts is logged anyway
+    #[arg(long, value_name = "ON|OFF", env = "DASHBOARD_LOG_READS", default_value = "off",
+          action = ArgAction::Set, value_parser = BoolishValueParser::new(), help_heading = "Log")]
+    pub log_reads: bool,
     /// How scheduled jobs are run.
     #[command(flatten)]
     pub scheduler: SchedulerArgs,

@@ -19,6 +19,7 @@ mod metrics;
 mod openapi;
 mod operations;
 mod page;
+mod reads_log;
 mod report;
 mod request_id;
 mod router;
@@ -43,6 +44,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 use crate::http::{self, Limits, Listener, Stop};
 
 pub use executor::Executor;
+pub use reads_log::ReadsLog;
 pub use state::State;
 pub use streams::Streams;
 
@@ -68,13 +70,17 @@ pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, stop: St
         .option_layer(front::cors(&state.cors_origins))
         .service(answer);
     let service = BoxCloneSyncService::new(service);
-    let executing = state.clone();
-    http::run(listener, limits, stop, move |request| {
+    let own = state.clone();
+    let serving = http::run(listener, limits, stop, move |request| {
         let (state, service) = (state.clone(), service.clone());
         front::receive(state, request, service)
-    })
-    .await;
-    executing.executor.end().await;
+    });
+    tokio::select! {
+        () = serving => {}
+        () = own.reads.summaries() => {}
+    }
+    own.reads.summarize();
+    own.executor.end().await;
 }
 
 /// What an answer's status was before anything was done to it.

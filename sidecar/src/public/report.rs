@@ -31,7 +31,7 @@ pub(super) const HEADERS: [HeaderName; 5] =
     [X_CACHE, X_CACHE_KEY, X_CACHE_AGE_MS, X_CACHE_TTL_MS, X_CACHE_BEHIND_MS];
 
 impl State {
-    /// Answers one read and logs it in one line, with texts that people search their logs for.
+    /// Answers one read.
     pub(super) async fn dashboard_bundle<B>(
         &self,
         who: &Principal,
@@ -46,8 +46,9 @@ impl State {
         let known = Known::of(request.headers());
         let began = Instant::now();
         let outcome = self.cache.get(&id, refresh, known.only()).await;
-        metrics::bundle_read(result(&outcome), began.elapsed());
-        log(&id, &outcome);
+        let result = result(&outcome);
+        metrics::bundle_read(result, began.elapsed());
+        self.reads.read(&id, result, &outcome);
         outcome.map(|cached| reply(&id, cached, &known))
     }
 }
@@ -89,41 +90,6 @@ fn word(status: Status) -> &'static str {
         Status::Changed => "CHANGED",
         Status::Miss => "MISS",
         Status::Refreshed => "REFRESHED",
-    }
-}
-
-fn log(id: &BundleId, outcome: &Result<Cached, ApiError>) {
-    let (key, tenant, include_test_data) = (id.cache_key(), id.tenant.as_str(), id.include_test_data);
-    match outcome {
-        Ok(cached) if cached.status.was_cached() => {
-            let (status, age_ms) = (cached.status.name(), cached.age_ms);
-            tracing::info!(
-                tenant,
-                include_test_data,
-                status,
-                age_ms,
-                "[dashboard-bundle] Cache HIT key={key} (redis)"
-            );
-        }
-        Ok(cached) => {
-            let status = cached.status.name();
-            tracing::info!(
-                tenant,
-                include_test_data,
-                status,
-                "[dashboard-bundle] Cache MISS key={key} (compute from db)"
-            );
-        }
-        Err(error) => {
-            let code = error.code();
-            tracing::warn!(
-                tenant,
-                include_test_data,
-                code,
-                "[dashboard-bundle] No bundle for key={key}: {}",
-                error.message()
-            );
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::executor::Executor;
+use super::reads_log::ReadsLog;
 use super::streams::Streams;
 use crate::auth::Access;
 use crate::cache::Cache;
@@ -33,6 +34,8 @@ pub struct State {
     pub feed: FeedHealth,
     /// Later than this is too late.
     pub feed_lag_limit: Duration,
+    /// What the log says of reads.
+    pub reads: ReadsLog,
     /// Whether the sidecar is about to end.
     pub stop: Stop,
 }
