@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cache::{Cache, ReadLimits};
 use crate::config::{DatabaseArgs, HttpArgs, InternalAddress, ServeArgs};
 use crate::db::{Database, Dialer};
+use crate::directory::Directory;
 use crate::error::Failure;
 use crate::feed::{self, Feed, FeedHealth};
 use crate::http::{Limits, Listener, Stop};
@@ -56,6 +57,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         database: database.clone(),
         cache,
         access,
+        directory: Directory::new(database.clone()),
         jobs: View::new(database.dialer(VIEW_NAME)),
         executor: Executor::new(
             &args.scheduler.lease,

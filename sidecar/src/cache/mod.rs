@@ -3,13 +3,11 @@
 
 mod dedicated;
 mod failure;
-mod flights;
 mod info;
 mod lifetime;
 pub mod pool;
 mod reads;
 mod reply;
-mod rooms;
 mod run_id;
 mod shared;
 mod tracking;

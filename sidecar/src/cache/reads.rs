@@ -15,15 +15,15 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::failure;
-use super::flights::Flights;
 use super::pool::Pool;
 use super::reply::{self, Cached, Status};
-use super::rooms::Rooms;
 use super::shared::{Shared, Trouble};
 use crate::config::Secret;
 use crate::error::{ApiError, Failure};
+use crate::flights::Flights;
+use crate::rooms::{Full, Rooms};
 use crate::telemetry::metrics::PoolUse;
-use crate::tenant::BundleId;
+use crate::tenant::{BundleId, Tenant};
 
 /// How much reading there may be.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ type Outcome = Result<Cached, ApiError>;
 pub(super) struct Reads {
     shared: Shared,
     flights: Flights<Wanted, Outcome>,
-    rooms: Rooms,
+    rooms: Rooms<Tenant>,
     connections: Arc<Connections>,
     timeout: Duration,
 }
@@ -103,7 +103,7 @@ impl Reads {
                 match (self.rooms.enter(&id.tenant), fallback.take()) {
                     (Ok(taken), _) => seat = Some(taken),
                     (Err(_full), Some(old)) => return Ok(old.into_stale()),
-                    (Err(full), None) => return Err(full),
+                    (Err(full), None) => return Err(refused(full)),
                 }
             }
             let flight = self
@@ -154,6 +154,13 @@ impl Reads {
             Err(trouble) => Err(trouble.classify(Some(&id.tenant))),
         }
     }
+}
+
+fn refused(full: Full) -> ApiError {
+    ApiError::overloaded(match full {
+        Full::One => "as many wait for bundles of this tenant as may (DASHBOARD_MAX_WAITING_PER_TENANT)",
+        Full::All => "as many wait for bundles as may (DASHBOARD_MAX_WAITING)",
+    })
 }
 
 /// Waits for a bundle, however long that takes, on a connection of its own.

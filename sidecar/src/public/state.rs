@@ -10,6 +10,7 @@ use crate::auth::Access;
 use crate::cache::Cache;
 use crate::config::CorsOrigins;
 use crate::db::Database;
+use crate::directory::Directory;
 use crate::feed::FeedHealth;
 use crate::http::Stop;
 use crate::scheduler::view::View;
@@ -22,6 +23,8 @@ pub struct State {
     pub cache: Arc<Cache>,
     /// Who is let in.
     pub access: Access,
+    /// Tenants by name.
+    pub directory: Directory,
     /// What the schedule says.
     pub jobs: View,
     /// What runs by hand.

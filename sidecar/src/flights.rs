@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// Flights by what they are for.
-pub(super) struct Flights<K: Eq + Hash, T> {
+pub(crate) struct Flights<K: Eq + Hash, T> {
     shared: Arc<Shared<K, T>>,
 }
 
@@ -27,10 +27,10 @@ struct Shared<K: Eq + Hash, T> {
 
 /// When something began, as compared with other beginnings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment(u64);
+pub(crate) struct Moment(u64);
 
 /// A flight, as long as somebody waits for it: dropped by the last one, it ends.
-pub(super) struct Flight<K: Eq + Hash, T> {
+pub(crate) struct Flight<K: Eq + Hash, T> {
     key: K,
     began: Moment,
     outcome: watch::Receiver<Option<T>>,
@@ -43,17 +43,17 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { shared: Arc::new(Shared { under_way: Mutex::default(), moments: AtomicU64::new(0) }) }
     }
 
     /// This moment.
-    pub(super) fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         self.shared.moment()
     }
 
     /// The flight that is under way, or the one that `begin` makes.
-    pub(super) fn join<F>(&self, key: &K, begin: impl FnOnce() -> F) -> Arc<Flight<K, T>>
+    pub(crate) fn join<F>(&self, key: &K, begin: impl FnOnce() -> F) -> Arc<Flight<K, T>>
     where
         F: Future<Output = T> + Send + 'static,
     {
@@ -99,12 +99,12 @@ impl<K: Eq + Hash, T> Shared<K, T> {
 
 impl<K: Eq + Hash, T: Clone> Flight<K, T> {
     /// Whether it began later than that, so that what it brings is no older.
-    pub(super) fn began_after(&self, moment: Moment) -> bool {
+    pub(crate) fn began_after(&self, moment: Moment) -> bool {
         self.began > moment
     }
 
     /// Waits for what it brings; nothing if it came to grief.
-    pub(super) async fn outcome(&self) -> Option<T> {
+    pub(crate) async fn outcome(&self) -> Option<T> {
         let mut outcome = self.outcome.clone();
         let landed = outcome.wait_for(Option::is_some).await.ok()?;
         landed.clone()
