@@ -2,7 +2,7 @@
 //! server's own strings exist in the server only, and this is tested outside.
 
 use crate::errors::Error;
-use crate::tenant::{self, Tenant};
+use wire::tenant::{self, Tenant};
 
 /// The arguments of one call, taken from the front.
 pub(crate) struct Args<I>(I);

@@ -1,47 +1,64 @@
 //! Taking bundles away: removed, or marked as changed. The fence comes first, always
-//! ([`state::fence`]).
+//! (`state::fence`).
 
-use crate::bundle::Stamp;
+use crate::counts::{Count, count};
 use crate::ffi::{self, Held};
-use crate::info::{Count, count};
-use crate::state::{self, ClientId};
 use crate::sweep::{self, Sweep};
-use crate::tenant::{self, BundleId, Tenant};
 use crate::{config, fault, store, tracking};
+use engine::ClientId;
 use redis_module::key::RedisKey;
 use redis_module::{Context, KeysCursor, RedisString};
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use wire::bundle::Stamp;
+use wire::key::{self, BundleId};
+use wire::tenant::Tenant;
 
 /// So many tenants are cleared at once; more than that in slices, where the client may be blocked.
 pub(crate) const AT_ONCE: usize = 32;
 
-/// Clears both bundles of each tenant now; how many there were. What it clears has been fenced.
-pub(crate) fn now(ctx: &Context, db: i32, tenants: &[Tenant], soft: bool) -> u64 {
-    tenants.iter().map(|tenant| both(ctx, db, tenant, soft)).sum()
+/// What has been cleared.
+#[derive(Default)]
+pub(crate) struct Cleared {
+    /// How many bundles there were.
+    pub(crate) count: u64,
+    /// Those that were read lately and are to be computed anew.
+    pub(crate) hot: Vec<BundleId>,
 }
 
-/// Clears the bundles of a tenant that has been fenced; how many were there.
-fn both(ctx: &Context, db: i32, tenant: &Tenant, soft: bool) -> u64 {
-    let cleared = BundleId::both(db, tenant).into_iter().map(|id| u64::from(one(ctx, &id, soft))).sum();
-    // Also where no bundle was: a client may hold a copy of one that has expired since.
-    tracking::invalidate(ctx, tenant.as_str());
+/// Clears both bundles of each tenant now, in each of these databases. What it clears has been fenced. The context works
+/// on the same database afterwards.
+pub(crate) fn now(ctx: &Context, dbs: &[i32], tenants: &[Tenant], soft: bool) -> Cleared {
+    let (mut cleared, here) = (Cleared::default(), ffi::selected_db(ctx));
+    for db in dbs.iter().filter(|db| ffi::select_db(ctx, **db)) {
+        tenants.iter().for_each(|tenant| both(ctx, *db, tenant, soft, &mut cleared));
+    }
+    ffi::select_db(ctx, here);
     cleared
 }
 
+/// Clears the bundles of a tenant that has been fenced.
+fn both(ctx: &Context, db: i32, tenant: &Tenant, soft: bool, cleared: &mut Cleared) {
+    for id in BundleId::both(db, tenant) {
+        one(ctx, &id, soft, cleared);
+    }
+    // Also where no bundle was: a client may hold a copy of one that has expired since.
+    tracking::invalidate(ctx, tenant.as_str());
+}
+
 /// Clears one bundle, in whichever form its key has. The context's database is the bundle's.
-fn one(ctx: &Context, id: &BundleId, soft: bool) -> bool {
-    config::key_forms()
-        .iter()
-        .map(|tagged| at_key(ctx, id, id.key(*tagged).as_bytes(), soft))
-        .fold(false, std::ops::BitOr::bitor)
+fn one(ctx: &Context, id: &BundleId, soft: bool, cleared: &mut Cleared) {
+    let forms = config::key_forms().iter();
+    let found = forms.map(|tagged| at_key(ctx, id, id.key(*tagged).as_bytes(), soft, &mut cleared.hot));
+    // Each form, also where the first was there.
+    cleared.count += u64::from(found.fold(false, std::ops::BitOr::bitor));
 }
 
 /// Clears the bundle at a key; false where there is none. Another type is left alone: it is not ours.
-fn at_key(ctx: &Context, id: &BundleId, key: &[u8], soft: bool) -> bool {
+fn at_key(ctx: &Context, id: &BundleId, key: &[u8], soft: bool, hot: &mut Vec<BundleId>) -> bool {
     fault::point("clear", id.tenant.as_str());
     if soft {
-        return mark_changed(ctx, id, key);
+        return mark_changed(ctx, id, key, hot);
     }
     let removed = store::delete(ctx, key);
     if removed {
@@ -50,14 +67,16 @@ fn at_key(ctx: &Context, id: &BundleId, key: &[u8], soft: bool) -> bool {
     removed
 }
 
-fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8]) -> bool {
+fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8], hot: &mut Vec<BundleId>) -> bool {
     let held = ffi::read_string(ctx, key, false, |value, expires_at| {
-        let life = Stamp::read(value, id.tenant.as_str(), id.include)?.life;
+        let stamp = Stamp::read(value, id.tenant.as_str(), id.include)?;
         // One that is marked already keeps its mark.
-        Some((expires_at == Some(life.expires_at)).then(|| life.changed_mark()))
+        Some((!stamp.is_marked(expires_at)).then(|| stamp.life.changed_mark(ffi::now())))
     });
     let Held::String(Some(mark)) = held else { return false };
-    let hot = ffi::read_within(ctx, key, config::hot_window());
+    if ffi::read_within(ctx, key, config::hot_window()) {
+        hot.push(id.clone());
+    }
     count(Count::MarkedChanged);
     if let Some(mark) = mark {
         let idle = ffi::idle(ctx, key);
@@ -66,9 +85,6 @@ fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8]) -> bool {
         if let Some(idle) = idle {
             ffi::set_idle(ctx, key, idle);
         }
-    }
-    if hot {
-        state::refresh_behind(ctx, id);
     }
     true
 }
@@ -91,13 +107,13 @@ pub(crate) fn is_running() -> bool {
 }
 
 /// Begins a clear in slices, for a client that waits for the end. What it clears has been fenced.
-pub(crate) fn begin(db: i32, tenants: Vec<Tenant>, soft: bool, client: ClientId) {
-    let source = if tenants.is_empty() {
-        Source::Database(KeysCursor::new(), Sweep::begin(db, soft))
-    } else {
-        Source::Named(tenants.into_iter())
+pub(crate) fn begin(dbs: Vec<i32>, tenants: Vec<Tenant>, soft: bool, client: ClientId) {
+    let source = |db: i32| match &tenants[..] {
+        [] => Source::Database(KeysCursor::new(), Sweep::begin(db, soft)),
+        tenants => Source::Named(Vec::from(tenants).into_iter()),
     };
-    RUNNING.with_borrow_mut(|running| running.push_back(Clear { db, soft, source, cleared: 0, client }));
+    let sources = dbs.into_iter().map(|db| (db, source(db))).collect();
+    RUNNING.with_borrow_mut(|running| running.push_back(Clear { soft, sources, cleared: 0, client }));
 }
 
 /// Ends all clears: this server may no longer write. Their clients.
@@ -108,8 +124,8 @@ pub(crate) fn abort() -> Vec<ClientId> {
 /// The data has been replaced: what was searched is not what is there.
 pub(crate) fn search_anew() {
     RUNNING.with_borrow_mut(|running| {
-        for clear in running {
-            if let Source::Database(cursor, _) = &clear.source {
+        for (_, source) in running.iter().flat_map(|clear| &clear.sources) {
+            if let Source::Database(cursor, _) = source {
                 cursor.restart();
             }
         }
@@ -119,7 +135,8 @@ pub(crate) fn search_anew() {
 /// Two databases have changed places, and what is to be cleared with them.
 pub(crate) fn swap(a: i32, b: i32) {
     RUNNING.with_borrow_mut(|running| {
-        running.iter_mut().for_each(|clear| clear.db = sweep::swapped(clear.db, a, b));
+        let sources = running.iter_mut().flat_map(|clear| &mut clear.sources);
+        sources.for_each(|(db, _)| *db = sweep::swapped(*db, a, b));
     });
     sweep::swap(a, b);
 }
@@ -134,39 +151,45 @@ pub(crate) enum Step {
     Broken(ClientId),
 }
 
-/// Takes one small step of one clear.
-pub(crate) fn step(ctx: &Context) -> Step {
+/// Takes one small step of one clear. What it found hot is added to `hot`.
+pub(crate) fn step(ctx: &Context, hot: &mut Vec<BundleId>) -> Step {
     // What it removes must not find the list in use. If the step panics, it is the list that knows of it.
     let taken = RUNNING.with_borrow_mut(|running| {
         let clear = running.front_mut()?;
-        let source = std::mem::replace(&mut clear.source, Source::Taken);
-        Some((clear.db, clear.soft, source))
+        let (db, source) = clear.sources.front_mut()?;
+        Some((*db, clear.soft, std::mem::replace(source, Source::Taken)))
     });
     let Some((db, soft, mut source)) = taken else { return Step::Idle };
+    let mut cleared = Cleared::default();
     let more = match &source {
         Source::Taken => None,
-        _ => Some(source.step(ctx, db, soft)),
+        _ => Some(source.step(ctx, db, soft, &mut cleared)),
     };
+    hot.append(&mut cleared.hot);
     RUNNING.with_borrow_mut(|running| {
         let Some(mut clear) = running.pop_front() else { return Step::Idle };
-        match more {
-            None => Step::Broken(clear.client),
-            Some((cleared, true)) => {
-                clear.cleared += cleared;
-                clear.source = source;
-                running.push_back(clear);
-                Step::Busy
+        clear.cleared += cleared.count;
+        match (more, clear.sources.front_mut()) {
+            (None, _) | (_, None) => return Step::Broken(clear.client),
+            (Some(true), Some((_, taken))) => *taken = source,
+            (Some(false), Some(_)) => {
+                clear.cleared += source.replaced();
+                clear.sources.pop_front();
             }
-            Some((cleared, false)) => Step::Ended(clear.client, clear.cleared + cleared + source.replaced()),
         }
+        if clear.sources.is_empty() {
+            return Step::Ended(clear.client, clear.cleared);
+        }
+        running.push_back(clear);
+        Step::Busy
     })
 }
 
 /// A clear under way.
 struct Clear {
-    db: i32,
     soft: bool,
-    source: Source,
+    /// The databases that are left, each with what is to be done there.
+    sources: VecDeque<(i32, Source)>,
     cleared: u64,
     client: ClientId,
 }
@@ -184,38 +207,39 @@ impl Source {
         if let Self::Database(_, sweep) = self { sweep.replaced() } else { 0 }
     }
 
-    /// One small step: how many bundles it has cleared, and whether there is more to do.
-    fn step(&mut self, ctx: &Context, db: i32, soft: bool) -> (u64, bool) {
+    /// One small step; whether there is more to do.
+    fn step(&mut self, ctx: &Context, db: i32, soft: bool, cleared: &mut Cleared) -> bool {
         if !ffi::select_db(ctx, db) {
-            return (0, false);
+            return false;
         }
         match self {
             Self::Named(tenants) => {
-                let cleared = tenants.next().map_or(0, |tenant| both(ctx, db, &tenant, soft));
-                (cleared, tenants.len() > 0)
+                if let Some(tenant) = tenants.next() {
+                    both(ctx, db, &tenant, soft, cleared);
+                }
+                tenants.len() > 0
             }
             Self::Database(cursor, sweep) => {
                 let found = RefCell::new(Vec::new());
                 let more = cursor.scan(ctx, &|_: &Context, key: &RedisString, _: Option<&RedisKey>| {
                     // redis-module 2.0.8 holds on to each name and forgets that it does: it is let go here.
                     let _held = RedisString::from_redis_module_string(ctx.ctx, key.inner);
-                    if let Some((name, include)) = tenant::of_key(key.as_slice())
+                    if let Some((name, include)) = key::of_key(key.as_slice())
                         && let Some(tenant) = Tenant::new(name.as_bytes())
                     {
                         found.borrow_mut().push((key.as_slice().to_vec(), BundleId { db, tenant, include }));
                     }
                 });
-                let mut cleared = 0;
                 for (key, id) in found.into_inner() {
                     let tagged = key == id.key(true).as_bytes();
-                    if sweep.covers(&id, tagged) && at_key(ctx, &id, &key, soft) {
-                        cleared += 1;
+                    if sweep.covers(&id, tagged) && at_key(ctx, &id, &key, soft, &mut cleared.hot) {
+                        cleared.count += 1;
                         tracking::invalidate(ctx, id.tenant.as_str());
                     }
                 }
-                (cleared, more)
+                more
             }
-            Self::Taken => (0, false),
+            Self::Taken => false,
         }
     }
 }

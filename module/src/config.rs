@@ -1,11 +1,10 @@
 //! The settings, `dashboard.*`: each with its unit, range, default and effect. They are read where a
 //! decision is made, so `CONFIG SET` works at once and never on what is already stored.
 
-use crate::bundle::{Lifetime, UnixMillis};
-use crate::engine::Limits;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::{Request, What};
-use crate::warming::Pace;
+use engine::Limits;
+use engine::warming::Pace;
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use redis_module::configuration::{ConfigurationContext, ConfigurationValue};
@@ -13,6 +12,7 @@ use redis_module::{RedisError, RedisString};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
+use wire::bundle::{Lifetime, UnixMillis};
 
 /// A number with its default and range, both ends included.
 pub(crate) struct Number {
@@ -71,6 +71,8 @@ pub(crate) static HOT_WINDOW: Number = Number::new(300, 0, DAY);
 pub(crate) static WARM_CONCURRENCY: Number = Number::new(2, 1, 32);
 /// Milliseconds of the database's time that warming may use a second, over all connections. 0: no ceiling.
 pub(crate) static WARM_SHARE: Number = Number::new(0, 0, 32_000);
+/// Milliseconds: where the change feed is further behind than this, no bundle is called a hit. 0: off.
+pub(crate) static FEED_LAG_LIMIT: Number = Number::new(5_000, 0, DAY * 1_000);
 /// Put the tenant of a key in braces (always so in cluster mode).
 pub(crate) static HASH_TAG: AtomicBool = AtomicBool::new(false);
 /// The server runs in cluster mode.
@@ -147,6 +149,12 @@ pub(crate) fn pace() -> Pace {
     }
 }
 
+/// The greatest lag of the change feed with which a hit is one; `None`: any.
+#[inline]
+pub(crate) fn feed_lag_limit() -> Option<u64> {
+    Some(FEED_LAG_LIMIT.get()).filter(|limit| *limit > 0)
+}
+
 pub(crate) fn hot_window() -> Duration {
     Duration::from_secs(HOT_WINDOW.get())
 }
@@ -158,7 +166,7 @@ pub(crate) fn lifetime(now: UnixMillis) -> Lifetime {
     let ttl = millis(TTL.get());
     let most = ttl * millis(JITTER.get()) / millis(100);
     let fresh_until = now + ttl - fastrand::i64(0..=most);
-    Lifetime { as_of: now, fresh_until, expires_at: fresh_until + millis(STALE_TTL.get()) }
+    Lifetime { as_of: now, fresh_until, expires_at: fresh_until + millis(STALE_TTL.get()), valid_until: None }
 }
 
 /// A request to the sidecar with the settings as they are.

@@ -2,9 +2,9 @@
 //! what to do next, for people. What caused it goes to the server's log, never to the client.
 //!
 //! [`Error`] is what commands reply. What can go wrong between the module and the sidecar is
-//! `upstream::Failure`; it becomes an [`Error`] in one place, [`Error::from`].
+//! [`engine::Failure`]; it becomes an [`Error`] in one place, [`Error::from`].
 
-use crate::upstream::Failure;
+use engine::{Failure, Refusal};
 use std::fmt;
 
 /// An error as a client reads it.
@@ -135,6 +135,19 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The engine refuses; `cause` is why the sidecar is not asked, where that is the reason.
+    pub(crate) fn refused(why: Refusal, cause: Option<&Failure>) -> Self {
+        match why {
+            Refusal::Miss => Self::miss(),
+            Refusal::NoTenant => Self::no_tenant(),
+            Refusal::TooManyFlights => Self::too_many_flights(),
+            Refusal::TooManyWaiters => Self::too_many_waiters(),
+            Refusal::BreakerOpen => Self::breaker_open(cause),
+        }
+    }
+}
+
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         Self(Kind::Upstream(failure))
@@ -155,10 +168,10 @@ impl fmt::Display for Error {
                 "TIMEOUT the bundle was not computed in time; try again, or raise dashboard.timeout",
             ),
             Kind::Miss => f.write_str(
-                "MISS the bundle is not in memory and may not be waited for in MULTI, a script or a client that denies blocking; try again",
+                "MISS the bundle is not in memory; it is being computed: ask again, or ask without NOWAIT, outside of MULTI and scripts, to wait for it",
             ),
             Kind::TooManyFlights => f.write_str(
-                "OVERLOADED too many bundles are being computed; try again, or raise dashboard.max-flights",
+                "OVERLOADED so many bundles are being computed that this one would not come in time; try again, or raise dashboard.max-flights",
             ),
             Kind::TooManyWaiters => {
                 f.write_str("OVERLOADED too many clients are waiting; try again, or raise dashboard.max-waiters")
@@ -187,9 +200,39 @@ impl fmt::Display for Error {
                 f,
                 "NOPERM {command} without tenants needs write permission for the key SUPERADMIN_GLOBAL; name tenants"
             ),
-            Kind::Upstream(failure) => f.write_str(failure.client_text()),
+            Kind::Upstream(failure) => f.write_str(client_text(failure)),
             Kind::Internal => f.write_str("ERR an internal error; the server's log has the cause"),
         }
+    }
+}
+
+/// The error of a client that waited for this.
+fn client_text(failure: &Failure) -> &'static str {
+    match failure {
+        // These two have their own words, where a client can meet them without a flight.
+        Failure::NoTenant | Failure::Timeout => "ERR",
+        Failure::SidecarDown => {
+            "UNAVAILABLE the sidecar cannot be reached; start it, or correct dashboard.sidecar"
+        }
+        Failure::PostgresDown => {
+            "UNAVAILABLE the sidecar cannot use Postgres; start it, correct DATABASE_URL, or run dashboard-sidecar migrate"
+        }
+        Failure::SidecarBusy => "OVERLOADED the sidecar is at its bounds; try again, or raise them",
+        Failure::Token => "UNAVAILABLE the sidecar refused the token; correct dashboard.token",
+        Failure::SidecarError => {
+            "UNAVAILABLE the sidecar could not compute the bundle; its log has the cause"
+        }
+        Failure::Malformed => {
+            "UNAVAILABLE the sidecar's answer is not a bundle; the server's log has the cause"
+        }
+        Failure::Incomplete => "UNAVAILABLE the sidecar's answer broke off; try again",
+        Failure::WrongBundle => {
+            "UNAVAILABLE the sidecar answered with another tenant's bundle, which was discarded; the server's log has the cause"
+        }
+        Failure::TooLarge => {
+            "OVERLOADED the bundle is larger than dashboard.max-bundle-bytes; raise it, or shorten the bundle"
+        }
+        Failure::Abandoned => "UNAVAILABLE the request was abandoned; try again",
     }
 }
 

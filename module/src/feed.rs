@@ -1,7 +1,25 @@
 //! What the sidecar's change feed last said of itself: how far behind it is, and when it will speak again. It
 //! knows no Redis and no clock: callers pass the time.
 
-use crate::engine::Millis;
+use engine::Millis;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The last word's time, lag and period, for readers that take no lock: a hit is one. The time is [`SILENT`] before the
+/// first word. Written on the server's main thread, where hits are answered.
+static WORD: [AtomicU64; 3] = [AtomicU64::new(SILENT), AtomicU64::new(0), AtomicU64::new(0)];
+const SILENT: u64 = u64::MAX;
+
+/// How far behind the feed is, as [`Feed::lag`]; the clock is asked only where there is a feed.
+#[inline]
+pub(crate) fn behind(now: impl FnOnce() -> Millis) -> Option<Millis> {
+    let [at, lag, period] = [0, 1, 2].map(|field| WORD[field].load(Ordering::Relaxed));
+    (at != SILENT).then(|| lag_at(at, lag, period, now()))
+}
+
+fn lag_at(at: Millis, lag: Millis, period: Millis, now: Millis) -> Millis {
+    let age = now.saturating_sub(at);
+    if age < period { lag } else { lag.saturating_add(age) }
+}
 
 /// The feed, as far as it has spoken.
 #[derive(Debug, Default)]
@@ -20,14 +38,20 @@ impl Feed {
     /// The client `by` says that changes are followed to within `lag`, and that its next word comes within `period`.
     pub(crate) fn said(&mut self, now: Millis, lag: Millis, period: Millis, by: String) {
         self.0 = Some(Word { at: now, lag, period, by });
+        self.publish();
+    }
+
+    /// Makes the last word known to [`behind`].
+    pub(crate) fn publish(&self) {
+        let word = self.0.as_ref().map_or([SILENT, 0, 0], |word| [word.at, word.lag, word.period]);
+        WORD.iter().zip(word).for_each(|(field, value)| field.store(value, Ordering::Relaxed));
     }
 
     /// How far behind the feed is; `None` before its first word. One that is silent for longer than it said has died
     /// or cannot reach this server: nothing that has changed since its last word is known here.
     pub(crate) fn lag(&self, now: Millis) -> Option<Millis> {
         let Word { at, lag, period, .. } = self.0.as_ref()?;
-        let age = now.saturating_sub(*at);
-        Some(if age < *period { *lag } else { lag.saturating_add(age) })
+        Some(lag_at(*at, *lag, *period, now))
     }
 
     /// The client that spoke last, in words.

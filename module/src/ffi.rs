@@ -10,7 +10,7 @@
 use crate::declare::{Arg, Declaration, Keys};
 use once_cell::sync::OnceCell;
 use redis_module::{Context, raw};
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_ulonglong, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -56,6 +56,7 @@ api! {
     milliseconds = RedisModule_Milliseconds() -> raw::mstime_t;
     select_db = RedisModule_SelectDb(Ctx, c_int) -> c_int;
     selected_db = RedisModule_GetSelectedDb(Ctx) -> c_int;
+    db_size = RedisModule_DbSize(Ctx) -> c_ulonglong;
     signal_modified = RedisModule_SignalModifiedKey(Ctx, Str) -> c_int;
     avoid_replica_traffic = RedisModule_AvoidReplicaTraffic() -> c_int;
     key_at_pos = RedisModule_KeyAtPosWithFlags(Ctx, c_int, c_int);
@@ -338,6 +339,16 @@ pub(crate) fn selected_db(ctx: &Context) -> i32 {
 pub(crate) fn select_db(ctx: &Context, db: i32) -> bool {
     // SAFETY: a valid context.
     SERVER.get().is_some_and(|s| unsafe { (s.api.select_db)(ctx.ctx, db) } == 0)
+}
+
+/// The databases that hold any key. The context works on the same one afterwards.
+pub(crate) fn filled_databases(ctx: &Context) -> Vec<i32> {
+    let here = selected_db(ctx);
+    // SAFETY: a valid context.
+    let size = || SERVER.get().map_or(0, |s| unsafe { (s.api.db_size)(ctx.ctx) });
+    let filled = (0..).take_while(|db| select_db(ctx, *db)).filter(|_| size() > 0).collect();
+    select_db(ctx, here);
+    filled
 }
 
 /// Writes are to be avoided for now: clients are paused, or a fail-over is under way.

@@ -1,114 +1,18 @@
 //! `INFO dashboard`: counters since the module was loaded, and gauges of now. The README documents each.
 
+use crate::counts;
 use crate::state::{self, State};
-use crate::store::Written;
-use crate::upstream::{Failure, Fetched};
-use crate::warming::{FailedTenant, Summary};
+use engine::Failure;
+use engine::warming::{FailedTenant, Summary};
 use redis_module::{InfoContext, RedisResult};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// What is counted where it happens, without the state's lock: a hit takes none.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Count {
-    /// Reads answered at once with a fresh bundle.
-    Hits,
-    /// With an old one.
-    Stale,
-    /// With one that was computed: where none was stored,
-    Misses,
-    /// or anew.
-    Refreshed,
-    /// With an error, but for one about the arguments.
-    Errors,
-    /// Reads whose client has gone before its answer, or was answered by the server: killed, unblocked with
-    /// an error, or a change of role.
-    Left,
-    /// Of those answered with an old bundle: those that waited in vain for a new one.
-    SoftTimeouts,
-    /// Of the errors: TIMEOUT.
-    Timeouts,
-    /// Bundles removed by a clear.
-    Cleared,
-    /// Bundles marked as changed by a clear.
-    MarkedChanged,
-    /// Tenants' names invalidated for clients that keep copies.
-    Invalidations,
-}
-
-const NAMES: [&str; 11] = [
-    "hits",
-    "stale",
-    "misses",
-    "refreshed",
-    "errors",
-    "left",
-    "soft_timeouts",
-    "timeouts",
-    "cleared",
-    "marked_changed",
-    "invalidations",
-];
 
 /// Failed tenants of a run that `INFO` names.
 const SHOWN_FAILURES: usize = 16;
 
-static COUNTS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
-
-#[inline]
-pub(crate) fn count(what: Count) {
-    COUNTS[what as usize].fetch_add(1, Ordering::Relaxed);
-}
-
-pub(crate) fn reset() {
-    COUNTS.iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
-}
-
-/// What became of flights and clears.
-#[derive(Default)]
-pub(crate) struct Counters {
-    computed: u64,
-    unchanged: u64,
-    stored: u64,
-    stored_bytes: u64,
-    uncached: u64,
-    discarded: u64,
-    failures: [u64; Failure::ALL.len()],
-    pub(crate) fences: u64,
-    pub(crate) warm_failures: u64,
-    pub(crate) failed_runs: u64,
-}
-
-impl Counters {
-    pub(crate) fn landed(&mut self, result: &Result<Arc<Fetched>, Failure>, current: bool, written: Written) {
-        match result {
-            Ok(bundle) => {
-                *(if bundle.renewed { &mut self.unchanged } else { &mut self.computed }) += 1;
-                match written {
-                    Written::Yes => {
-                        self.stored += 1;
-                        self.stored_bytes += bundle.value.len() as u64;
-                    }
-                    _ if !current => self.discarded += 1,
-                    _ => self.uncached += 1,
-                }
-            }
-            Err(failure) => {
-                if let Some(at) = Failure::ALL.iter().position(|kind| kind == failure) {
-                    self.failures[at] += 1;
-                }
-            }
-        }
-    }
-}
-
 #[redis_module_macros::info_command_handler]
 fn add_info(ctx: &InfoContext, _for_crash_report: bool) -> RedisResult<()> {
-    let mut fields: Vec<(String, String)> = NAMES
-        .iter()
-        .zip(&COUNTS)
-        .map(|(name, counter)| ((*name).to_owned(), counter.load(Ordering::Relaxed).to_string()))
-        .collect();
+    let mut fields: Vec<(String, String)> =
+        counts::all().map(|(name, count)| (name.to_owned(), count.to_string())).collect();
     // A crash report may be written while the state is in use: then its part is missing.
     if let Some(of_state) = state::peek(describe) {
         fields.extend(of_state);
@@ -128,13 +32,16 @@ fn describe(state: &mut State) -> Vec<(String, String)> {
     let done = &state.counters;
     let mut fields = vec![
         ("flights", engine.flights().to_string()),
+        ("queued", engine.queued().to_string()),
         ("waiters", engine.waiters().to_string()),
         ("blocked_clients", state.blocked_clients().to_string()),
         ("unknown_tenants", engine.unknown().to_string()),
         ("sidecar_breaker", engine.breaker_state(now).to_owned()),
         ("flights_total", decided.flights.to_string()),
+        ("queued_total", decided.queued.to_string()),
         ("joined", decided.joined.to_string()),
         ("orphaned", decided.orphaned.to_string()),
+        ("overtaken", decided.overtaken.to_string()),
         ("refreshes_behind", decided.refreshes_behind.to_string()),
         ("cancelled", decided.cancelled.to_string()),
         ("superseded", decided.superseded.to_string()),

@@ -10,12 +10,11 @@
 #![deny(unsafe_code)]
 
 mod args;
-mod bundle;
 mod clearing;
 mod commands;
 mod config;
+mod counts;
 mod declare;
-mod engine;
 mod errors;
 mod fault;
 mod feed;
@@ -28,10 +27,8 @@ mod reply;
 mod state;
 mod store;
 mod sweep;
-mod tenant;
 mod tracking;
 mod upstream;
-mod warming;
 
 use redis_module::configuration::ConfigurationFlags;
 use redis_module::{CallOptionsBuilder, CallResult, Context, ContextFlags, RedisString, Status};
@@ -94,6 +91,7 @@ mod surface {
                 ["hot-window",       &config::HOT_WINDOW,       config::HOT_WINDOW.default,       config::HOT_WINDOW.min,       config::HOT_WINDOW.max,       ConfigurationFlags::DEFAULT, None],
                 ["warm-concurrency", &config::WARM_CONCURRENCY, config::WARM_CONCURRENCY.default, config::WARM_CONCURRENCY.min, config::WARM_CONCURRENCY.max, ConfigurationFlags::DEFAULT, None],
                 ["warm-share",       &config::WARM_SHARE,       config::WARM_SHARE.default,       config::WARM_SHARE.min,       config::WARM_SHARE.max,       ConfigurationFlags::DEFAULT, None],
+                ["feed-lag-limit",   &config::FEED_LAG_LIMIT,   config::FEED_LAG_LIMIT.default,   config::FEED_LAG_LIMIT.min,   config::FEED_LAG_LIMIT.max,   ConfigurationFlags::DEFAULT, None],
             ],
             string: [
                 ["sidecar", &*config::SIDECAR, config::DEFAULT_SIDECAR, ConfigurationFlags::DEFAULT,   None],

@@ -1,13 +1,15 @@
 //! Writing to the keyspace, as ordinary replicated commands: SET … PXAT, PEXPIREAT, DEL.
 
-use crate::bundle::{Freshness, Lifetime, Stamp, UnixMillis};
-use crate::engine::Stored;
 use crate::ffi::{self, Held};
-use crate::tenant::{BundleId, KeyName, Tenant};
-use crate::upstream::{Fetched, Known};
+use crate::upstream::Fetched;
 use crate::{config, log, sweep, tracking};
+use engine::Stored;
 use redis_module::{CallOptions, CallOptionsBuilder, CallResult, Context, ContextFlags};
 use std::time::Duration;
+use wire::bundle::{Freshness, Stamp, UnixMillis};
+use wire::key::{BundleId, KeyName};
+use wire::known::Known;
+use wire::tenant::Tenant;
 
 /// What came of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,14 @@ pub(crate) fn may_write(ctx: &Context) -> bool {
 /// one that was marked as changed they have been told then.
 ///
 /// `asked`: a client waits for it. Otherwise the key stays as long unread as it was; a new one counts as never read.
-pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -> (Written, bool) {
+/// `changed`: its data has changed since it was computed, so it is stored with its mark.
+pub(crate) fn put(
+    ctx: &Context,
+    id: &BundleId,
+    bundle: &Fetched,
+    asked: bool,
+    changed: bool,
+) -> (Written, bool) {
     if !may_write(ctx) || !ffi::select_db(ctx, id.db) {
         return (Written::NotHere, false);
     }
@@ -56,8 +65,8 @@ pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -
     }
     let old = ffi::read_string(ctx, key.as_bytes(), false, |value, expires_at| {
         let old = Stamp::read(value, id.tenant.as_str(), id.include)?;
-        let marked = verdict(&old.life, ffi::now(), expires_at) == Stored::Changed;
-        Some((marked, old.etag != bundle.etag.as_bytes()))
+        // Of a mark clients have been told, of time they have not.
+        Some((old.is_marked(expires_at), old.etag != bundle.etag.as_bytes()))
     });
     // What nobody has read yet is not hot.
     let unread = || config::hot_window() + Duration::from_secs(1);
@@ -65,7 +74,8 @@ pub(crate) fn put(ctx: &Context, id: &BundleId, bundle: &Fetched, asked: bool) -
     if let Held::WrongType = old {
         return refused(ctx, &key, "it holds another type; delete it");
     }
-    let expires_at = bundle.life.expires_at.to_string();
+    let life = &bundle.life;
+    let expires_at = if changed { life.changed_mark(ffi::now()) } else { life.expires_at }.to_string();
     let args: [&[u8]; 4] = [key.as_bytes(), &bundle.value, b"PXAT", expires_at.as_bytes()];
     if let Err(cause) = call(ctx, "SET", true, &args) {
         return refused(ctx, &key, &cause);
@@ -124,9 +134,9 @@ pub(crate) fn expire_at(ctx: &Context, key: &[u8], at: i64) {
 
 /// A stored bundle in the engine's words.
 #[inline]
-pub(crate) fn verdict(life: &Lifetime, now: UnixMillis, key_expires_at: Option<UnixMillis>) -> Stored {
-    let age = life.age_ms(now);
-    match life.freshness(now, key_expires_at) {
+pub(crate) fn verdict(stamp: &Stamp<'_>, now: UnixMillis, key_expires_at: Option<UnixMillis>) -> Stored {
+    let age = stamp.life.age_ms(now);
+    match stamp.freshness(now, key_expires_at) {
         Freshness::Fresh => Stored::Fresh { age },
         Freshness::Stale => Stored::Stale { age },
         Freshness::Changed => Stored::Changed,
@@ -160,7 +170,7 @@ pub(crate) fn stored(ctx: &Context, id: &BundleId) -> Stored {
     let now = ffi::now();
     let key = id.key(config::tagged());
     let held = ffi::read_string(ctx, key.as_bytes(), false, |value, expires_at| {
-        Some(verdict(&Stamp::read(value, id.tenant.as_str(), id.include)?.life, now, expires_at))
+        Some(verdict(&Stamp::read(value, id.tenant.as_str(), id.include)?, now, expires_at))
     });
     match held {
         Held::String(Some(stored)) => sweep::regard(stored, || Some(id.clone())),

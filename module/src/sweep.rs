@@ -5,12 +5,13 @@
 //! what was stored since; `clearing` does the search.
 
 use crate::config;
-use crate::engine::Stored;
-use crate::info::{Count, count};
-use crate::tenant::{BundleId, Tenant};
+use crate::counts::{Count, count};
+use engine::Stored;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use wire::key::BundleId;
+use wire::tenant::Tenant;
 
 struct Open {
     db: i32,

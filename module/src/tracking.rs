@@ -5,12 +5,13 @@
 //! that can happen to a bundle's key is seen here: it expires, is evicted, is deleted or changed by a person
 //! or, on a replica, by what the primary sends.
 
-use crate::info::{Count, count};
-use crate::tenant::{BundleId, Tenant};
-use crate::{ffi, tenant};
+use crate::counts::{Count, count};
+use crate::ffi;
 use redis_module::Context;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use wire::key::{self, BundleId};
+use wire::tenant::Tenant;
 
 thread_local! {
     /// The server is carrying out a write of ours.
@@ -75,7 +76,7 @@ fn holds_any(ctx: &Context, tenant: &str, include: bool) -> bool {
 
 /// Something has happened to a key, in the context's database.
 pub(crate) fn key_event(ctx: &Context, event: &[u8], key: &[u8]) {
-    let Some((tenant, include)) = tenant::of_key(key) else { return };
+    let Some((tenant, include)) = key::of_key(key) else { return };
     let removed = matches!(event, b"expired" | b"evicted");
     if OURS.get() && !removed {
         return;

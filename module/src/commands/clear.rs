@@ -1,13 +1,16 @@
 //! `DASHBOARD.CLEAR [tenant …] [SOFT]`
 //!
+//! SOFT says that a tenant's data has changed, which is so in every database; without it the client's own is cleared, as by
+//! DEL.
+//!
 //! First the fence, then the keys: from the moment the command runs, no flight that began before it is
 //! stored. A few tenants are cleared at once; many, or a whole database, in slices: then the client waits
 //! for the end, so that the server does not.
 
 use crate::args::{TenantsAndWords, key_positions};
 use crate::declare::{Arg, Declaration, Keys};
-use crate::engine::Scope;
 use crate::errors::Error;
+use crate::state::{Answer, Pending};
 use crate::{clearing, commands, ffi, reply, state};
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 
@@ -20,7 +23,10 @@ pub(crate) const DECLARATION: Declaration = Declaration {
     keys: Keys::Many,
     key_notes: c"the tenants whose bundles are cleared",
     tips: c"",
-    args: &[Arg::tenants(), Arg::word(c"soft", c"SOFT", c"they have changed: keep them only as a fallback")],
+    args: &[
+        Arg::tenants(),
+        Arg::word(c"soft", c"SOFT", c"they have changed, in every database: keep them only as a fallback"),
+    ],
 };
 
 pub(crate) const WORDS: [&str; 1] = ["SOFT"];
@@ -34,11 +40,13 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         let TenantsAndWords { tenants, words: [soft] } =
             TenantsAndWords::parse(commands::bytes(&args), WORDS)?;
         commands::must_be_primary(ctx, "DASHBOARD.CLEAR")?;
-        let db = ffi::selected_db(ctx);
+        let dbs = if soft { state::databases(ctx) } else { vec![ffi::selected_db(ctx)] };
         let may_block = commands::may_block(ctx);
         if !tenants.is_empty() && (tenants.len() <= clearing::AT_ONCE || !may_block) {
-            state::fence(tenants.iter().map(|tenant| Scope::Tenant(db, tenant)));
-            reply::integer(ctx, clearing::now(ctx, db, &tenants, soft));
+            state::clear_flights(&dbs, &tenants, soft);
+            let cleared = clearing::now(ctx, &dbs, &tenants, soft);
+            state::refresh_behind(ctx, &cleared.hot);
+            reply::integer(ctx, cleared.count);
             return Ok(());
         }
         if !may_block {
@@ -47,6 +55,19 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         if tenants.is_empty() {
             commands::may_change_all(ctx, "DASHBOARD.CLEAR")?;
         }
-        state::begin_clear(ctx, db, tenants, soft)
+        state::begin_clear(ctx, dbs, tenants, soft, Waiting)
     })
+}
+
+/// A client that waits for the end of a clear in slices.
+struct Waiting;
+
+impl Pending for Waiting {
+    fn reply(&self, ctx: &Context, answer: Answer) {
+        match answer {
+            Answer::Cleared(count) => reply::integer(ctx, count),
+            Answer::Failed(error) => reply::error(ctx, &error),
+            Answer::Bundle(_) | Answer::Warmed(_) => reply::error(ctx, &Error::internal()),
+        }
+    }
 }

@@ -1,20 +1,21 @@
-//! `DASHBOARD.GET tenant [INCLUDE true|false] [MAXAGE ms] [REFRESH] [IFNONEMATCH etag] [WITHMETA]`
+//! `DASHBOARD.GET tenant [INCLUDE true|false] [MAXAGE ms] [REFRESH] [NOWAIT] [IFNONEMATCH etag] [WITHMETA]`
 //!
 //! A fresh bundle is answered here, from the server's memory, without a lock, a copy of ours or a look at
 //! the rest of the module. Everything else goes to the engine.
 
 use crate::args::{Args, once};
-use crate::bundle::{ETAG_LEN, Lifetime, Stamp};
+use crate::counts::{Count, count};
 use crate::declare::{Arg, Declaration, Keys, Kind};
-use crate::engine::{Ask, Stored, new_enough};
 use crate::errors::Error;
 use crate::ffi::{self, Held};
-use crate::info::{Count, count};
-use crate::state::{self, Outcome};
-use crate::tenant::{BundleId, KeyName, Tenant};
+use crate::state::{self, Answer, Outcome, Pending};
 use crate::upstream::Fetched;
-use crate::{commands, config, fault, reply, store, sweep, tracking};
+use crate::{commands, config, fault, feed, reply, store, sweep, tracking};
+use engine::{Ask, Stored, new_enough};
 use redis_module::{Context, ContextFlags, RedisResult, RedisString};
+use wire::bundle::{ETAG_LEN, Lifetime, Stamp};
+use wire::key::{BundleId, KeyName};
+use wire::tenant::Tenant;
 
 pub(crate) const DECLARATION: Declaration = Declaration {
     name: c"dashboard.get",
@@ -30,6 +31,7 @@ pub(crate) const DECLARATION: Declaration = Declaration {
         Arg::option(c"include", c"INCLUDE", Kind::OneOf, &INCLUDE, c"with test data (true) or without"),
         Arg::option(c"milliseconds", c"MAXAGE", Kind::Integer, &[], c"compute anew if the bundle is older"),
         Arg::word(c"refresh", c"REFRESH", c"compute anew"),
+        Arg::word(c"nowait", c"NOWAIT", c"reply what is there, or MISS, and compute behind it"),
         Arg::option(
             c"etag",
             c"IFNONEMATCH",
@@ -37,7 +39,7 @@ pub(crate) const DECLARATION: Declaration = Declaration {
             &[],
             c"reply null if the bundle still has this etag",
         ),
-        Arg::word(c"withmeta", c"WITHMETA", c"reply a map: status, age_ms, ttl_ms, etag, bundle"),
+        Arg::word(c"withmeta", c"WITHMETA", c"reply a map: status, age_ms, ttl_ms, etag, bundle, behind_ms"),
     ],
 };
 
@@ -48,6 +50,8 @@ const INCLUDE: [Arg; 2] =
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options<'a> {
     pub(crate) max_age: Option<u64>,
+    /// Do not wait, whatever is there.
+    pub(crate) no_wait: bool,
     pub(crate) if_none_match: Option<&'a [u8]>,
     pub(crate) with_meta: bool,
 }
@@ -57,6 +61,8 @@ pub(crate) struct Options<'a> {
 enum Status {
     Hit,
     Stale,
+    /// A client that may wait would have waited for a new one.
+    Changed,
     Miss,
     Refreshed,
 }
@@ -66,6 +72,7 @@ impl Status {
         match self {
             Self::Hit => "hit",
             Self::Stale => "stale",
+            Self::Changed => "changed",
             Self::Miss => "miss",
             Self::Refreshed => "refreshed",
         }
@@ -86,7 +93,7 @@ pub(crate) fn parse<'a>(
     let mut args = Args::new(args);
     let tenant = args.tenant_name("DASHBOARD.GET")?;
     let (mut include, mut max_age, mut refresh) = (None, None, None);
-    let (mut if_none_match, mut with_meta) = (None, None);
+    let (mut if_none_match, mut with_meta, mut no_wait) = (None, None, None);
     while let Some(word) = args.next() {
         match word {
             _ if word.eq_ignore_ascii_case(b"INCLUDE") => {
@@ -96,6 +103,7 @@ pub(crate) fn parse<'a>(
                 once(&mut max_age, "MAXAGE", args.millis("MAXAGE")?)?;
             }
             _ if word.eq_ignore_ascii_case(b"REFRESH") => once(&mut refresh, "REFRESH", ())?,
+            _ if word.eq_ignore_ascii_case(b"NOWAIT") => once(&mut no_wait, "NOWAIT", ())?,
             _ if word.eq_ignore_ascii_case(b"IFNONEMATCH") => {
                 once(&mut if_none_match, "IFNONEMATCH", args.value("IFNONEMATCH", "an etag")?)?;
             }
@@ -104,7 +112,11 @@ pub(crate) fn parse<'a>(
         }
     }
     let max_age = if refresh.is_some() { Some(0) } else { max_age };
-    Ok((tenant, include.unwrap_or(true), Options { max_age, if_none_match, with_meta: with_meta.is_some() }))
+    Ok((
+        tenant,
+        include.unwrap_or(true),
+        Options { max_age, no_wait: no_wait.is_some(), if_none_match, with_meta: with_meta.is_some() },
+    ))
 }
 
 fn execute(ctx: &Context, tenant: &[u8], include: bool, options: &Options<'_>) -> Result<(), Error> {
@@ -115,13 +127,20 @@ fn execute(ctx: &Context, tenant: &[u8], include: bool, options: &Options<'_>) -
     let held = ffi::read_string(ctx, key.as_bytes(), true, |value, expires_at| {
         let Some(stamp) = Stamp::read(value, tenant, include) else { return Some(Stored::Absent) };
         let id = || Some(BundleId { db: ffi::selected_db(ctx), tenant: Tenant::new(tenant)?, include });
-        match sweep::regard(store::verdict(&stamp.life, now, expires_at), id) {
-            Stored::Fresh { age } if new_enough(options.max_age, age) => {
+        let stored = sweep::regard(store::verdict(&stamp, now, expires_at), id);
+        match honest(stored, options.max_age) {
+            Honest::Hit => {
                 count(Count::Hits);
                 reply_bundle(ctx, options, Status::Hit, stamp.etag, &stamp.life, now, value);
                 None
             }
-            stored => Some(stored),
+            Honest::Unsure => {
+                count(Count::Stale);
+                count(Count::Unsure);
+                reply_bundle(ctx, options, Status::Stale, stamp.etag, &stamp.life, now, value);
+                None
+            }
+            Honest::Other(stored) => Some(stored),
         }
     });
     let stored = match held {
@@ -131,6 +150,31 @@ fn execute(ctx: &Context, tenant: &[u8], include: bool, options: &Options<'_>) -
         Held::WrongType => return Err(Error::wrong_type(&key)),
     };
     ask_engine(ctx, tenant, include, options, stored)
+}
+
+/// What a stored bundle may be called.
+enum Honest {
+    Hit,
+    /// It is within its `ttl`, and was computed less than `feed-lag-limit` ago, but the feed is further behind than that.
+    Unsure,
+    Other(Stored),
+}
+
+/// Where a feed has spoken and is too far behind, nothing is a hit: what has changed is not known here. What was computed
+/// longer ago than the limit is computed anew behind the answer, so each bundle once in so long at most.
+#[inline]
+fn honest(stored: Stored, max_age: Option<u64>) -> Honest {
+    match stored {
+        Stored::Fresh { age } if new_enough(max_age, age) => {
+            let limit = config::feed_lag_limit();
+            match limit.filter(|limit| feed::behind(state::monotonic).is_some_and(|lag| lag > *limit)) {
+                None => Honest::Hit,
+                Some(limit) if age < limit => Honest::Unsure,
+                Some(_) => Honest::Other(Stored::Stale { age }),
+            }
+        }
+        stored => Honest::Other(stored),
+    }
 }
 
 /// The way of everything but a fresh hit.
@@ -145,7 +189,7 @@ fn ask_engine(
     let primary = flags.contains(ContextFlags::MASTER);
     let ask = Ask {
         max_age: options.max_age,
-        may_wait: commands::may_block(ctx) && !flags.contains(ContextFlags::LOADING),
+        may_wait: !options.no_wait && commands::may_block(ctx) && !flags.contains(ContextFlags::LOADING),
         may_store: primary,
     };
     let tenant = Tenant::new(tenant).ok_or_else(Error::internal)?;
@@ -161,28 +205,31 @@ fn ask_engine(
     match outcome {
         Outcome::Waits => Ok(()),
         // The key has just been read, and nothing has run since: it is still there.
-        Outcome::Serve if serve_stored(ctx, &id, options) => Ok(()),
-        Outcome::Serve => Err(Error::miss()),
+        Outcome::Serve { would_wait } if serve_stored(ctx, &id, options, would_wait) => Ok(()),
+        Outcome::Serve { .. } => Err(Error::miss()),
     }
 }
 
 /// Replies with what is stored, as old as it is; false where there is nothing.
-fn serve_stored(ctx: &Context, id: &BundleId, options: &Options<'_>) -> bool {
+fn serve_stored(ctx: &Context, id: &BundleId, options: &Options<'_>, would_wait: bool) -> bool {
     let now = ffi::now();
     let key = id.key(config::tagged());
     let held = ffi::read_string(ctx, key.as_bytes(), true, |value, expires_at| {
         let stamp = Stamp::read(value, id.tenant.as_str(), id.include)?;
-        let stored = sweep::regard(store::verdict(&stamp.life, now, expires_at), || Some(id.clone()));
-        let status = match stored {
-            Stored::Absent => return None,
-            Stored::Fresh { age } if new_enough(options.max_age, age) => {
+        let stored = sweep::regard(store::verdict(&stamp, now, expires_at), || Some(id.clone()));
+        let status = match honest(stored, options.max_age) {
+            Honest::Other(Stored::Absent) => return None,
+            Honest::Hit => {
                 count(Count::Hits);
                 Status::Hit
             }
             // A fresh bundle that is older than was asked for is a fallback, too.
             _ => {
                 count(Count::Stale);
-                Status::Stale
+                if matches!(stored, Stored::Fresh { age } if new_enough(options.max_age, age)) {
+                    count(Count::Unsure);
+                }
+                if would_wait && options.no_wait { Status::Changed } else { Status::Stale }
             }
         };
         reply_bundle(ctx, options, status, stamp.etag, &stamp.life, now, value);
@@ -205,16 +252,38 @@ pub(crate) struct Waiting {
     computed: Status,
 }
 
-impl Waiting {
-    pub(crate) fn bundle(&self) -> &BundleId {
-        &self.id
+impl Pending for Waiting {
+    fn bundle(&self) -> Option<&BundleId> {
+        Some(&self.id)
     }
 
+    fn reply(&self, ctx: &Context, answer: Answer) {
+        self.answer(
+            ctx,
+            &match answer {
+                Answer::Bundle(result) => result,
+                Answer::Failed(error) => Err(error),
+                Answer::Warmed(_) | Answer::Cleared(_) => Err(Error::internal()),
+            },
+        );
+    }
+
+    fn unblocked(&self) -> Error {
+        Error::timeout()
+    }
+
+    fn left(&self) {
+        count(Count::Left);
+    }
+}
+
+impl Waiting {
     /// Replies with what its flight brought. What failed is answered with what is stored, if anything is.
-    pub(crate) fn reply(&self, ctx: &Context, result: &Result<std::sync::Arc<Fetched>, Error>) {
+    fn answer(&self, ctx: &Context, result: &Result<std::sync::Arc<Fetched>, Error>) {
         fault::point("reply", self.id.tenant.as_str());
         let options = Options {
             max_age: self.max_age,
+            no_wait: false,
             if_none_match: self.if_none_match.as_deref(),
             with_meta: self.with_meta,
         };
@@ -233,7 +302,7 @@ impl Waiting {
                 reply_bundle(ctx, &options, self.computed, etag.as_bytes(), life, ffi::now(), value);
             }
             Err(error) => {
-                let served = serve_stored(ctx, &self.id, &options);
+                let served = serve_stored(ctx, &self.id, &options, false);
                 if error.is_timeout() {
                     count(if served { Count::SoftTimeouts } else { Count::Timeouts });
                 }
@@ -257,16 +326,30 @@ fn reply_bundle(
 ) {
     let matches = options.if_none_match == Some(etag);
     if options.with_meta {
-        reply::map(ctx, 5);
+        reply::map(ctx, 6);
         reply::bytes(ctx, b"status");
         reply::bytes(ctx, status.name().as_bytes());
         reply::bytes(ctx, b"age_ms");
         reply::integer(ctx, life.age_ms(now));
         reply::bytes(ctx, b"ttl_ms");
-        reply::integer(ctx, if status == Status::Stale { 0 } else { life.fresh_for_ms(now) });
+        reply::integer(
+            ctx,
+            if matches!(status, Status::Stale | Status::Changed) { 0 } else { life.fresh_for_ms(now) },
+        );
         reply::bytes(ctx, b"etag");
         reply::bytes(ctx, etag);
         reply::bytes(ctx, b"bundle");
     }
-    if matches { reply::null(ctx) } else { reply::bytes(ctx, value) }
+    if matches {
+        reply::null(ctx);
+    } else {
+        reply::bytes(ctx, value);
+    }
+    if options.with_meta {
+        reply::bytes(ctx, b"behind_ms");
+        match feed::behind(state::monotonic) {
+            Some(lag) => reply::integer(ctx, lag),
+            None => reply::null(ctx),
+        }
+    }
 }

@@ -16,10 +16,10 @@ pub(crate) const DECLARATION: Declaration = Declaration {
 };
 
 const LINES: [&str; 16] = [
-    "DASHBOARD.GET tenant [INCLUDE true|false] [MAXAGE ms] [REFRESH] [IFNONEMATCH etag] [WITHMETA]",
-    "    The tenant's bundle, from memory or computed. INCLUDE (true): with test data. MAXAGE: computed anew",
-    "    if older. REFRESH: computed anew. IFNONEMATCH: null if the etag still matches. WITHMETA: a map of",
-    "    status, age_ms, ttl_ms, etag and bundle.",
+    "DASHBOARD.GET tenant [INCLUDE true|false] [MAXAGE ms] [REFRESH] [NOWAIT] [IFNONEMATCH etag] [WITHMETA]",
+    "    The tenant's bundle, from memory or computed. INCLUDE (true): with test data. MAXAGE: compute anew if",
+    "    older. REFRESH: compute anew. NOWAIT: reply what is there, or MISS, and compute behind it. IFNONEMATCH:",
+    "    null if the etag still matches. WITHMETA: a map of status, age_ms, ttl_ms, etag, bundle and behind_ms.",
     "DASHBOARD.CLEAR [tenant ...] [SOFT]",
     "    Removes the bundles of these tenants, or all. SOFT: they have changed; they are kept only to be",
     "    served if computing them anew fails. Replies how many.",

@@ -7,9 +7,9 @@ pub(crate) mod help;
 pub(crate) mod warm;
 
 use crate::errors::Error;
-use crate::tenant::ALL_TENANTS;
 use crate::{ffi, reply};
 use redis_module::{AclPermissions, Context, ContextFlags, RedisResult, RedisString, RedisValue};
+use wire::tenant::ALL_TENANTS;
 
 /// The arguments as bytes, the command's name first.
 fn bytes(args: &[RedisString]) -> impl Iterator<Item = &[u8]> {

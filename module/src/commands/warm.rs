@@ -3,8 +3,9 @@
 use crate::args::{TenantsAndWords, key_positions};
 use crate::declare::{Arg, Declaration, Keys};
 use crate::errors::Error;
-use crate::warming::{FailedTenant, Summary};
+use crate::state::{Answer, Pending};
 use crate::{commands, ffi, reply, state};
+use engine::warming::{FailedTenant, Summary};
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 
 pub(crate) const DECLARATION: Declaration = Declaration {
@@ -40,7 +41,7 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         if tenants.is_empty() {
             commands::may_change_all(ctx, "DASHBOARD.WARM")?;
         }
-        state::begin_warm(ctx, tenants, force, !run_async)?;
+        state::begin_warm(ctx, tenants, force, (!run_async).then_some(Waiting))?;
         if run_async {
             reply::status(ctx, c"Background warming started");
         }
@@ -49,7 +50,7 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
 }
 
 /// Replies what a run has done. Where tenants have failed, they are named with their reasons, the first of them.
-pub(crate) fn reply_summary(ctx: &Context, summary: &Summary) {
+fn reply_summary(ctx: &Context, summary: &Summary) {
     let Summary { report, failures, .. } = summary;
     let fields = [
         ("tenants", report.tenants),
@@ -69,6 +70,23 @@ pub(crate) fn reply_summary(ctx: &Context, summary: &Summary) {
         for FailedTenant { tenant, reason } in failures {
             reply::bytes(ctx, tenant.as_str().as_bytes());
             reply::bytes(ctx, reason.as_bytes());
+        }
+    }
+}
+
+/// A client that waits for the end of a run.
+struct Waiting;
+
+impl Pending for Waiting {
+    fn is_warm(&self) -> bool {
+        true
+    }
+
+    fn reply(&self, ctx: &Context, answer: Answer) {
+        match answer {
+            Answer::Warmed(summary) => reply_summary(ctx, &summary),
+            Answer::Failed(error) => reply::error(ctx, &error),
+            Answer::Bundle(_) | Answer::Cleared(_) => reply::error(ctx, &Error::internal()),
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The sidecar's answers that come as a whole: one bundle, the list of tenants, an error.
 
 use super::{ETAG, LIFE, assert_one_line, boolean, is_tenant, object, order, string};
-use crate::bundle::{self, Stamp};
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::response;
-use crate::upstream::{Failure, Fetched, Order};
+use crate::upstream::{Fetched, Order};
+use engine::Failure;
 use hyper::StatusCode;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
+use wire::bundle::{self, Lifetime, Stamp};
 
 /// - A bundle is accepted by at most one order: the one that its `meta` names.
 /// - What is accepted reads back as that order's, and nobody else's; it is JSON, and but for `meta` the bytes
@@ -57,8 +58,10 @@ pub(super) fn check_accepted(body: &[u8], order: &Order, fetched: &Fetched) {
     assert_eq!(fetched.etag, etag);
 
     let stamp = Stamp::read(&fetched.value, order.tenant.as_str(), order.include).expect("a stamp");
-    assert_eq!((stamp.etag, stamp.life), (etag.as_bytes(), order.life));
-    assert_eq!(fetched.life, order.life);
+    let valid_until = said.get("valid_until_ms").and_then(|at| at.get().parse().ok());
+    assert!(valid_until.is_none_or(bundle::is_time));
+    let life = Lifetime { valid_until, ..order.life };
+    assert_eq!((stamp.etag, stamp.life, fetched.life), (etag.as_bytes(), life, life));
 
     let kept = Members::of(&fetched.value);
     assert_eq!(kept.after_meta(), sent.after_meta());
@@ -71,7 +74,11 @@ pub(super) fn check_accepted(body: &[u8], order: &Order, fetched: &Fetched) {
     let version = string(&said, "version");
     assert_eq!(string(&meta, "version"), version);
     assert_eq!(bundle::version(&fetched.value, order.tenant.as_str(), order.include), version.as_deref());
-    assert_eq!(meta.len(), 9 + usize::from(version.is_some()), "{meta:?}");
+    assert_eq!(
+        meta.len(),
+        10 + usize::from(version.is_some()) + usize::from(valid_until.is_some()),
+        "{meta:?}"
+    );
     assert!(!fetched.renewed);
 
     let again = response::bundle(&fetched.value, order).expect("what is stored could be an answer");

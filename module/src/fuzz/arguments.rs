@@ -51,7 +51,7 @@ fn meant_by_get<'a>(args: &[&'a [u8]]) -> Option<(&'a [u8], bool, get::Options<'
         let word = word.to_ascii_uppercase();
         let takes_a_value = match &word[..] {
             b"INCLUDE" | b"MAXAGE" | b"IFNONEMATCH" => true,
-            b"REFRESH" | b"WITHMETA" => false,
+            b"REFRESH" | b"WITHMETA" | b"NOWAIT" => false,
             _ => return None,
         };
         let (value, tail) = if takes_a_value { tail.split_first()? } else { (tenant, tail) };
@@ -73,8 +73,13 @@ fn meant_by_get<'a>(args: &[&'a [u8]]) -> Option<(&'a [u8], bool, get::Options<'
         max_age = Some(0);
     }
     let if_none_match = found.get(&b"IFNONEMATCH"[..]).copied();
+    let no_wait = found.contains_key(&b"NOWAIT"[..]);
     let with_meta = found.contains_key(&b"WITHMETA"[..]);
-    is_tenant(tenant).then_some((tenant, include, get::Options { max_age, if_none_match, with_meta }))
+    is_tenant(tenant).then_some((
+        tenant,
+        include,
+        get::Options { max_age, no_wait, if_none_match, with_meta },
+    ))
 }
 
 fn milliseconds(given: &[u8]) -> Option<u64> {

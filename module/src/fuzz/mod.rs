@@ -21,16 +21,21 @@ mod run;
 pub mod stored;
 pub mod stream;
 
-use crate::bundle::{Lifetime, SidecarMeta, compose};
-use crate::engine::FlightId;
-use crate::tenant::Tenant;
-use crate::upstream::{Known, Order};
+use crate::upstream::Order;
+use engine::FlightId;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use wire::bundle::{Lifetime, SidecarMeta, compose};
+use wire::known::Known;
+use wire::tenant::Tenant;
 
-const LIFE: Lifetime =
-    Lifetime { as_of: 1_700_000_000_000, fresh_until: 1_700_000_300_000, expires_at: 1_700_086_700_000 };
+const LIFE: Lifetime = Lifetime {
+    as_of: 1_700_000_000_000,
+    fresh_until: 1_700_000_300_000,
+    expires_at: 1_700_086_700_000,
+    valid_until: None,
+};
 const ETAG: &str = "00112233445566778899aabbccddeeff";
 const STORED_CONTENT: &[u8] = b",\"stats\":{\"stored\":1}}";
 
@@ -48,6 +53,7 @@ pub(crate) fn known(tenant: &str, include: bool) -> Known {
         etag: ETAG.into(),
         compute_ms: 3,
         version: Some("v:1".into()),
+        valid_until_ms: None,
     };
     let life = Lifetime { as_of: LIFE.as_of - 1, ..LIFE };
     Known::copy(&compose(&meta, life, STORED_CONTENT), tenant, include).expect("a stored bundle")

@@ -1,8 +1,8 @@
 //! Stored values and their keys: in the first line a key, in the rest its value.
 
 use super::{dice, is_tenant, object, string};
-use crate::bundle::{Freshness, Lifetime, SidecarMeta, Stamp, compose, is_version, version};
-use crate::tenant::{KeyName, of_key};
+use wire::bundle::{Freshness, Lifetime, SidecarMeta, Stamp, compose, is_version, version};
+use wire::key::{KeyName, of_key};
 
 /// - A key tells its bundle exactly if it is the one that the bundle would be stored under.
 /// - A stamp is read only where the value begins as a stamp of that tenant and include flag does, so never as
@@ -41,16 +41,17 @@ fn check_stamp(value: &[u8], tenant: &str) {
             assert_eq!(version(value, tenant, include), None);
             continue;
         };
+        let old = !value.starts_with(b"{\"meta\":{\"format\":2,");
         if let Some(version) = version(value, tenant, include) {
             let named = [
-                &beginning(stamp.etag, &stamp.life, tenant, include)[..],
+                &beginning(old, stamp.etag, &stamp.life, tenant, include)[..],
                 b"\"version\":\"",
                 version.as_bytes(),
                 b"\"",
             ];
             assert!(value.starts_with(&named.concat()) && is_version(version), "{version}");
         }
-        let prefix = beginning(stamp.etag, &stamp.life, tenant, include);
+        let prefix = beginning(old, stamp.etag, &stamp.life, tenant, include);
         assert!(value.starts_with(&prefix), "{}", prefix.escape_ascii());
         assert_eq!(Stamp::read(&prefix, tenant, include), Some(stamp), "the beginning is enough");
         assert_eq!(Stamp::read(&prefix[..prefix.len() - 1], tenant, include), None, "cut off");
@@ -59,21 +60,33 @@ fn check_stamp(value: &[u8], tenant: &str) {
             let read = Stamp::read(value, other, include);
             assert!(read.is_none() || other == tenant, "read as {other}");
         }
-        check_verdicts(&stamp.life, &mut dice(value));
+        check_verdicts(&stamp, old, &mut dice(value));
     }
 }
 
 /// How a stored value begins.
-fn beginning(etag: &[u8], life: &Lifetime, tenant: &str, include: bool) -> Vec<u8> {
-    let Lifetime { as_of, fresh_until, expires_at } = life;
+fn beginning(old: bool, etag: &[u8], life: &Lifetime, tenant: &str, include: bool) -> Vec<u8> {
+    let Lifetime { as_of, fresh_until, expires_at, valid_until } = life;
     let times = format!(
         "\",\"as_of_ms\":{as_of:013},\"fresh_until_ms\":{fresh_until:013},\"expires_at_ms\":{expires_at:013}"
     );
+    let valid = valid_until.map(|at| format!(",\"valid_until_ms\":{at:013}")).unwrap_or_default();
+    let format = if old { "" } else { "\"format\":2," };
     let whose = format!(",\"tenant_id\":\"{tenant}\",\"include_test_data\":{include},");
-    [b"{\"meta\":{\"etag\":\"", etag, times.as_bytes(), whose.as_bytes()].concat()
+    [
+        b"{\"meta\":{",
+        format.as_bytes(),
+        b"\"etag\":\"",
+        etag,
+        times.as_bytes(),
+        valid.as_bytes(),
+        whose.as_bytes(),
+    ]
+    .concat()
 }
 
-fn check_verdicts(life: &Lifetime, dice: &mut fastrand::Rng) {
+fn check_verdicts(stamp: &Stamp<'_>, old: bool, dice: &mut fastrand::Rng) {
+    let life = &stamp.life;
     let own = Some(life.expires_at);
     let mut times = vec![0, dice.i64(0..10_i64.pow(13))];
     for at in [life.as_of, life.fresh_until, life.expires_at] {
@@ -82,18 +95,30 @@ fn check_verdicts(life: &Lifetime, dice: &mut fastrand::Rng) {
     times.sort_unstable();
     let mut was_fresh_after_storing = true;
     for now in times {
-        let verdict = life.freshness(now, own);
-        let fresh = life.as_of <= now && now < life.fresh_until;
-        assert_eq!(verdict, if fresh { Freshness::Fresh } else { Freshness::Stale }, "at {now}");
+        let verdict = stamp.freshness(now, own);
+        let over = life.valid_until.is_some_and(|until| now >= until);
+        let fresh = !over && life.as_of <= now && now < life.fresh_until;
+        let expected = match (over, fresh) {
+            (true, _) => Freshness::Changed,
+            (false, true) => Freshness::Fresh,
+            (false, false) => Freshness::Stale,
+        };
+        assert_eq!(verdict, expected, "at {now}");
         assert!(!fresh || life.fresh_for_ms(now) > 0, "at {now}");
         assert_eq!(life.age_ms(now), u64::try_from(now - life.as_of).unwrap_or(0));
         if now >= life.as_of {
             assert!(was_fresh_after_storing || !fresh, "fresh again at {now}");
             was_fresh_after_storing = fresh;
         }
-        for expiry in [None, Some(life.changed_mark()), Some(life.expires_at + 1), Some(0), Some(now)] {
-            let moved = expiry != own;
-            assert_eq!(life.freshness(now, expiry) == Freshness::Changed, moved, "{expiry:?} at {now}");
+        let mark = life.changed_mark(now);
+        for expiry in [None, Some(mark), Some(mark + 500), Some(life.expires_at + 1), Some(0), Some(now)] {
+            let off = expiry.map_or(i64::MAX, |at| (at - life.expires_at).abs());
+            let marked = if old { off != 0 } else { off >= 30_000 };
+            assert_eq!(
+                stamp.freshness(now, expiry) == Freshness::Changed,
+                marked || over,
+                "{expiry:?} at {now}"
+            );
         }
     }
 }
@@ -107,9 +132,11 @@ fn check_composed(data: &[u8], tenant: &str) {
         etag: format!("{:032x}", dice.u128(..)),
         compute_ms: dice.u64(..),
         version: dice.bool().then(|| String::from_utf8_lossy(&data[..data.len().min(130)]).into_owned()),
+        valid_until_ms: None,
     };
     let [as_of, fresh_until, expires_at] = [(); 3].map(|()| dice.i64(10_i64.pow(12)..10_i64.pow(13)));
-    let life = Lifetime { as_of, fresh_until, expires_at };
+    let valid_until = dice.bool().then(|| dice.i64(10_i64.pow(12)..10_i64.pow(13)));
+    let life = Lifetime { as_of, fresh_until, expires_at, valid_until };
     let value = compose(&meta, life, b",\"stats\":{}}");
     let stamp = Stamp::read(&value, tenant, meta.include_test_data).expect("a stamp");
     assert_eq!((stamp.etag, stamp.life), (meta.etag.as_bytes(), life));

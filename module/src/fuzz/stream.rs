@@ -3,11 +3,13 @@
 
 use super::answers::check_accepted;
 use super::{ETAG, STORED_CONTENT, assert_one_line, boolean, dice, known, object, order, string};
-use crate::bundle::Stamp;
-use crate::engine::FlightId;
-use crate::upstream::response::{self, Lines};
-use crate::upstream::{Failure, Fetched, Order, Problem};
+use crate::upstream::lines::Lines;
+use crate::upstream::response;
+use crate::upstream::{Fetched, Order, Problem};
+use engine::Failure;
+use engine::FlightId;
 use std::cell::RefCell;
+use wire::bundle::Stamp;
 
 /// The least that `dashboard.max-bundle-bytes` can be.
 const LIMIT: usize = 1024;

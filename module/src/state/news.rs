@@ -3,11 +3,13 @@
 //! The server forgets that a client has read a key when it tells the client that the key has changed. One that
 //! were told before its answer comes would never hear what makes that answer wrong.
 
-use crate::tenant::{BundleId, Tenant};
+use super::wake::wake;
 use crate::tracking;
 use parking_lot::Mutex;
 use redis_module::Context;
 use std::sync::Arc;
+use wire::key::BundleId;
+use wire::tenant::Tenant;
 
 /// That a tenant's bundle is another one now: shared by those who wait for it. The last of them tells.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ impl Drop for News {
     fn drop(&mut self) {
         if let Some(of) = self.of.take() {
             LEFT_BEHIND.lock().push(of);
-            super::wake();
+            wake();
         }
     }
 }

@@ -4,19 +4,25 @@
 //!
 //! Clients are released nowhere else: see [`crate::ffi::BlockedClient`] for why.
 
+use super::core::{self, monotonic};
 use super::news::{self, News};
-use super::{Answer, Gift, STATE, Waiter, monotonic};
+use super::requests::refresh_behind;
+use super::waiters::{Answer, Gift, Waiter};
+use super::wake::wake;
 use crate::clearing::{self, Step};
-use crate::engine::{Cancelled, Expiry, FlightId, Landing, Stored};
+use crate::counts::Fate;
 use crate::errors::Error;
 use crate::store::{self, Written};
-use crate::tenant::{BundleId, Tenant};
-use crate::upstream::{Event, Failure, Fetched};
-use crate::warming::{Brought, Report, Task, Want, Wanted};
+use crate::upstream::{Event, Fetched};
 use crate::{config, fault, ffi, log, tracking};
+use engine::Failure;
+use engine::warming::{Brought, Report, Task, Want, Wanted};
+use engine::{Cancelled, Expiry, FlightId, Landing, Stored};
 use redis_module::Context;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use wire::key::BundleId;
+use wire::tenant::Tenant;
 
 /// Of one turn: no task of ours on the main thread may take more than a millisecond.
 const SLICE: Duration = Duration::from_micros(700);
@@ -34,7 +40,7 @@ const COPIED: usize = 2 << 20;
 pub(crate) fn turn(ctx: &Context) {
     let began = Instant::now();
     let mut released = 0;
-    STATE.lock().timer = None;
+    core::lock().timer = None;
     let _next = NextTurn;
     news::tell_all(ctx);
     loop {
@@ -57,20 +63,20 @@ struct NextTurn;
 
 impl Drop for NextTurn {
     fn drop(&mut self) {
-        let mut state = STATE.lock();
+        let mut state = core::lock();
         if state.answered.is_empty() {
             state.rearm();
         } else {
             // A timer that is set in a timer waits a millisecond at least: too long for who has an answer.
             drop(state);
-            super::wake();
+            wake();
         }
     }
 }
 
 /// Gives a few of those who waited what has landed.
 fn hand_out() -> bool {
-    let mut state = STATE.lock();
+    let mut state = core::lock();
     let Some(mut gift) = state.gifts.pop_front() else { return false };
     for _ in 0..HANDED_OUT {
         let Some(waiter) = gift.waiters.pop_first() else { return true };
@@ -85,7 +91,7 @@ fn hand_out() -> bool {
 /// Looks at one whose time is up. (Not while there are gifts: one of them may be for it.)
 fn expire(ctx: &Context) -> bool {
     let (waiter, client, bundle) = {
-        let mut state = STATE.lock();
+        let mut state = core::lock();
         if !state.gifts.is_empty() {
             return false;
         }
@@ -104,20 +110,20 @@ fn expire(ctx: &Context) -> bool {
         (waiter, client, bundle.clone())
     };
     let fallback = ffi::select_db(ctx, bundle.db) && store::stored(ctx, &bundle) != Stored::Absent;
-    let mut state = STATE.lock();
+    let mut state = core::lock();
     let mut launches = Vec::new();
     let expiry = state.engine.expire(monotonic(), &config::limits(), waiter, fallback, &mut launches);
     state.send_all(launches);
     if let Expiry::Out { cancel } = expiry {
         state.cancel(cancel);
-        state.answer(client, Answer::Bundle(Err(Error::timeout()), None));
+        state.answer(client, Answer::Bundle(Err(Error::timeout())));
     }
     true
 }
 
 fn release_next() -> bool {
     let blocked = {
-        let mut state = STATE.lock();
+        let mut state = core::lock();
         let Some(client) = state.answered.pop_front() else { return false };
         state.clients.get_mut(&client).and_then(|client| client.blocked.take())
     };
@@ -126,12 +132,12 @@ fn release_next() -> bool {
 }
 
 fn land_next(ctx: &Context) -> bool {
-    let event = STATE.lock().events.as_ref().and_then(|events| events.try_recv().ok());
+    let event = core::lock().events.as_ref().and_then(|events| events.try_recv().ok());
     match event {
         Some(Event::Landed { flight, result, cause }) => landed(ctx, flight, &result, cause.as_deref()),
         Some(Event::Tenants { job, result, cause }) => listed(ctx, job, result, cause.as_deref()),
         Some(Event::BatchEnded { batch, query }) => {
-            STATE.lock().runs.batch_ended(monotonic(), config::pace(), batch, query);
+            core::lock().runs.batch_ended(monotonic(), config::pace(), batch, query);
         }
         None => return false,
     }
@@ -141,8 +147,9 @@ fn land_next(ctx: &Context) -> bool {
 fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure>, cause: Option<&str>) {
     let now = monotonic();
     let outcome = result.as_ref().map(|_| ());
-    let landing = STATE.lock().engine.land(now, &config::limits(), flight, outcome);
-    let Some(Landing { bundle, current, cancelled, waiters, relaunch, refused: unlucky, again }) = landing
+    let landing = core::lock().engine.land(now, &config::limits(), flight, outcome);
+    let Some(Landing { bundle, current, overtaken, cancelled, waiters, relaunch, refused: unlucky, again }) =
+        landing
     else {
         return;
     };
@@ -150,7 +157,7 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     let asked = matches!(waiters.first(), Some(Waiter::Client(_)));
     let warming = matches!(waiters.last(), Some(Waiter::Warm(_)));
     {
-        let mut state = STATE.lock();
+        let mut state = core::lock();
         state.send_all(relaunch);
         state.disappoint(unlucky);
         state.warm_again(again);
@@ -172,8 +179,9 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     }
     fault::point("landing", bundle.tenant.as_str());
     let (written, tell) = match result {
-        Ok(fetched) if current => store::put(ctx, &bundle, fetched, asked),
-        Err(Failure::NoTenant) if current => {
+        Ok(fetched) if current => store::put(ctx, &bundle, fetched, asked, overtaken),
+        // The change that overtook it may have been the tenant's creation.
+        Err(Failure::NoTenant) if current && !overtaken => {
             store::remove_unknown(ctx, &bundle);
             (Written::NotHere, false)
         }
@@ -182,15 +190,20 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
     if tell && !asked {
         tracking::invalidate(ctx, bundle.tenant.as_str());
     }
-    if let (Ok(fetched), true, true) = (result, asked, written != Written::Yes) {
+    if let (Ok(fetched), true, true) = (result, asked, written != Written::Yes || overtaken) {
         tracking::given(ctx, &bundle, fetched.etag.as_bytes());
     }
     // Whoever is told before its answer would not be told of what makes that one wrong.
     let news = (tell && asked).then(|| Arc::new(News::of(&bundle)));
-    let mut state = STATE.lock();
+    let mut state = core::lock();
+    let fate = match written {
+        Written::Yes => Fate::Stored,
+        _ if !current => Fate::Orphaned,
+        _ => Fate::Refused,
+    };
     match cancelled {
-        None => state.counters.landed(result, current, written),
-        Some(Cancelled::Late) => state.counters.landed(&Err(Failure::Timeout), current, written),
+        None => state.counters.landed(result, fate),
+        Some(Cancelled::Late) => state.counters.landed(&Err(Failure::Timeout), fate),
         Some(Cancelled::Unwanted) => {}
     }
     if let Some(gift) = state.gifts.back_mut() {
@@ -206,14 +219,14 @@ fn landed(ctx: &Context, flight: FlightId, result: &Result<Arc<Fetched>, Failure
 }
 
 fn listed(ctx: &Context, run: u64, result: Result<Vec<Tenant>, Failure>, cause: Option<&str>) {
-    let mut state = STATE.lock();
+    let mut state = core::lock();
     let failure = match result {
         Ok(tenants) => return state.runs.set_tenants(run, tenants),
         Err(failure) => failure,
     };
     state.counters.failed_runs += 1;
     for client in state.runs.abandon(run) {
-        state.answer(client, Answer::Bundle(Err(failure.clone().into()), None));
+        state.answer(client, Answer::Failed(failure.clone().into()));
     }
     drop(state);
     log::limited(ctx, || format!("no list of tenants to warm: {}", cause.unwrap_or_default()));
@@ -223,15 +236,18 @@ fn clear_step(ctx: &Context) -> bool {
     if !clearing::is_running() || !store::may_write(ctx) {
         return false;
     }
-    match clearing::step(ctx) {
+    let mut hot = Vec::new();
+    let step = clearing::step(ctx, &mut hot);
+    refresh_behind(ctx, &hot);
+    match step {
         Step::Idle => false,
         Step::Busy => true,
         Step::Ended(client, cleared) => {
-            STATE.lock().answer(client, Answer::Cleared(cleared));
+            core::lock().answer(client, Answer::Cleared(cleared));
             true
         }
         Step::Broken(client) => {
-            STATE.lock().answer(client, Answer::Bundle(Err(Error::internal()), None));
+            core::lock().answer(client, Answer::Failed(Error::internal()));
             true
         }
     }
@@ -241,13 +257,13 @@ fn warm_step(ctx: &Context) -> bool {
     if !store::may_write(ctx) {
         return false;
     }
-    let Some(task) = STATE.lock().runs.next_task(monotonic(), config::pace()) else { return false };
+    let Some(task) = core::lock().runs.next_task(monotonic(), config::pace()) else { return false };
     match task {
         Task::Rank { run, db, tenants } => {
             let here = ffi::select_db(ctx, db);
             let unread = |tenant: &Tenant| if here { store::unread(ctx, db, tenant) } else { 0 };
             let ranked = tenants.into_iter().map(|tenant| (tenant.clone(), unread(&tenant))).collect();
-            STATE.lock().runs.rank(run, ranked);
+            core::lock().runs.rank(run, ranked);
         }
         Task::Look { run, db, force, tenants } => {
             let here = ffi::select_db(ctx, db);
@@ -264,7 +280,7 @@ fn warm_step(ctx: &Context) -> bool {
                 let looked = |id: BundleId| if force || !here { Want::Computed } else { want(&id) };
                 Wanted { place, bundles: BundleId::both(db, &tenant).map(looked), tenant }
             };
-            STATE.lock().runs.looked_at(run, tenants.into_iter().map(look).collect());
+            core::lock().runs.looked_at(run, tenants.into_iter().map(look).collect());
         }
         Task::Send { run, db, force, mut batch } => {
             let here = ffi::select_db(ctx, db);
@@ -274,14 +290,14 @@ fn warm_step(ctx: &Context) -> bool {
                     want.compute_unless(|known| here && store::is_stored(ctx, &id, known));
                 }
             }
-            STATE.lock().warm(run, db, force, batch);
+            core::lock().warm(run, db, force, batch);
         }
     }
     true
 }
 
 fn end_run(ctx: &Context) -> bool {
-    let ended = STATE.lock().runs.take_ended(monotonic());
+    let ended = core::lock().runs.take_ended(monotonic());
     let Some(ended) = ended else { return false };
     let Report { tenants, warmed, fresh, failed, elapsed_ms } = ended.summary.report;
     let by = &ended.summary.by;
@@ -296,7 +312,7 @@ fn end_run(ctx: &Context) -> bool {
     for failure in ended.summary.failures.iter().take(LOGGED_FAILURES) {
         log::warning(ctx, &format!("not warmed: tenant {}: {}", failure.tenant, failure.reason));
     }
-    let mut state = STATE.lock();
+    let mut state = core::lock();
     for client in ended.clients {
         state.answer(client, Answer::Warmed(ended.summary.clone()));
     }

@@ -3,10 +3,11 @@
 
 use super::connector::{Connector, Used};
 use super::endpoint::Endpoint;
+use super::lines::Lines;
+use super::response;
 use super::suspects::Suspects;
-use super::{Failure, Fetched, Known, Order, Problem, known, response};
-use crate::engine::FlightId;
-use crate::tenant::Tenant;
+use super::terms::{Fetched, Order, Problem, too_large};
+use engine::{Failure, FlightId};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -18,6 +19,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::known::Known;
+use wire::protocol::{self, Wanted, WantedBundle};
+use wire::tenant::Tenant;
 
 /// The list of a million tenants fits.
 const MAX_TENANT_LIST_BYTES: usize = 64 << 20;
@@ -27,8 +31,6 @@ const IDLE: Duration = Duration::from_secs(20);
 
 /// A batch may have to wait for others in the sidecar; not for ever.
 const MOST_TIMEOUTS_WITHOUT_A_BUNDLE: u32 = 12;
-
-const BATCH: &str = "/internal/v1/bundles";
 
 type Pool = Http<Connector, Full<Bytes>>;
 
@@ -55,26 +57,11 @@ pub(super) struct Client {
     pub(super) suspects: Arc<Suspects>,
 }
 
-#[derive(serde::Serialize)]
-struct BatchBody<'a> {
-    bundles: Vec<BatchItem<'a>>,
-}
-
-#[derive(serde::Serialize)]
-struct BatchItem<'a> {
-    tenant_id: &'a str,
-    include_test_data: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    known: Option<known::Said<'a>>,
-}
-
-impl<'a> From<&'a Order> for BatchItem<'a> {
-    fn from(order: &'a Order) -> Self {
-        Self {
-            tenant_id: order.tenant.as_str(),
-            include_test_data: order.include,
-            known: order.known.as_ref().map(Known::said),
-        }
+fn wanted(order: &Order) -> WantedBundle<'_> {
+    WantedBundle {
+        tenant_id: order.tenant.as_str().into(),
+        include_test_data: order.include,
+        known: order.known.as_ref().map(Known::said),
     }
 }
 
@@ -85,7 +72,8 @@ impl Client {
 
     /// One bundle.
     pub(super) async fn bundle(&self, call: &Call<'_>, order: &Order) -> Result<Fetched, Problem> {
-        let path = format!("/internal/v1/bundle?tenant={}&include_test_data={}", order.tenant, order.include);
+        let path =
+            format!("{}?tenant={}&include_test_data={}", protocol::BUNDLE, order.tenant, order.include);
         let read = |response: Response<Incoming>| read_all(response.into_body(), call.max_bundle_bytes);
         let (body, _) = self.ask(&Question::get(call, path), read).await?;
         response::bundle(&body, order)
@@ -100,9 +88,10 @@ impl Client {
         orders: &[Order],
         land: impl Fn(FlightId, Result<Fetched, Problem>),
     ) -> Result<Option<Duration>, Problem> {
-        let body = serde_json::to_vec(&BatchBody { bundles: orders.iter().map(BatchItem::from).collect() })
+        let body = serde_json::to_vec(&Wanted { bundles: orders.iter().map(wanted).collect() })
             .map_err(|e| Problem::new(Failure::Malformed, e))?;
-        let question = Question { call, method: Method::POST, path: BATCH.into(), body: body.into() };
+        let question =
+            Question { call, method: Method::POST, path: protocol::BUNDLES.into(), body: body.into() };
         let begun = |response: Response<Incoming>| async {
             let mut body = response.into_body();
             let first = next_frame(&mut body).await?;
@@ -118,7 +107,7 @@ impl Client {
             }
             land(flight, result);
         };
-        let mut lines = response::Lines::new(call.max_bundle_bytes, orders);
+        let mut lines = Lines::new(call.max_bundle_bytes, orders);
         while let Some(frame) = next {
             if let Ok(data) = frame.into_data() {
                 lines.feed(&data, &land)?;
@@ -137,7 +126,7 @@ impl Client {
     /// The tenants that warming covers.
     pub(super) async fn tenants(&self, call: &Call<'_>) -> Result<Vec<Tenant>, Problem> {
         let read = |response: Response<Incoming>| read_all(response.into_body(), MAX_TENANT_LIST_BYTES);
-        let (body, _) = self.ask(&Question::get(call, "/internal/v1/tenants".into()), read).await?;
+        let (body, _) = self.ask(&Question::get(call, protocol::TENANTS.into()), read).await?;
         response::tenants(&body)
     }
 
@@ -229,10 +218,6 @@ async fn read_all(body: Incoming, limit: usize) -> Result<Bytes, Problem> {
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large(limit)),
         Err(error) => Err(broken(error.as_ref())),
     }
-}
-
-pub(super) fn too_large(limit: usize) -> Problem {
-    Problem::new(Failure::TooLarge, format!("the answer is larger than {limit} bytes"))
 }
 
 fn broken(error: &(dyn std::error::Error + 'static)) -> Problem {

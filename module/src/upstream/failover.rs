@@ -4,7 +4,8 @@
 use super::client::{Client, Question, silence};
 use super::endpoint::Endpoint;
 use super::suspects::Turn;
-use super::{Failure, Problem};
+use super::terms::Problem;
+use engine::Failure;
 use hyper::Response;
 use hyper::body::Incoming;
 use std::time::Duration;

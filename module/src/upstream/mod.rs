@@ -1,32 +1,27 @@
 //! The way to the sidecar: one thread with an async runtime, which asks for bundles over HTTP and hands
 //! what it got to the main thread. It knows no keys, no clients and no freshness.
 //!
-//! - [`mod@self`]: the requests, the thread, and the promise that each flight lands exactly once.
-//! - [`connector`]: Unix and TCP connections. [`client`]: the HTTP calls. [`response`]: what is accepted.
-//! - [`known`]: what is stored already and need not be computed where nothing has changed.
+//! - [`terms`]: the requests and what comes back. [`mod@self`]: the thread, and the promise that each flight lands exactly once.
+//! - [`connector`]: Unix and TCP connections. [`client`]: the HTTP calls. [`response`], [`lines`]: what is accepted.
+//! - [`renewal`]: what is stored already and need not be computed where nothing has changed.
 //! - [`failover`]: from one endpoint to the next. [`suspects`]: which of them to ask last.
 
 mod client;
 mod connector;
 pub(crate) mod endpoint;
 mod failover;
-mod failure;
-mod known;
+pub(crate) mod lines;
+mod renewal;
 pub(crate) mod response;
 mod suspects;
+mod terms;
 
-pub(crate) use failure::Failure;
-pub(crate) use known::Known;
+pub(crate) use terms::{Event, Fetched, Order, Problem, Request, What};
 
-use crate::bundle::Lifetime;
-use crate::engine::FlightId;
 use crate::fault;
-use crate::log::one_line;
-use crate::tenant::Tenant;
 use client::Client;
 use crossbeam_channel::{Receiver, Sender};
-use endpoint::Endpoint;
-use hyper::body::Bytes;
+use engine::{BatchId, Failure, FlightId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,71 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-
-/// The number of a batch.
-pub(crate) type BatchId = u64;
-
-/// A bundle that was asked for, checked, and ready to be stored and sent.
-#[derive(Debug)]
-pub(crate) struct Fetched {
-    pub(crate) value: Bytes,
-    pub(crate) etag: String,
-    pub(crate) life: Lifetime,
-    /// Nothing was computed: it is what was stored before, with a new life.
-    pub(crate) renewed: bool,
-}
-
-/// One bundle to ask for.
-#[derive(Clone, Debug)]
-pub(crate) struct Order {
-    pub(crate) flight: FlightId,
-    pub(crate) tenant: Tenant,
-    pub(crate) include: bool,
-    pub(crate) life: Lifetime,
-    /// What is stored of it, which will do where nothing has changed since. Of batches only.
-    pub(crate) known: Option<Known>,
-}
-
-/// What to ask the sidecar, with the settings as they were when it was decided.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) endpoints: Arc<[Endpoint]>,
-    pub(crate) token: Arc<str>,
-    pub(crate) timeout: Duration,
-    pub(crate) max_bundle_bytes: usize,
-    pub(crate) what: What,
-}
-
-/// The three questions.
-#[derive(Debug)]
-pub(crate) enum What {
-    /// One bundle, for clients who wait or a refresh behind.
-    Bundle(Order),
-    /// Many bundles, answered one by one as they are computed, and the number of this batch.
-    Batch(BatchId, Vec<Order>),
-    /// The tenants that warming covers, for the job of this number.
-    Tenants(u64),
-}
-
-/// What the main thread is told.
-#[derive(Debug)]
-pub(crate) enum Event {
-    Landed {
-        flight: FlightId,
-        result: Result<Arc<Fetched>, Failure>,
-        cause: Option<String>,
-    },
-    Tenants {
-        job: u64,
-        result: Result<Vec<Tenant>, Failure>,
-        cause: Option<String>,
-    },
-    /// After the last landing of a batch: how long the database has worked for it, or may have.
-    BatchEnded {
-        batch: BatchId,
-        query: Duration,
-    },
-}
+use wire::tenant::Tenant;
 
 /// Tells the main thread that the channel has events; called from the thread of this module.
 pub(crate) type Wake = fn();
@@ -235,19 +166,6 @@ async fn handle(client: Client, request: Request, promise: Promise) {
     }
 }
 
-/// What went wrong: what the client is told, and what the log is. The cause is one line, whoever has worded it.
-#[derive(Debug)]
-pub(crate) struct Problem {
-    pub(crate) failure: Failure,
-    pub(crate) cause: String,
-}
-
-impl Problem {
-    pub(crate) fn new(failure: Failure, cause: impl std::fmt::Display) -> Self {
-        Self { failure, cause: one_line(&cause.to_string()) }
-    }
-}
-
 fn split<T>(result: Result<T, Problem>) -> (Result<T, Failure>, Option<String>) {
     match result {
         Ok(value) => (Ok(value), None),
@@ -331,10 +249,12 @@ impl Drop for Promise {
 
 #[cfg(test)]
 mod tests {
+    use super::endpoint::Endpoint;
     use super::*;
+    use wire::bundle::Lifetime;
 
     fn order(flight: FlightId) -> Order {
-        let life = Lifetime { as_of: 0, fresh_until: 1, expires_at: 2 };
+        let life = Lifetime { as_of: 0, fresh_until: 1, expires_at: 2, valid_until: None };
         Order { flight, tenant: Tenant::new(b"t").unwrap(), include: true, life, known: None }
     }
 

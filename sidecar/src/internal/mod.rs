@@ -19,6 +19,7 @@ use ::http::{HeaderMap, Method, StatusCode};
 use hyper::Request;
 use hyper::body::Incoming;
 use serde_json::json;
+use wire::protocol;
 
 use crate::config::Secret;
 use crate::db::Database;
@@ -52,8 +53,8 @@ impl State {
         self.authorize(request.headers())?;
         let path = request.uri().path().to_owned();
         let allowed = match path.as_str() {
-            "/internal/v1/bundle" | "/internal/v1/tenants" | "/internal/v1/health" => Method::GET,
-            "/internal/v1/bundles" => Method::POST,
+            protocol::BUNDLE | protocol::TENANTS | protocol::HEALTH => Method::GET,
+            protocol::BUNDLES => Method::POST,
             _ => return Err(ApiError::not_found(&path)),
         };
         if request.method() != allowed {
@@ -64,9 +65,9 @@ impl State {
             return Ok(reply);
         }
         match path.as_str() {
-            "/internal/v1/bundle" => self.bundle(request.uri().query()).await,
-            "/internal/v1/bundles" => stream::bundles(&self.database, request).await,
-            "/internal/v1/tenants" => self.tenants(request.uri().query()).await,
+            protocol::BUNDLE => self.bundle(request.uri().query()).await,
+            protocol::BUNDLES => stream::bundles(&self.database, request).await,
+            protocol::TENANTS => self.tenants(request.uri().query()).await,
             _ => self.health(request.uri().query()).await,
         }
     }

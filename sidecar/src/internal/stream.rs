@@ -16,9 +16,9 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::{Body as HttpBody, Frame, Incoming};
-use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, Sleep};
+use wire::protocol::{self, Cost, KnownBundle, Unchanged, Wanted, WantedBundle};
 
 use crate::bundle::{Etag, Known, Version};
 use crate::db::{BatchItem, BundleStream, Database, Found};
@@ -31,28 +31,7 @@ const MAX_BUNDLES: usize = 400;
 /// The request's largest body, in bytes.
 const MAX_BODY: usize = 256 * 1024;
 /// Longest silence between two lines.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with the member 'bundles'")]
-struct Wanted {
-    bundles: Vec<WantedBundle>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with the members 'tenant_id' and 'include_test_data'")]
-struct WantedBundle {
-    tenant_id: String,
-    include_test_data: bool,
-    known: Option<KnownBundle>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with the members 'etag' and 'version'")]
-struct KnownBundle {
-    etag: String,
-    version: String,
-}
+const HEARTBEAT: Duration = Duration::from_secs(protocol::HEARTBEAT_S);
 
 pub(super) async fn bundles(database: &Arc<Database>, request: Request<Incoming>) -> Result<Reply, ApiError> {
     Params::parse(request.uri().query(), &[])?;
@@ -64,19 +43,19 @@ pub(super) async fn bundles(database: &Arc<Database>, request: Request<Incoming>
 }
 
 fn parse(body: &[u8]) -> Result<Vec<(BundleId, Option<Known>)>, ApiError> {
-    let wanted: Wanted = http::parse_json(body)?;
+    let wanted: Wanted<'_> = http::parse_json(body)?;
     if !(1..=MAX_BUNDLES).contains(&wanted.bundles.len()) {
         let given = wanted.bundles.len();
         return Err(ApiError::bad_request(format!(
             "'bundles' must have 1 to {MAX_BUNDLES} items, not {given}"
         )));
     }
-    let check = |(n, wanted): (usize, WantedBundle)| {
+    let check = |(n, wanted): (usize, WantedBundle<'_>)| {
         let wrong = |member: &str, reason: &dyn Display| {
             ApiError::bad_request(format!("bundles[{n}].{member}: {reason}"))
         };
         let tenant = Tenant::parse(&wanted.tenant_id).map_err(|reason| wrong("tenant_id", &reason))?;
-        let known = |known: KnownBundle| -> Result<Known, ApiError> {
+        let known = |known: KnownBundle<'_>| -> Result<Known, ApiError> {
             let etag = Etag::parse(&known.etag).map_err(|reason| wrong("known.etag", &reason))?;
             let version = Version::parse(&known.version).map_err(|reason| wrong("known.version", &reason))?;
             Ok(Known { etag, version })
@@ -108,10 +87,10 @@ impl Lines {
                 self.rest = Some(rest);
                 return head;
             }
-            BatchItem::Bundle((id, Ok(Found::Unchanged(etag)))) => json!({
-                "unchanged": etag.as_str(),
-                "tenant_id": id.tenant.as_str(),
-                "include_test_data": id.include_test_data,
+            BatchItem::Bundle((id, Ok(Found::Unchanged(etag)))) => json!(Unchanged {
+                unchanged: etag.as_str().into(),
+                tenant_id: id.tenant.as_str().into(),
+                include_test_data: id.include_test_data,
             }),
             BatchItem::Bundle((id, Err(error))) => json!({
                 "error": http::error_object(&error),
@@ -119,7 +98,7 @@ impl Lines {
                 "include_test_data": id.include_test_data,
             }),
             BatchItem::QueryTime(time) => {
-                json!({"query_us": u64::try_from(time.as_micros()).unwrap_or(u64::MAX)})
+                json!(Cost { query_us: u64::try_from(time.as_micros()).unwrap_or(u64::MAX) })
             }
         };
         format!("{json}\n").into()

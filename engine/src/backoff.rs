@@ -1,9 +1,17 @@
 //! When not to ask for a bundle whose refresh has failed: not before its back-off has passed.
 
-use super::Millis;
-use super::breaker::{Recovery, Sign};
-use crate::tenant::BundleId;
+use crate::failure::Sign;
+use crate::units::Millis;
 use std::collections::HashMap;
+use wire::key::BundleId;
+
+/// The sidecar answers after failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recovery {
+    /// There were too few to stop asking.
+    Answered,
+    BreakerClosed,
+}
 
 const FIRST_BACKOFF: Millis = 200;
 const LONGEST_BACKOFF: Millis = 30_000;
@@ -69,14 +77,14 @@ impl Backoffs {
     }
 }
 
-pub(super) fn jittered(delay: Millis) -> Millis {
+pub(crate) fn jittered(delay: Millis) -> Millis {
     delay - fastrand::u64(0..=delay / 4)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenant::Tenant;
+    use wire::tenant::Tenant;
 
     fn bundle(n: u64) -> BundleId {
         BundleId { db: 0, tenant: Tenant::new(format!("t{n}").as_bytes()).unwrap(), include: true }

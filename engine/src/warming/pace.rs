@@ -1,6 +1,6 @@
 //! The pace of warming: how many batches at a time, and how much of the database's time.
 
-use crate::engine::Millis;
+use crate::units::Millis;
 use std::time::Duration;
 
 /// A share of the database's time is spent in portions of so many to the second.
@@ -11,11 +11,11 @@ const GROWTH: usize = 2;
 
 /// The settings, as they are now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// Batches under way at a time; each occupies a connection to the database.
-    pub(crate) concurrency: usize,
+    pub concurrency: usize,
     /// Milliseconds of query time a second, of all batches together; 0: no ceiling.
-    pub(crate) share: u64,
+    pub share: u64,
 }
 
 /// Query time that was used, or is expected of what is under way, and is not paid off yet: it is paid off at the

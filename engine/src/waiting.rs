@@ -1,15 +1,16 @@
 //! Those who wait: how a wait ends other than by its flight's landing, and what becomes of a flight that
 //! nobody waits for.
 
-use super::terms::{Cancelled, Carrier, Expiry, Launch, Limits};
-use super::{BATCH_PATIENCE, Engine, FlightId, Millis};
+use crate::engine::{BATCH_PATIENCE, Engine};
+use crate::terms::{Cancelled, Carrier, Expiry, Launch, Limits};
+use crate::units::{FlightId, Millis};
 use std::collections::BTreeSet;
 
 impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     /// Takes out one who has gone, or is answered otherwise. `Some`: a flight that nobody waits for any more.
     /// Cancel it; it lands all the same.
     #[must_use]
-    pub(crate) fn leave(&mut self, waiter: W) -> Option<FlightId> {
+    pub fn leave(&mut self, waiter: W) -> Option<FlightId> {
         self.take_out(waiter, Cancelled::Unwanted)
     }
 
@@ -22,9 +23,17 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     }
 
     /// Gives up a flight that is of no use: nobody waits for it, and what it brings is not to be stored.
-    pub(super) fn cancel_unwanted(&mut self, number: FlightId, why: Cancelled) -> Option<FlightId> {
+    pub(crate) fn cancel_unwanted(&mut self, number: FlightId, why: Cancelled) -> Option<FlightId> {
         let flight = self.flights.get_mut(&number)?;
         let current = self.current.get(&flight.bundle) == Some(&number);
+        if flight.queued {
+            if flight.waiters.is_empty() {
+                self.queue.remove(&flight.bundle.tenant, number);
+                self.current.remove(&flight.bundle);
+                self.flights.remove(&number);
+            }
+            return None;
+        }
         let wanted = (flight.kept && current) || !flight.waiters.is_empty() || !flight.next.is_empty();
         if wanted || flight.cancelled.is_some() || flight.carrier == Carrier::Batch {
             return None;
@@ -37,12 +46,12 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     }
 
     /// One whose time is up: ask [`Engine::expire`] what to do.
-    pub(crate) fn due(&self, now: Millis) -> Option<W> {
+    pub fn due(&self, now: Millis) -> Option<W> {
         self.seats.first_due().filter(|(at, _)| *at <= now).map(|(_, waiter)| waiter)
     }
 
     /// Decides for one who is due. `fallback`: there is something else to answer with.
-    pub(crate) fn expire(
+    pub fn expire(
         &mut self,
         now: Millis,
         limits: &Limits,
@@ -50,7 +59,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         fallback: bool,
         launches: &mut Vec<Launch>,
     ) -> Expiry {
-        let Some(&place) = self.seats.get(waiter) else { return Expiry::Out { cancel: None } };
+        let Some(place) = self.seats.get(waiter).cloned() else { return Expiry::Out { cancel: None } };
         if !fallback && place.hard.is_some_and(|hard| now < hard) {
             let settled = self.supersede(now, limits, place.flight, launches);
             self.seats.prolong(waiter, if settled { Millis::MAX } else { now + BATCH_PATIENCE });
@@ -61,7 +70,9 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         }
         // Those who fell back will be asking again, and the next one is to find the new one there.
         if let Some(flight) = self.flights.get_mut(&place.flight) {
-            flight.kept = true;
+            // One that waits in the queue is not known to be of use then.
+            flight.kept |= !flight.queued;
+            flight.again |= flight.overtaken;
         }
         Expiry::Out { cancel: self.leave(waiter) }
     }
@@ -93,7 +104,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         true
     }
 
-    pub(super) fn seat_all(&mut self, flight: FlightId, mut waiters: BTreeSet<W>, has_runs: bool) {
+    pub(crate) fn seat_all(&mut self, flight: FlightId, mut waiters: BTreeSet<W>, has_runs: bool) {
         for waiter in &waiters {
             self.seats.move_to(*waiter, flight);
         }
@@ -104,12 +115,12 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
     }
 
     /// When [`Engine::due`] has somebody next.
-    pub(crate) fn next_due(&self) -> Option<Millis> {
+    pub fn next_due(&self) -> Option<Millis> {
         self.seats.first_due().map(|(at, _)| at)
     }
 
     /// Takes out one who was handed back; false where it has gone meanwhile.
-    pub(crate) fn release(&mut self, waiter: W) -> bool {
+    pub fn release(&mut self, waiter: W) -> bool {
         self.seats.remove(waiter).is_some()
     }
 }

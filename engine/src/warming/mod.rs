@@ -4,22 +4,22 @@
 mod pace;
 mod run;
 
-pub(crate) use pace::Pace;
-pub(crate) use run::{Order, Want, Wanted};
+mod words;
 
-use crate::bundle::UnixMillis;
-use crate::engine::Millis;
-use crate::state::ClientId;
-use crate::tenant::Tenant;
-use crate::upstream::BatchId;
+pub use pace::Pace;
+pub use run::{Order, Want, Wanted};
+pub use words::{Brought, FailedTenant, Report, Seat, Summary};
+
+use crate::units::{BatchId, ClientId, Millis};
 use pace::Ledger;
 use run::Run;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use wire::tenant::Tenant;
 
 /// Tenants in one request to the sidecar, which computes them by one statement; each has two bundles.
-pub(crate) const BATCH_TENANTS: usize = 64;
+pub const BATCH_TENANTS: usize = 64;
 /// Tenants that are looked at in one step, so that a step is far from a millisecond.
 const STEP: usize = 16;
 /// Runs at a time. One for all tenants is joined by later ones of its kind.
@@ -27,61 +27,9 @@ const MAX_RUNS: usize = 8;
 /// While warming pauses, how often to look whether its settings have changed.
 const LONGEST_PAUSE: Millis = 1_000;
 
-/// A bundle that a run waits for: its waiter in the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Seat {
-    pub(crate) run: u64,
-    /// Twice the tenant's place in the run, plus one for the bundle without test data.
-    pub(crate) bundle: u32,
-}
-
-/// What a run has done. Every tenant is counted once: `warmed + fresh + failed` is `tenants` at the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Report {
-    pub(crate) tenants: u64,
-    /// At least one bundle was computed, and none failed.
-    pub(crate) warmed: u64,
-    /// Both bundles were fresh already, or are so again without having been computed: nothing has changed.
-    pub(crate) fresh: u64,
-    pub(crate) failed: u64,
-    pub(crate) elapsed_ms: u64,
-}
-
-impl Report {
-    pub(crate) fn done(&self) -> u64 {
-        self.warmed + self.fresh + self.failed
-    }
-}
-
-/// How a bundle that a run wanted came to be fresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Brought {
-    Computed,
-    /// Nothing had changed: the stored one has a new life.
-    Renewed,
-}
-
-/// A tenant that could not be warmed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FailedTenant {
-    pub(crate) tenant: Tenant,
-    /// One word, as in the names of the counters.
-    pub(crate) reason: &'static str,
-}
-
-/// A run, to be shown: one that has ended, or as far as it is.
-#[derive(Debug)]
-pub(crate) struct Summary {
-    pub(crate) run: u64,
-    pub(crate) by: String,
-    pub(crate) started: UnixMillis,
-    pub(crate) report: Report,
-    /// The first of them, where there are many.
-    pub(crate) failures: Vec<FailedTenant>,
-}
-
 /// What is to be done next for a run. Each is small.
-pub(crate) enum Task {
+#[allow(missing_docs, reason = "each task says what its fields are for")]
+pub enum Task {
     /// Say for how long nobody has read these tenants' bundles: [`Runs::rank`].
     Rank { run: u64, db: i32, tenants: Vec<Tenant> },
     /// Look which bundles of these are to be computed: [`Runs::looked_at`].
@@ -91,14 +39,16 @@ pub(crate) enum Task {
 }
 
 /// A run that has ended.
-pub(crate) struct Ended {
-    pub(crate) summary: Arc<Summary>,
-    pub(crate) clients: Vec<ClientId>,
+pub struct Ended {
+    /// What it has done.
+    pub summary: Arc<Summary>,
+    /// Who waits for its end.
+    pub clients: Vec<ClientId>,
 }
 
 /// All runs.
 #[derive(Default)]
-pub(crate) struct Runs {
+pub struct Runs {
     runs: BTreeMap<u64, Run>,
     last: u64,
     /// Requests under way, with their numbers of tenants and what was reserved for each.
@@ -111,13 +61,13 @@ pub(crate) struct Runs {
 
 impl Runs {
     /// Whether a run may begin, or there is one to be joined.
-    pub(crate) fn may_begin(&self, db: i32, all: bool, force: bool) -> bool {
+    pub fn may_begin(&self, db: i32, all: bool, force: bool) -> bool {
         self.runs.len() < MAX_RUNS || self.runs.values().any(|run| run.is_joined_by(db, all, force))
     }
 
     /// Begins a run over `tenants`, or over all (then there are none), or joins one; ask [`Runs::may_begin`]
     /// first. `Some`: the number of a run whose list of tenants has to be asked for.
-    pub(crate) fn begin(
+    pub fn begin(
         &mut self,
         now: Millis,
         order: Order,
@@ -141,19 +91,19 @@ impl Runs {
     }
 
     /// The list of a run has arrived.
-    pub(crate) fn set_tenants(&mut self, run: u64, tenants: Vec<Tenant>) {
+    pub fn set_tenants(&mut self, run: u64, tenants: Vec<Tenant>) {
         if let Some(run) = self.runs.get_mut(&run) {
             run.set_tenants(tenants);
         }
     }
 
     /// The list of a run could not be had: its clients.
-    pub(crate) fn abandon(&mut self, run: u64) -> Vec<ClientId> {
+    pub fn abandon(&mut self, run: u64) -> Vec<ClientId> {
         self.runs.remove(&run).map(|run| run.clients).unwrap_or_default()
     }
 
     /// What to do next, if anything can be done now. Runs take turns: the one that has least under way is next.
-    pub(crate) fn next_task(&mut self, now: Millis, pace: Pace) -> Option<Task> {
+    pub fn next_task(&mut self, now: Millis, pace: Pace) -> Option<Task> {
         if let Some((&id, run)) = self.runs.iter_mut().find(|(_, run)| run.is_unranked()) {
             return Some(Task::Rank { run: id, db: run.order.db, tenants: run.take_unranked(STEP) });
         }
@@ -172,7 +122,7 @@ impl Runs {
     }
 
     /// When there is something to do next; `None`: not before something comes.
-    pub(crate) fn next_at(&self, now: Millis, pace: Pace) -> Option<Millis> {
+    pub fn next_at(&self, now: Millis, pace: Pace) -> Option<Millis> {
         if self.runs.values().any(Run::is_unranked) {
             return Some(now);
         }
@@ -187,21 +137,21 @@ impl Runs {
     }
 
     /// For how long nobody has read each of these, in milliseconds.
-    pub(crate) fn rank(&mut self, run: u64, tenants: Vec<(Tenant, u64)>) {
+    pub fn rank(&mut self, run: u64, tenants: Vec<(Tenant, u64)>) {
         if let Some(run) = self.runs.get_mut(&run) {
             run.rank(tenants);
         }
     }
 
     /// Which bundles of these are to be computed.
-    pub(crate) fn looked_at(&mut self, run: u64, tenants: Vec<Wanted>) {
+    pub fn looked_at(&mut self, run: u64, tenants: Vec<Wanted>) {
         if let Some(run) = self.runs.get_mut(&run) {
             tenants.into_iter().for_each(|wanted| run.looked_at(wanted));
         }
     }
 
     /// A request for so many tenants goes to the sidecar: the number it has.
-    pub(crate) fn sent(&mut self, now: Millis, pace: Pace, tenants: usize) -> BatchId {
+    pub fn sent(&mut self, now: Millis, pace: Pace, tenants: usize) -> BatchId {
         self.last_batch += 1;
         let reserved = self.ledger.reserve(now, pace, tenants);
         self.batches.insert(self.last_batch, (tenants, reserved));
@@ -209,25 +159,25 @@ impl Runs {
     }
 
     /// That request has ended, and the database has worked so long for it.
-    pub(crate) fn batch_ended(&mut self, now: Millis, pace: Pace, batch: BatchId, query: Duration) {
+    pub fn batch_ended(&mut self, now: Millis, pace: Pace, batch: BatchId, query: Duration) {
         if let Some((tenants, reserved)) = self.batches.remove(&batch) {
             self.ledger.spend(now, pace, query, reserved, tenants);
         }
     }
 
     /// A bundle has come, or has failed for a reason; true where it made a tenant failed that was not yet.
-    pub(crate) fn landed(&mut self, seat: Seat, outcome: Result<Brought, (&Tenant, &'static str)>) -> bool {
+    pub fn landed(&mut self, seat: Seat, outcome: Result<Brought, (&Tenant, &'static str)>) -> bool {
         self.runs.get_mut(&seat.run).is_some_and(|run| run.landed(seat, outcome))
     }
 
     /// A bundle is needed once more: a clear has come between, or the one that was under way began too early. True
     /// where that has been so too often, and made a tenant failed.
-    pub(crate) fn again(&mut self, seat: Seat, tenant: &Tenant) -> bool {
+    pub fn again(&mut self, seat: Seat, tenant: &Tenant) -> bool {
         self.runs.get_mut(&seat.run).is_some_and(|run| run.again(seat, tenant))
     }
 
     /// A run that has ended, taken out.
-    pub(crate) fn take_ended(&mut self, now: Millis) -> Option<Ended> {
+    pub fn take_ended(&mut self, now: Millis) -> Option<Ended> {
         let id = *self.runs.iter().find(|(_, run)| run.has_ended())?.0;
         let mut run = self.runs.remove(&id)?;
         let clients = std::mem::take(&mut run.clients);
@@ -237,33 +187,39 @@ impl Runs {
     }
 
     /// Ends all runs: this server may no longer write. Their clients.
-    pub(crate) fn abort(&mut self) -> Vec<ClientId> {
+    pub fn abort(&mut self) -> Vec<ClientId> {
         std::mem::take(&mut self.runs).into_values().flat_map(|run| run.clients).collect()
     }
 
     /// A client no longer waits for its run, which goes on.
-    pub(crate) fn leave(&mut self, client: ClientId) {
+    pub fn leave(&mut self, client: ClientId) {
         for run in self.runs.values_mut() {
             run.clients.retain(|c| *c != client);
         }
     }
 
     /// Clients that wait for a run.
-    pub(crate) fn clients(&self) -> usize {
+    pub fn clients(&self) -> usize {
         self.runs.values().map(|run| run.clients.len()).sum()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// No run is under way.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Runs under way.
+    pub fn len(&self) -> usize {
         self.runs.len()
     }
 
     /// A run has ended and was not yet taken out.
-    pub(crate) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.runs.values().any(Run::has_ended)
     }
 
     /// The oldest run under way, else the one that ended last; `None` before the first.
-    pub(crate) fn shown(&self, now: Millis) -> Option<Arc<Summary>> {
+    pub fn shown(&self, now: Millis) -> Option<Arc<Summary>> {
         let oldest = self.runs.first_key_value().map(|(id, run)| Arc::new(summary(now, *id, run)));
         oldest.or_else(|| self.last_summary.clone())
     }

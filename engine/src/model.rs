@@ -3,16 +3,18 @@
 //!
 //! The model's database has one number for each tenant, which commits raise. A flight carries the number
 //! as it was when it began, the oldest that it may bring. A clear notes the number of its moment: no
-//! later read may get less.
+//! later read may get less. A SOFT does not touch what is under way: that lands as a fallback, so what is served is
+//! never older than two computations, however often SOFT comes.
 
-use super::{
-    Again, Ask, BATCH_PATIENCE, Cancelled, Carrier, Engine, Expiry, FlightId, Landing, Launch, Limits,
-    Millis, Plan, Refusal, Scope, Stored,
+use crate::engine::BATCH_PATIENCE;
+use crate::{
+    Again, Ask, Cancelled, Carrier, Engine, Expiry, Failure, FlightId, Landing, Launch, Limits, Millis, Plan,
+    Refusal, Scope, Stored,
 };
-use crate::tenant::{BundleId, Tenant};
-use crate::upstream::Failure;
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
+use wire::key::BundleId;
+use wire::tenant::Tenant;
 
 const TENANTS: usize = 3;
 const TTL: Millis = 300;
@@ -97,6 +99,8 @@ struct Kept {
     version: u64,
     at: Millis,
     changed: bool,
+    /// How many computations of the bundle have ended well since this one took off, its own not counted.
+    outdated: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -105,13 +109,17 @@ struct InAir {
     bundle: BundleId,
     version: u64,
     orphan: bool,
+    /// A SOFT came since it began.
+    overtaken: bool,
     carrier: Carrier,
     /// The engine has said that nobody waits for it any more.
     cancelled: bool,
     /// It is of use although nobody waits: a refresh behind, or warming.
     kept: bool,
-    /// Somebody who waited for its bundle fell back, and may have sat in it.
-    fell_back: bool,
+    /// Somebody who waited for its bundle fell back, and may have sat in it; or it follows one that was to be followed.
+    may_be_of_use: bool,
+    /// Somebody who may not wait has asked meanwhile, perhaps for something newer.
+    again: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -181,9 +189,19 @@ impl World {
     fn took_off(&mut self, launches: Vec<Launch>, kept: bool) {
         for Launch { flight, carrier, bundle } in launches {
             let version = self.versions[number(&bundle)];
-            let (orphan, cancelled) = (false, false);
-            let fell_back = false;
-            self.in_air.push(InAir { flight, bundle, version, orphan, carrier, cancelled, kept, fell_back });
+            let begun = InAir {
+                flight,
+                bundle,
+                version,
+                orphan: false,
+                overtaken: false,
+                carrier,
+                cancelled: false,
+                kept,
+                may_be_of_use: false,
+                again: false,
+            };
+            self.in_air.push(begun);
         }
     }
 
@@ -195,7 +213,10 @@ impl World {
                 self.kept.retain(|id, _| number(id) != n);
             }
             Op::Soft(n) => {
-                self.fence(Some(n));
+                self.floors[n] = self.versions[n];
+                self.failed.retain(|id| number(id) != n);
+                self.in_air.iter_mut().filter(|f| number(&f.bundle) == n).for_each(|f| f.overtaken = true);
+                self.engine.overtake(Scope::Tenant(0, &tenant(n)));
                 self.kept
                     .iter_mut()
                     .filter(|(id, _)| number(id) == n)
@@ -288,20 +309,32 @@ impl World {
         let plan = self.engine.read(self.now, &LIMITS, id, stored, ask, &mut launches);
         let (flights, waiters) = (self.singles(), self.engine.waiters());
         self.took_off(launches, !matches!(plan, Plan::Wait(_)));
+        if !may_wait && may_store {
+            self.in_air
+                .iter_mut()
+                .filter(|f| f.bundle == *id)
+                .for_each(|f| (f.again, f.may_be_of_use) = (true, true));
+        }
         let too_old = |age| max_age.is_some_and(|max| max == 0 || age > max);
         // 3. Serve order.
         match stored {
             Stored::Fresh { age } | Stored::Stale { age } if !too_old(age) => assert_eq!(plan, Plan::Serve),
             Stored::Absent => assert_ne!(plan, Plan::Serve, "nothing can be served where nothing is"),
-            _ if !may_wait => assert_eq!(plan, Plan::Serve, "who cannot wait gets the fallback"),
+            _ if !may_wait => {
+                let fallback = matches!(plan, Plan::Serve | Plan::Fallback);
+                assert!(fallback, "who cannot wait gets the fallback: {plan:?}");
+            }
             _ => {
                 assert!(!matches!(plan, Plan::Refuse(_)), "a fallback is better than an error: {plan:?}");
                 let excuse = self.failed.contains(id)
                     || self.dead >= 5
                     || flights >= LIMITS.max_flights
-                    || waiters >= LIMITS.max_waiters;
+                    || waiters + 1 >= LIMITS.max_waiters;
                 assert!(plan != Plan::Serve || excuse, "a changed bundle was served as it is");
             }
+        }
+        if matches!(plan, Plan::Serve | Plan::Fallback) {
+            self.served(id);
         }
         match plan {
             // 2. Fence: what is served as unchanged is not older than the last clear.
@@ -309,7 +342,7 @@ impl World {
                 assert!(self.kept[id].version >= self.floors[number(id)]);
             }
             Plan::Refuse(Refusal::Miss) => assert!(!may_wait),
-            Plan::Serve | Plan::Refuse(_) => {}
+            Plan::Serve | Plan::Fallback | Plan::Refuse(_) => {}
             Plan::Wait(seat) => {
                 assert!(may_wait);
                 self.last_waiter += 1;
@@ -328,6 +361,11 @@ impl World {
                 self.waiting.insert(self.last_waiter, waits);
             }
         }
+    }
+
+    /// What is stored is served: it may be old, but not starved of what was computed since.
+    fn served(&self, id: &BundleId) {
+        assert!(self.kept[id].outdated == 0, "2. SOFT must not starve: {:?}", self.kept[id]);
     }
 
     fn warm(&mut self, id: &BundleId, force: bool) {
@@ -352,17 +390,19 @@ impl World {
         let outcome = how.outcome();
         let before = self.kept.get(&flight.bundle).copied();
         let landing = self.engine.land(self.now, &LIMITS, flight.flight, outcome.as_ref().copied());
-        let Landing { bundle, current, cancelled, waiters, relaunch, refused, again } =
+        let Landing { bundle, current, overtaken, cancelled, waiters, relaunch, refused, again } =
             landing.expect("a flight lands once");
+        assert_eq!(overtaken && current, flight.overtaken && !flight.orphan);
         assert_eq!(cancelled.is_some(), flight.cancelled && how == How::Abandoned);
         assert_eq!(bundle, flight.bundle, "7. Isolation");
         // 2. Fence: an orphan is never stored, and everything else is.
         assert_eq!(current, !flight.orphan);
         if current && how == How::Bundle {
-            assert!(flight.version >= self.floors[number(&bundle)], "an old result was stored after a clear");
-            let kept = Kept { version: flight.version, at: self.now, changed: false };
+            let fresh = flight.version >= self.floors[number(&bundle)];
+            assert!(fresh || overtaken, "an old result was stored as right after a change");
+            let kept = Kept { version: flight.version, at: self.now, changed: overtaken, outdated: 0 };
             self.kept.insert(bundle.clone(), kept);
-        } else if current && how == How::NoTenant {
+        } else if current && !overtaken && how == How::NoTenant {
             self.kept.remove(&bundle);
         } else {
             // 4. Stale if error.
@@ -380,7 +420,15 @@ impl World {
             How::Abandoned if cancelled == Some(Cancelled::Late) => self.dead += 1,
             How::Abandoned => {}
         }
+        // What no clear has fenced and came in order is what is served from then on.
+        if how == How::Bundle && !flight.orphan && !current {
+            self.kept.entry(bundle.clone()).and_modify(|kept| kept.outdated += 1);
+        }
+        let warmed = waiters.iter().any(|waiter| self.waiting[waiter].hard.is_none());
+        let of_use = flight.again || overtaken && (flight.may_be_of_use || warmed);
         self.took_off(relaunch, false);
+        let following = self.in_air.iter_mut().find(|f| f.bundle == bundle && !f.orphan);
+        following.into_iter().for_each(|following| following.may_be_of_use |= of_use);
         for waiter in waiters {
             let waits = self.release(waiter);
             assert_eq!(waits.bundle, bundle);
@@ -431,7 +479,7 @@ impl World {
                         self.in_air
                             .iter_mut()
                             .filter(|f| f.bundle == waits.bundle)
-                            .for_each(|f| f.fell_back = true);
+                            .for_each(|f| f.may_be_of_use = true);
                     }
                     self.cancelled(cancel);
                 }
@@ -459,8 +507,9 @@ impl World {
         assert!(self.engine.next_due().is_none_or(|due| due > self.now));
         assert_eq!(self.engine.next_due().is_none(), clients == 0);
         // What is under way is waited for, or is to be stored.
-        let of_use =
-            |f: &InAir| f.cancelled || f.carrier == Carrier::Batch || ((f.kept || f.fell_back) && !f.orphan);
+        let of_use = |f: &InAir| {
+            f.cancelled || f.carrier == Carrier::Batch || ((f.kept || f.may_be_of_use) && !f.orphan)
+        };
         for flight in self.in_air.iter().filter(|f| !of_use(f)) {
             assert!(
                 self.waiting.values().any(|w| w.bundle == flight.bundle),
@@ -567,7 +616,7 @@ mod by_hand {
     }
 
     #[test]
-    fn at_the_bound_a_cold_bundle_is_refused_and_an_old_one_served() {
+    fn at_the_bound_a_cold_bundle_waits_for_a_flight_while_that_can_be_in_time_and_an_old_one_is_served() {
         let mut engine = Engine::<u64>::new();
         let mut launches = Vec::new();
         for n in 0..LIMITS.max_flights {
@@ -577,8 +626,74 @@ mod by_hand {
             ));
         }
         let last = bundle(LIMITS.max_flights);
-        let refused = Plan::Refuse(Refusal::TooManyFlights);
-        assert_eq!(engine.read(0, &LIMITS, &last, Stored::Absent, WAIT, &mut launches), refused);
         assert_eq!(engine.read(0, &LIMITS, &last, Stored::Changed, WAIT, &mut launches), Plan::Serve);
+        let Plan::Wait(seat) = engine.read(0, &LIMITS, &last, Stored::Absent, WAIT, &mut launches) else {
+            panic!("a cold one waits for a flight");
+        };
+        engine.join(seat, 9);
+        assert_eq!(
+            (launches.len(), engine.flights(), engine.queued()),
+            (LIMITS.max_flights, LIMITS.max_flights, 1)
+        );
+        // The others take half a second each: a place is free too late for one more.
+        let landing = engine.land(400, &LIMITS, launches[0].flight, Ok(())).unwrap();
+        assert_eq!(landing.relaunch.len(), 1, "its turn has come");
+        assert_eq!((engine.flights(), engine.queued()), (LIMITS.max_flights, 0));
+        let refused = Plan::Refuse(Refusal::TooManyFlights);
+        assert_eq!(engine.read(400, &LIMITS, &bundle(0), Stored::Absent, WAIT, &mut launches), refused);
+    }
+
+    #[test]
+    fn one_tenant_never_takes_every_place_among_those_who_wait() {
+        let mut engine = Engine::new();
+        let mut launches = Vec::new();
+        let limits = Limits { max_waiters: 4_000, ..LIMITS };
+        let mut ask = |n: usize, waiter: u64| {
+            let plan = engine.read(0, &limits, &bundle(n), Stored::Absent, WAIT, &mut launches);
+            if let Plan::Wait(seat) = plan {
+                engine.join(seat, waiter);
+            }
+            plan
+        };
+        assert!((0..3_000).all(|waiter| matches!(ask(0, waiter), Plan::Wait(_))));
+        assert_eq!(ask(0, 3_000), Plan::Refuse(Refusal::TooManyWaiters));
+        assert!(matches!(ask(2, 3_001), Plan::Wait(_)), "another tenant");
+    }
+
+    #[test]
+    fn changes_that_come_faster_than_a_bundle_is_computed_do_not_starve_it() {
+        let mut engine = Engine::new();
+        let mut launches = Vec::new();
+        let Plan::Wait(seat) = read(&mut engine, Stored::Changed, WAIT, &mut launches) else { panic!() };
+        engine.join(seat, 0);
+        for n in 1..20 {
+            let flight = launches.pop().expect("a flight is under way").flight;
+            engine.overtake(Scope::Tenant(0, &tenant(0)));
+            let Plan::Wait(seat) = engine.read(n, &LIMITS, &bundle(0), Stored::Changed, WAIT, &mut launches)
+            else {
+                panic!("one who asks after the change waits for the next");
+            };
+            engine.join(seat, n);
+            assert!(launches.is_empty(), "1. one flight");
+            let landing = engine.land(n, &LIMITS, flight, Ok(())).unwrap();
+            assert!(landing.current && landing.overtaken, "it is kept, as a fallback");
+            assert_eq!(landing.waiters, [n - 1].into());
+            assert!(engine.release(n - 1));
+            launches = landing.relaunch;
+        }
+    }
+
+    #[test]
+    fn a_changed_bundle_that_is_in_use_is_computed_again_when_the_overtaken_flight_lands() {
+        let mut engine = Engine::<u64>::new();
+        let mut launches = Vec::new();
+        engine.refresh_behind(0, &LIMITS, &bundle(0), None, &mut launches);
+        engine.overtake(Scope::Tenant(0, &tenant(0)));
+        engine.refresh_behind(1, &LIMITS, &bundle(0), None, &mut launches);
+        assert_eq!(launches.len(), 1, "one flight");
+        let landing = engine.land(2, &LIMITS, launches[0].flight, Ok(())).unwrap();
+        assert_eq!(landing.relaunch.len(), 1);
+        let landing = engine.land(3, &LIMITS, landing.relaunch[0].flight, Ok(())).unwrap();
+        assert!(landing.current && !landing.overtaken && landing.relaunch.is_empty());
     }
 }

@@ -7,22 +7,33 @@
 //!
 //! - `as_of_ms`: when its flight began. What the bundle says was read from the database after that.
 //! - `fresh_until_ms`: from then on it is stale.
-//! - `expires_at_ms`: the expiry that its key was given. A key with another expiry has been marked as
-//!   changed since (`CLEAR … SOFT` moves the expiry by a millisecond, which replicates as a plain
-//!   `PEXPIREAT`); so has one whose expiry a person took away or moved.
+//! - `expires_at_ms`: the expiry that its key was given. A key whose expiry is [`TOLERANCE`] or more away from that
+//!   has been marked as changed since: `CLEAR … SOFT` moves the expiry by [`MARK`], which replicates as a plain
+//!   `PEXPIREAT`. So has one whose expiry a person took away or moved. Less than that is no mark: MIGRATE and tools that
+//!   copy with DUMP and RESTORE hand on how long a key still lives, and move its expiry by milliseconds.
+//! - `valid_until_ms`, where time alone makes a figure wrong: from then on it counts as changed.
+//!
+//! `format` tells this stamp from the one before it, whose mark was one millisecond: there any other expiry is a mark.
 
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970, by the clock of the Redis server.
-pub(crate) type UnixMillis = i64;
+pub type UnixMillis = i64;
 
 /// Length of an etag: 32 lower-case hexadecimal digits.
-pub(crate) const ETAG_LEN: usize = 32;
+pub const ETAG_LEN: usize = 32;
 
-const BEFORE_ETAG: &[u8] = b"{\"meta\":{\"etag\":\"";
+/// How far a mark moves the expiry.
+pub const MARK: UnixMillis = 60_000;
+/// An expiry that is off by less than this has been copied, not marked.
+pub const TOLERANCE: UnixMillis = 30_000;
+
+const BEFORE_ETAG: &[u8] = b"{\"meta\":{\"format\":2,\"etag\":\"";
+const BEFORE_ETAG_1: &[u8] = b"{\"meta\":{\"etag\":\"";
 const BEFORE_AS_OF: &[u8] = b"\",\"as_of_ms\":";
 const BEFORE_FRESH: &[u8] = b",\"fresh_until_ms\":";
 const BEFORE_EXPIRES: &[u8] = b",\"expires_at_ms\":";
+const BEFORE_VALID: &[u8] = b",\"valid_until_ms\":";
 const BEFORE_TENANT: &[u8] = b",\"tenant_id\":\"";
 const BEFORE_INCLUDE: &[u8] = b"\",\"include_test_data\":";
 /// Behind the stamp, where a bundle has one: so it, too, is read without parsing JSON.
@@ -34,45 +45,86 @@ const TIME_LEN: usize = 13;
 
 /// When a bundle was computed, and how long it may be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lifetime {
-    pub(crate) as_of: UnixMillis,
-    pub(crate) fresh_until: UnixMillis,
-    pub(crate) expires_at: UnixMillis,
+pub struct Lifetime {
+    /// When its flight began.
+    pub as_of: UnixMillis,
+    /// From then on it is stale.
+    pub fresh_until: UnixMillis,
+    /// The expiry that its key was given.
+    pub expires_at: UnixMillis,
+    /// From then on time alone has changed it; `None`: never.
+    pub valid_until: Option<UnixMillis>,
 }
 
 /// The stamp of a stored bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp<'a> {
-    pub(crate) etag: &'a [u8],
-    pub(crate) life: Lifetime,
+pub struct Stamp<'a> {
+    /// What names its content.
+    pub etag: &'a [u8],
+    /// When it was computed, and how long it may be served.
+    pub life: Lifetime,
+    /// Any other expiry than its own is a mark: it was stored when a mark was one millisecond.
+    exact: bool,
 }
 
 impl<'a> Stamp<'a> {
     /// Reads the stamp of `value`, or `None` where that is not a bundle of this tenant and include flag:
     /// then it is as good as absent.
     #[inline]
-    pub(crate) fn read(value: &'a [u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<Self> {
+    pub fn read(value: &'a [u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<Self> {
         Self::split(value, tenant, include).map(|(stamp, _)| stamp)
     }
 
     /// The stamp, and what follows it.
     #[inline]
     fn split(value: &'a [u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<(Self, &'a [u8])> {
-        let rest = value.strip_prefix(BEFORE_ETAG)?;
+        let (rest, exact) = match value.strip_prefix(BEFORE_ETAG) {
+            Some(rest) => (rest, false),
+            None => (value.strip_prefix(BEFORE_ETAG_1)?, true),
+        };
         let (etag, rest) = rest.split_at_checked(ETAG_LEN)?;
         let (as_of, rest) = time(rest.strip_prefix(BEFORE_AS_OF)?)?;
         let (fresh_until, rest) = time(rest.strip_prefix(BEFORE_FRESH)?)?;
         let (expires_at, rest) = time(rest.strip_prefix(BEFORE_EXPIRES)?)?;
+        let (valid_until, rest) = match rest.strip_prefix(BEFORE_VALID) {
+            Some(rest) => time(rest).map(|(at, rest)| (Some(at), rest))?,
+            None => (None, rest),
+        };
         let rest = rest.strip_prefix(BEFORE_TENANT)?.strip_prefix(tenant.as_ref())?;
         let rest = rest.strip_prefix(BEFORE_INCLUDE)?;
         let included: &[u8] = if include { b"true," } else { b"false," };
         let rest = rest.strip_prefix(included)?;
-        Some((Self { etag, life: Lifetime { as_of, fresh_until, expires_at } }, rest))
+        Some((Self { etag, life: Lifetime { as_of, fresh_until, expires_at, valid_until }, exact }, rest))
+    }
+
+    /// Whether a key with this expiry (`None`: it has none) has been marked as changed.
+    #[inline]
+    pub fn is_marked(&self, key_expires_at: Option<UnixMillis>) -> bool {
+        match key_expires_at {
+            None => true,
+            Some(at) if self.exact => at != self.life.expires_at,
+            Some(at) => at.abs_diff(self.life.expires_at) >= TOLERANCE.unsigned_abs(),
+        }
+    }
+
+    /// The verdict at `now` on a bundle whose key expires at `key_expires_at` (`None`: never).
+    #[inline]
+    pub fn freshness(&self, now: UnixMillis, key_expires_at: Option<UnixMillis>) -> Freshness {
+        let life = &self.life;
+        if self.is_marked(key_expires_at) || life.valid_until.is_some_and(|until| now >= until) {
+            Freshness::Changed
+        } else if life.as_of <= now && now < life.fresh_until {
+            Freshness::Fresh
+        } else {
+            // A bundle from the future was stored by a clock that has been set back since: its age is
+            // not known, so it is not fresh.
+            Freshness::Stale
+        }
     }
 }
 
 /// The version that a stored bundle of this tenant and include flag names, if it does.
-pub(crate) fn version(value: &[u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<&str> {
+pub fn version(value: &[u8], tenant: impl AsRef<[u8]>, include: bool) -> Option<&str> {
     let (_, rest) = Stamp::split(value, tenant, include)?;
     let rest = rest.strip_prefix(BEFORE_VERSION)?;
     let end = rest.iter().take(MAX_VERSION + 1).position(|b| *b == b'"')?;
@@ -81,7 +133,7 @@ pub(crate) fn version(value: &[u8], tenant: impl AsRef<[u8]>, include: bool) -> 
 
 /// Whether a text names the state of a tenant's rows. What it says is between the sidecar and its database; that
 /// nothing in it has to be escaped is of use here.
-pub(crate) fn is_version(text: &str) -> bool {
+pub fn is_version(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'_' | b'-');
     (1..=MAX_VERSION).contains(&text.len()) && text.bytes().all(allowed)
 }
@@ -101,7 +153,7 @@ fn time(bytes: &[u8]) -> Option<(UnixMillis, &[u8])> {
 
 /// How servable a stored bundle is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Freshness {
+pub enum Freshness {
     /// Within its `ttl`.
     Fresh,
     /// Past its `ttl`, with no known change.
@@ -111,43 +163,46 @@ pub(crate) enum Freshness {
 }
 
 impl Lifetime {
-    /// The verdict at `now` on a bundle whose key expires at `key_expires_at` (`None`: never).
-    #[inline]
-    pub(crate) fn freshness(&self, now: UnixMillis, key_expires_at: Option<UnixMillis>) -> Freshness {
-        if key_expires_at != Some(self.expires_at) {
-            Freshness::Changed
-        } else if self.as_of <= now && now < self.fresh_until {
-            Freshness::Fresh
-        } else {
-            // A bundle from the future was stored by a clock that has been set back since: its age is
-            // not known, so it is not fresh.
-            Freshness::Stale
-        }
+    /// The expiry that marks a key as changed: earlier, unless that would end its time as a fallback.
+    pub fn changed_mark(&self, now: UnixMillis) -> UnixMillis {
+        let earlier = self.expires_at - MARK;
+        if earlier > now + MARK { earlier } else { self.expires_at + MARK }
     }
 
-    /// The expiry that marks a key as changed.
-    pub(crate) fn changed_mark(&self) -> UnixMillis {
-        self.expires_at - 1
-    }
-
-    pub(crate) fn age_ms(&self, now: UnixMillis) -> u64 {
+    /// Milliseconds since its flight began.
+    pub fn age_ms(&self, now: UnixMillis) -> u64 {
         u64::try_from(now - self.as_of).unwrap_or(0)
     }
 
-    pub(crate) fn fresh_for_ms(&self, now: UnixMillis) -> u64 {
-        u64::try_from(self.fresh_until - now).unwrap_or(0)
+    /// Milliseconds until it is stale, or changed by time alone.
+    pub fn fresh_for_ms(&self, now: UnixMillis) -> u64 {
+        let until = self.valid_until.map_or(self.fresh_until, |until| until.min(self.fresh_until));
+        u64::try_from(until - now).unwrap_or(0)
     }
 }
 
 /// The members of `meta` that the sidecar must send, and the version, which it does not always have.
 #[derive(Deserialize)]
-pub(crate) struct SidecarMeta {
-    pub(crate) tenant_id: String,
-    pub(crate) include_test_data: bool,
-    pub(crate) generated_at: String,
-    pub(crate) etag: String,
-    pub(crate) compute_ms: u64,
-    pub(crate) version: Option<String>,
+pub struct SidecarMeta {
+    /// Whose figures.
+    pub tenant_id: String,
+    /// With test data.
+    pub include_test_data: bool,
+    /// When it was computed, by the database's clock (RFC 3339).
+    pub generated_at: String,
+    /// What names its content.
+    pub etag: String,
+    /// Milliseconds that computing it took.
+    pub compute_ms: u64,
+    /// The state of the rows that it was computed from.
+    pub version: Option<String>,
+    /// The first moment at which time alone makes a figure wrong, in milliseconds since 1970.
+    pub valid_until_ms: Option<UnixMillis>,
+}
+
+/// Whether a time has the digits that a stamp has room for: from 2001 until 2286.
+pub fn is_time(at: UnixMillis) -> bool {
+    (1_000_000_000_000..10_000_000_000_000).contains(&at)
 }
 
 #[derive(Serialize)]
@@ -163,8 +218,9 @@ struct RestOfMeta<'a> {
 /// of its answer that follow the `meta` member (`,"stats":…}` or `}`).
 ///
 /// The caller has checked that `meta` names the bundle that was asked for, that its etag is
-/// [`ETAG_LEN`] hexadecimal digits and that its version, if it has one, [is one](is_version).
-pub(crate) fn compose(meta: &SidecarMeta, life: Lifetime, rest: &[u8]) -> Vec<u8> {
+/// [`ETAG_LEN`] hexadecimal digits, that its version, if it has one, [is one](is_version), and that `valid_until`
+/// [is a time](is_time).
+pub fn compose(meta: &SidecarMeta, life: Lifetime, rest: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(rest.len() + 512);
     value.extend_from_slice(BEFORE_ETAG);
     value.extend_from_slice(meta.etag.as_bytes());
@@ -172,6 +228,10 @@ pub(crate) fn compose(meta: &SidecarMeta, life: Lifetime, rest: &[u8]) -> Vec<u8
         [(BEFORE_AS_OF, life.as_of), (BEFORE_FRESH, life.fresh_until), (BEFORE_EXPIRES, life.expires_at)]
     {
         value.extend_from_slice(name);
+        value.extend_from_slice(format!("{at:0TIME_LEN$}").as_bytes());
+    }
+    if let Some(at) = life.valid_until {
+        value.extend_from_slice(BEFORE_VALID);
         value.extend_from_slice(format!("{at:0TIME_LEN$}").as_bytes());
     }
     value.extend_from_slice(BEFORE_TENANT);
@@ -197,8 +257,12 @@ mod tests {
     use proptest::prelude::*;
 
     const ETAG: &str = "00112233445566778899aabbccddeeff";
-    const LIFE: Lifetime =
-        Lifetime { as_of: 1_700_000_000_000, fresh_until: 1_700_000_300_000, expires_at: 1_700_086_700_000 };
+    const LIFE: Lifetime = Lifetime {
+        as_of: 1_700_000_000_000,
+        fresh_until: 1_700_000_300_000,
+        expires_at: 1_700_086_700_000,
+        valid_until: None,
+    };
 
     fn meta(tenant: &str, include: bool) -> SidecarMeta {
         SidecarMeta {
@@ -208,6 +272,7 @@ mod tests {
             etag: ETAG.into(),
             compute_ms: 3,
             version: None,
+            valid_until_ms: None,
         }
     }
 
@@ -252,16 +317,73 @@ mod tests {
         assert_eq!(version(&compose(&meta("t1", true), LIFE, b"}"), "t1", true), None);
     }
 
+    fn verdict(value: &[u8], now: UnixMillis, expiry: Option<UnixMillis>) -> Freshness {
+        Stamp::read(value, "t1", true).unwrap().freshness(now, expiry)
+    }
+
     #[test]
     fn the_verdict_follows_the_stamp_and_the_expiry_of_the_key() {
-        let verdict = |now, expiry| LIFE.freshness(now, expiry);
+        let value = compose(&meta("t1", true), LIFE, b"}");
         let own = Some(LIFE.expires_at);
-        assert_eq!(verdict(LIFE.as_of, own), Freshness::Fresh);
-        assert_eq!(verdict(LIFE.fresh_until - 1, own), Freshness::Fresh);
-        assert_eq!(verdict(LIFE.fresh_until, own), Freshness::Stale);
-        assert_eq!(verdict(LIFE.as_of - 1, own), Freshness::Stale, "a clock that was set back");
-        assert_eq!(verdict(LIFE.as_of, Some(LIFE.changed_mark())), Freshness::Changed);
-        assert_eq!(verdict(LIFE.as_of, None), Freshness::Changed, "PERSIST");
+        assert_eq!(verdict(&value, LIFE.as_of, own), Freshness::Fresh);
+        assert_eq!(verdict(&value, LIFE.fresh_until - 1, own), Freshness::Fresh);
+        assert_eq!(verdict(&value, LIFE.fresh_until, own), Freshness::Stale);
+        assert_eq!(verdict(&value, LIFE.as_of - 1, own), Freshness::Stale, "a clock that was set back");
+        assert_eq!(verdict(&value, LIFE.as_of, None), Freshness::Changed, "PERSIST");
+    }
+
+    #[test]
+    fn a_mark_survives_what_moves_an_expiry_and_what_moves_an_expiry_is_no_mark() {
+        let value = compose(&meta("t1", true), LIFE, b"}");
+        let mark = LIFE.changed_mark(LIFE.as_of);
+        assert_eq!(mark, LIFE.expires_at - MARK);
+        for drift in [-500, -1, 0, 1, 500, 29_999] {
+            assert_eq!(
+                verdict(&value, LIFE.as_of, Some(LIFE.expires_at + drift)),
+                Freshness::Fresh,
+                "{drift}"
+            );
+            assert_eq!(verdict(&value, LIFE.as_of, Some(mark + drift)), Freshness::Changed, "{drift}");
+        }
+        assert_eq!(verdict(&value, LIFE.as_of, Some(LIFE.expires_at + MARK)), Freshness::Changed);
+    }
+
+    #[test]
+    fn a_mark_never_ends_the_life_of_a_fallback() {
+        for now in [LIFE.as_of, LIFE.expires_at - 2 * MARK, LIFE.expires_at - MARK, LIFE.expires_at - 1] {
+            let mark = LIFE.changed_mark(now);
+            assert!(mark > now + 30_000, "{now}");
+            assert!(mark.abs_diff(LIFE.expires_at) >= TOLERANCE.unsigned_abs(), "{now}");
+        }
+    }
+
+    #[test]
+    fn a_bundle_from_before_the_tolerance_keeps_its_mark_of_one_millisecond() {
+        let value = String::from_utf8(compose(&meta("t1", true), LIFE, b"}")).unwrap();
+        let old = value.replacen("\"format\":2,", "", 1);
+        assert_ne!(old, value);
+        let old = old.as_bytes();
+        assert_eq!(verdict(old, LIFE.as_of, Some(LIFE.expires_at)), Freshness::Fresh);
+        for drift in [-1, 1, -MARK] {
+            assert_eq!(
+                verdict(old, LIFE.as_of, Some(LIFE.expires_at + drift)),
+                Freshness::Changed,
+                "{drift}"
+            );
+        }
+    }
+
+    #[test]
+    fn past_the_time_that_it_is_valid_a_bundle_is_changed_and_not_merely_old() {
+        let life = Lifetime { valid_until: Some(LIFE.as_of + 1_000), ..LIFE };
+        let value = compose(&meta("t1", true), life, br#","stats":{}}"#);
+        let json: serde_json::Value = serde_json::from_slice(&value).unwrap();
+        assert_eq!(json["meta"]["valid_until_ms"], LIFE.as_of + 1_000);
+        assert_eq!(Stamp::read(&value, "t1", true).unwrap().life, life);
+        assert_eq!(verdict(&value, LIFE.as_of + 999, Some(LIFE.expires_at)), Freshness::Fresh);
+        assert_eq!(verdict(&value, LIFE.as_of + 1_000, Some(LIFE.expires_at)), Freshness::Changed);
+        assert_eq!(life.fresh_for_ms(LIFE.as_of), 1_000);
+        assert!([999_999_999_999, 10_000_000_000_000, -1].iter().all(|at| !is_time(*at)));
     }
 
     proptest! {

@@ -1,64 +1,69 @@
 //! Who waits where, and until when. A waiter has one seat, in one flight, until it is taken out.
 
-use super::{FlightId, Millis};
+use crate::units::{FlightId, Millis};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
+use wire::tenant::Tenant;
 
 /// Until when a caller waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     /// When to look whether there is something better to do than to wait on.
-    pub(super) soft: Millis,
+    pub(crate) soft: Millis,
     /// When to give up.
-    pub(super) hard: Millis,
+    pub(crate) hard: Millis,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) flight: FlightId,
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    tenant: Tenant,
+    pub(crate) flight: FlightId,
     /// `None`: as long as the flight takes.
-    pub(super) hard: Option<Millis>,
+    pub(crate) hard: Option<Millis>,
     /// When it is due, as it stands in `due`.
     next: Option<Millis>,
 }
 
 /// All seats.
-pub(super) struct Seats<W> {
+pub(crate) struct Seats<W> {
     places: HashMap<W, Place>,
     due: BTreeSet<(Millis, W)>,
+    /// How many of each tenant do not wait for ever.
+    tenants: HashMap<Tenant, usize>,
 }
 
 impl<W: Copy + Ord + Hash> Seats<W> {
-    pub(super) fn new() -> Self {
-        Self { places: HashMap::new(), due: BTreeSet::new() }
+    pub(crate) fn new() -> Self {
+        Self { places: HashMap::new(), due: BTreeSet::new(), tenants: HashMap::new() }
     }
 
-    pub(super) fn sit(&mut self, waiter: W, flight: FlightId, patience: Option<Patience>) {
-        let place = Place { flight, hard: patience.map(|p| p.hard), next: patience.map(|p| p.soft) };
-        self.places.insert(waiter, place);
+    pub(crate) fn sit(&mut self, waiter: W, tenant: &Tenant, flight: FlightId, patience: Option<Patience>) {
+        let (hard, next) = (patience.map(|p| p.hard), patience.map(|p| p.soft));
+        self.places.insert(waiter, Place { tenant: tenant.clone(), flight, hard, next });
         if let Some(Patience { soft, .. }) = patience {
+            *self.tenants.entry(tenant.clone()).or_default() += 1;
             self.due.insert((soft, waiter));
         }
     }
 
-    pub(super) fn get(&self, waiter: W) -> Option<&Place> {
+    pub(crate) fn get(&self, waiter: W) -> Option<&Place> {
         self.places.get(&waiter)
     }
 
     /// Waits as long as its flight takes.
-    pub(super) fn is_patient(&self, waiter: W) -> bool {
+    pub(crate) fn is_patient(&self, waiter: W) -> bool {
         self.places.get(&waiter).is_some_and(|place| place.hard.is_none())
     }
 
     /// Moves `waiter` to another flight; its time goes on.
-    pub(super) fn move_to(&mut self, waiter: W, flight: FlightId) {
+    pub(crate) fn move_to(&mut self, waiter: W, flight: FlightId) {
         if let Some(place) = self.places.get_mut(&waiter) {
             place.flight = flight;
         }
     }
 
     /// Lets `waiter` wait until then, or until it has to give up.
-    pub(super) fn prolong(&mut self, waiter: W, until: Millis) {
+    pub(crate) fn prolong(&mut self, waiter: W, until: Millis) {
         let Some(place) = self.places.get_mut(&waiter) else { return };
         if let (Some(next), Some(hard)) = (place.next, place.hard) {
             let until = until.min(hard);
@@ -68,21 +73,32 @@ impl<W: Copy + Ord + Hash> Seats<W> {
         }
     }
 
-    pub(super) fn remove(&mut self, waiter: W) -> Option<Place> {
+    pub(crate) fn remove(&mut self, waiter: W) -> Option<Place> {
         let place = self.places.remove(&waiter)?;
         if let Some(next) = place.next {
             self.due.remove(&(next, waiter));
+            if let Some(waiting) = self.tenants.get_mut(&place.tenant) {
+                *waiting -= 1;
+                if *waiting == 0 {
+                    self.tenants.remove(&place.tenant);
+                }
+            }
         }
         Some(place)
     }
 
     /// Who is due first, and when.
-    pub(super) fn first_due(&self) -> Option<(Millis, W)> {
+    pub(crate) fn first_due(&self) -> Option<(Millis, W)> {
         self.due.first().copied()
     }
 
+    /// Those of one tenant who do not wait for ever.
+    pub(crate) fn of_tenant(&self, tenant: &Tenant) -> usize {
+        self.tenants.get(tenant).copied().unwrap_or_default()
+    }
+
     /// Those who do not wait for ever.
-    pub(super) fn impatient(&self) -> usize {
+    pub(crate) fn impatient(&self) -> usize {
         self.due.len()
     }
 }

@@ -4,37 +4,16 @@
 //! Only what says something about the sidecar counts against it ([`Sign`]): one tenant
 //! whose query is too slow must not close the door to the others.
 
-use super::backoff::jittered;
-use super::{FlightId, Millis};
-use crate::tenant::BundleId;
-use crate::upstream::Failure;
+use crate::backoff::{Recovery, jittered};
+use crate::failure::{Failure, Sign};
+use crate::units::{FlightId, Millis};
+use wire::key::BundleId;
 
 /// So many failures in a row open the breaker.
 const THRESHOLD: u32 = 5;
 const FIRST_PAUSE: Millis = 100;
 /// Short: a sidecar that is back should be found within about a second.
 const LONGEST_PAUSE: Millis = 1_000;
-
-/// What the end of a flight says about the sidecar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sign {
-    /// It answers.
-    Alive,
-    /// It, or Postgres behind it, cannot be reached.
-    Dead,
-    /// It took too long. For one tenant that may be the tenant's own doing; for several in a row it is not.
-    Silent,
-    /// This one bundle failed.
-    Unclear,
-}
-
-/// The sidecar answers after failures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recovery {
-    /// There were too few to stop asking.
-    Answered,
-    BreakerClosed,
-}
 
 /// Stops asking a sidecar that does not answer, and lets one flight at a time try whether it is back.
 pub(crate) struct Breaker {
@@ -133,7 +112,7 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenant::Tenant;
+    use wire::tenant::Tenant;
 
     const ALIVE: Result<(), &Failure> = Ok(());
     const DEAD: Result<(), &Failure> = Err(&Failure::SidecarDown);

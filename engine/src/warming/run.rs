@@ -1,13 +1,12 @@
 //! One run: its tenants from the list to the last bundle, and what came of each.
 
-use super::{Brought, FailedTenant, Report, Seat};
-use crate::bundle::UnixMillis;
-use crate::engine::Millis;
-use crate::state::ClientId;
-use crate::tenant::Tenant;
-use crate::upstream::Known;
+use super::words::{Brought, FailedTenant, Report, Seat};
+use crate::units::{ClientId, Millis};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use wire::bundle::UnixMillis;
+use wire::known::Known;
+use wire::tenant::Tenant;
 
 /// Failed tenants that a run names; it counts all of them.
 const NAMED_FAILURES: usize = 100;
@@ -17,14 +16,17 @@ const MOST_AGAIN: u8 = 32;
 
 /// Who asked for a run, for what, and when.
 #[derive(Clone, Debug)]
-pub(crate) struct Order {
-    pub(crate) db: i32,
-    pub(crate) force: bool,
+pub struct Order {
+    /// The database.
+    pub db: i32,
+    /// Fresh bundles, too.
+    pub force: bool,
     /// All active tenants, not a list.
-    pub(crate) all: bool,
+    pub all: bool,
     /// The client, in words.
-    pub(crate) by: String,
-    pub(crate) at: UnixMillis,
+    pub by: String,
+    /// When.
+    pub at: UnixMillis,
 }
 
 /// A tenant that is still to be begun. The one that was read last comes first; those that were never read, and
@@ -48,21 +50,23 @@ struct Progress {
 }
 
 /// What a run wants of a bundle.
-pub(crate) enum Want {
+pub enum Want {
     /// It is fresh.
     Nothing,
+    /// Computed, whatever is stored.
     Computed,
     /// Computed, unless nothing has changed since this was.
     IfChanged(Known),
 }
 
 impl Want {
-    pub(crate) fn is_nothing(&self) -> bool {
+    /// It wants nothing.
+    pub fn is_nothing(&self) -> bool {
         matches!(self, Self::Nothing)
     }
 
     /// Has it computed whatever has changed, unless what is known will `do`.
-    pub(crate) fn compute_unless(&mut self, will_do: impl FnOnce(&Known) -> bool) {
+    pub fn compute_unless(&mut self, will_do: impl FnOnce(&Known) -> bool) {
         if let Self::IfChanged(known) = self
             && !will_do(known)
         {
@@ -72,11 +76,13 @@ impl Want {
 }
 
 /// A tenant of a batch, and which of its bundles are to be computed.
-pub(crate) struct Wanted {
-    pub(crate) place: u32,
-    pub(crate) tenant: Tenant,
+pub struct Wanted {
+    /// Its place in the list.
+    pub place: u32,
+    /// Which.
+    pub tenant: Tenant,
     /// With test data, and without.
-    pub(crate) bundles: [Want; 2],
+    pub bundles: [Want; 2],
 }
 
 pub(super) struct Run {

@@ -1,12 +1,25 @@
-//! What can go wrong between the module and Postgres, and how a client is told.
+//! What can go wrong between the module and Postgres, and what each says about the sidecar. How a client is told is
+//! the caller's.
 
-use crate::engine::breaker::Sign;
+/// What the end of a flight says about the sidecar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It answers.
+    Alive,
+    /// It, or Postgres behind it, cannot be reached.
+    Dead,
+    /// It took too long. For one tenant that may be the tenant's own doing; for several in a row it is not.
+    Silent,
+    /// This one bundle failed.
+    Unclear,
+}
 
 /// Why a bundle could not be had. The cause, with names and numbers, goes to the log beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// Postgres has no such tenant: an answer, not a fault.
     NoTenant,
+    /// No answer in time.
     Timeout,
     /// The sidecar cannot be reached.
     SidecarDown,
@@ -24,13 +37,15 @@ pub(crate) enum Failure {
     Incomplete,
     /// It is the bundle of another tenant or include flag.
     WrongBundle,
+    /// It is larger than the caller takes.
     TooLarge,
     /// The module is being unloaded, or a request of ours panicked.
     Abandoned,
 }
 
 impl Failure {
-    pub(crate) fn sign(&self) -> Sign {
+    /// What it says about the sidecar.
+    pub fn sign(&self) -> Sign {
         match self {
             Self::SidecarDown | Self::PostgresDown => Sign::Dead,
             Self::NoTenant | Self::TooLarge | Self::WrongBundle => Sign::Alive,
@@ -39,38 +54,8 @@ impl Failure {
         }
     }
 
-    /// The error of a client that waited for this.
-    pub(crate) fn client_text(&self) -> &'static str {
-        match self {
-            // These two have their own words, where a client can meet them without a flight.
-            Self::NoTenant | Self::Timeout => "ERR",
-            Self::SidecarDown => {
-                "UNAVAILABLE the sidecar cannot be reached; start it, or correct dashboard.sidecar"
-            }
-            Self::PostgresDown => {
-                "UNAVAILABLE the sidecar cannot use Postgres; start it, correct DATABASE_URL, or run dashboard-sidecar migrate"
-            }
-            Self::SidecarBusy => "OVERLOADED the sidecar is at its bounds; try again, or raise them",
-            Self::Token => "UNAVAILABLE the sidecar refused the token; correct dashboard.token",
-            Self::SidecarError => {
-                "UNAVAILABLE the sidecar could not compute the bundle; its log has the cause"
-            }
-            Self::Malformed => {
-                "UNAVAILABLE the sidecar's answer is not a bundle; the server's log has the cause"
-            }
-            Self::Incomplete => "UNAVAILABLE the sidecar's answer broke off; try again",
-            Self::WrongBundle => {
-                "UNAVAILABLE the sidecar answered with another tenant's bundle, which was discarded; the server's log has the cause"
-            }
-            Self::TooLarge => {
-                "OVERLOADED the bundle is larger than dashboard.max-bundle-bytes; raise it, or shorten the bundle"
-            }
-            Self::Abandoned => "UNAVAILABLE the request was abandoned; try again",
-        }
-    }
-
     /// The name under which `INFO dashboard` counts it.
-    pub(crate) fn counter(&self) -> &'static str {
+    pub fn counter(&self) -> &'static str {
         match self {
             Self::NoTenant => "failed_no_tenant",
             Self::Timeout => "failed_timeout",
@@ -88,12 +73,12 @@ impl Failure {
     }
 
     /// One word for it: the counter's name without what all of them begin with.
-    pub(crate) fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         self.counter().strip_prefix("failed_").unwrap_or_default()
     }
 
     /// Every kind, in the order of `INFO`.
-    pub(crate) const ALL: [Self; 12] = [
+    pub const ALL: [Self; 12] = [
         Self::NoTenant,
         Self::Timeout,
         Self::SidecarDown,

@@ -1,6 +1,8 @@
 //! Runs, without a server.
 
 use super::*;
+use wire::bundle::{Lifetime, SidecarMeta, compose};
+use wire::known::Known;
 
 const PACE: Pace = Pace { concurrency: 2, share: 0 };
 
@@ -10,6 +12,22 @@ fn tenants(n: usize) -> Vec<Tenant> {
 
 fn order(all: bool, force: bool) -> Order {
     Order { db: 0, force, all, by: "a test".into(), at: 0 }
+}
+
+/// A copy of a stored bundle, with test data.
+fn known(tenant: &str) -> Known {
+    let meta = SidecarMeta {
+        tenant_id: tenant.into(),
+        include_test_data: true,
+        generated_at: "2026-01-02T03:04:05.000006Z".into(),
+        etag: "0".repeat(32),
+        compute_ms: 1,
+        version: Some("1".into()),
+        valid_until_ms: None,
+    };
+    let at = 1_700_000_000_000;
+    let life = Lifetime { as_of: at, fresh_until: at + 1, expires_at: at + 2, valid_until: None };
+    Known::copy(&compose(&meta, life, b"}"), tenant, true).unwrap()
 }
 
 /// Those of a tenant's bundles that are to be computed.
@@ -91,7 +109,7 @@ fn what_is_known_is_sent_along_until_it_is_cleared() {
     runs.begin(0, order(false, false), tenants(1), None);
     let Some(Task::Look { run, tenants, .. }) = runs.next_task(0, PACE) else { panic!("tenants to look at") };
     let (place, tenant) = tenants.into_iter().next().unwrap();
-    let known = || Want::IfChanged(crate::fuzz::known(tenant.as_str(), true));
+    let known = || Want::IfChanged(known(tenant.as_str()));
     runs.looked_at(run, vec![Wanted { place, tenant: tenant.clone(), bundles: [known(), Want::Nothing] }]);
     let Some(Task::Send { batch, .. }) = runs.next_task(0, PACE) else { panic!("a batch") };
     assert!(matches!(batch[0].bundles, [Want::IfChanged(_), Want::Nothing]));
