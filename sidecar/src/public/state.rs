@@ -1,7 +1,6 @@
 //! What the public API works with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::executor::Executor;
 use super::streams::Streams;
@@ -31,8 +30,6 @@ pub struct State {
     pub cors_origins: CorsOrigins,
     /// How closely changes are followed.
     pub feed: FeedHealth,
-    /// Later than this is too late.
-    pub feed_lag_limit: Duration,
     /// Whether the sidecar is about to end.
     pub stop: Stop,
 }
