@@ -50,7 +50,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     // Not within the runtime: it blocks.
     let database = Arc::new(Database::new(&args.database, &args.compute)?);
 
-    let feed_health = FeedHealth::default();
+    let feed_health = FeedHealth::new(args.feed.limit.duration());
     let internal_state = Arc::new(internal::State { database: database.clone(), token });
     let stop = Stop::default();
     let public_state = Arc::new(public::State {
@@ -68,7 +68,6 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         streams: Streams::new(&args.redis.redis_url, streams, stop.closing()),
         cors_origins: args.http.cors_origins.clone(),
         feed: feed_health.clone(),
-        feed_lag_limit: Duration::from_millis(args.feed.feed_lag_limit_ms),
         reads: ReadsLog::new(args.log_reads),
         stop: stop.clone(),
     });

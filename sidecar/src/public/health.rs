@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::state::State;
 use crate::cache::{self, ModuleInfo};
 use crate::error::ApiError;
+use crate::feed::Followed;
 use crate::http::{self, Reply};
 
 /// A part that has said nothing for so long does not work, whatever it is that is silent.
@@ -101,12 +102,14 @@ impl State {
     /// How closely changes are followed.
     fn feed_part(&self) -> Part {
         const NAME: &str = "change-feed";
-        match self.feed.get().1 {
-            Some(lag) if lag > self.feed_lag_limit => {
-                Part::of(NAME, Err(ApiError::feed_behind(format!("{} ms", lag.as_millis()))))
-            }
-            _ => Part::of(NAME, Ok(())),
-        }
+        let followed = self.feed.followed();
+        let status = match followed {
+            Followed::Disabled => "disabled",
+            _ if followed.is_well() => "ok",
+            _ => "unavailable",
+        };
+        let message = (!followed.is_followed()).then(|| followed.to_string());
+        Part { name: NAME, status, message, well: followed.is_well() }
     }
 }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::state::State;
 use crate::cache::ModuleInfo;
-use crate::feed::Role;
+use crate::feed::{Followed, Part, Role};
 use crate::http::{self, Reply};
 use crate::scheduler::job::Job;
 use crate::scheduler::view::Jobs;
@@ -51,6 +51,7 @@ impl State {
             ("postgres", database.postgres.is_ok()),
             ("migrations", database.migrations.is_ok()),
             ("schedule", jobs.is_ok()),
+            ("change-feed", self.feed.followed().is_well()),
         ] {
             page.sample("dashboard_up", &[("part", part)], u8::from(works));
         }
@@ -58,13 +59,24 @@ impl State {
         page.sample("dashboard_event_streams", &[], self.streams.open());
         page.family("dashboard_waiting_reads", "gauge", "Requests that wait for bundles.");
         page.sample("dashboard_waiting_reads", &[], self.cache.waiting());
-        let (role, lag) = self.feed.get();
+        let (role, lag) = (self.feed.role(), self.feed.lag());
         page.family(
             "dashboard_feed_holder",
             "gauge",
             "Whether it is this sidecar that feeds Redis with changes (1) or not (0).",
         );
         page.sample("dashboard_feed_holder", &[], u8::from(role == Role::Holder));
+        let followed = self.feed.followed();
+        page.family(
+            "dashboard_feed_state",
+            "gauge",
+            "How changes are followed: 1, with the state as label, and with what holds changes up where it is stuck.",
+        );
+        let part = followed.part().map_or("", Part::name);
+        for state in Followed::NAMES {
+            let (is, part) = if state == followed.name() { (1, part) } else { (0, "") };
+            page.sample("dashboard_feed_state", &[("state", state), ("part", part)], is);
+        }
         if let Some(lag) = lag {
             page.family(
                 "dashboard_feed_lag_seconds",

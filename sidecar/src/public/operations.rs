@@ -60,7 +60,7 @@ impl State {
 
     /// What this sidecar is to the change feed, and how far behind that is, whoever holds it.
     fn describe_feed(&self) -> Value {
-        let (role, lag) = self.feed.get();
+        let (role, lag) = (self.feed.role(), self.feed.lag());
         let lag_ms = lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
         json!({"role": role.name(), "lag_ms": lag_ms})
     }

@@ -1,7 +1,6 @@
 //! What the public API works with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::executor::Executor;
 use super::reads_log::ReadsLog;
@@ -35,8 +34,6 @@ pub struct State {
     pub cors_origins: CorsOrigins,
     /// How closely changes are followed.
     pub feed: FeedHealth,
-    /// Later than this is too late.
-    pub feed_lag_limit: Duration,
     /// What the log says of reads.
     pub reads: ReadsLog,
     /// Whether the sidecar is about to end.
