@@ -171,7 +171,7 @@ make_secret
 start_sidecar
 start_redis
 wait_until 30 http_answers /readyz || fail "the sidecar has not become ready; see $RUN/sidecar/log"
-step "Warming every tenant's bundle"
+step "Warming the bundles of every active tenant, and of all of them together as one (inactive tenants are not warmed)"
 "$SIDECAR" warm --progress
 
 TENANT=$(sql -d crm -c 'SELECT t.id FROM tenant t JOIN leads l ON l.tenant_id = t.id GROUP BY t.id ORDER BY count(*) DESC, t.id LIMIT 1')

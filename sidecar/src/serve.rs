@@ -65,7 +65,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
             &args.redis.redis_url,
             stop.closing(),
         ),
-        streams: Streams::new(&args.redis.redis_url, streams, stop.closing()),
+        streams: Streams::new(&args.redis.redis_url, streams, feed_health.clone(), stop.closing()),
         cors_origins: args.http.cors_origins.clone(),
         feed: feed_health.clone(),
         reads: ReadsLog::new(args.log_reads),

@@ -176,7 +176,12 @@ fn operations_tell_how_all_of_it_works_now_and_null_for_what_cannot_be_asked() {
     assert!(hit["count"] == 1 && hit["p50_ms"].as_f64().unwrap() > 0.0, "{hit}");
     assert_eq!((&now["pools"][0]["name"], &now["pools"][0]["size"]), (&"misses".into(), &8.into()));
     assert_eq!(now["problems"], serde_json::json!([]));
-    assert_eq!(now["feed"], serde_json::json!({"role": "left", "lag_ms": null}));
+    let feed = &now["feed"];
+    assert_eq!(
+        (&feed["role"], &feed["lag_ms"], &feed["state"]),
+        (&"left".into(), &Value::Null, &"elsewhere".into())
+    );
+    assert!(feed["message"].as_str().unwrap().contains("DASHBOARD_FEED"), "{feed}");
 
     let alone = Sidecar::builder().start_alone();
     let now = alone.public().get("/api/system/operations").json()["data"].clone();

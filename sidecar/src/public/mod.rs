@@ -13,6 +13,7 @@ mod envelope;
 mod events;
 mod execute;
 mod executor;
+mod following;
 mod front;
 mod health;
 mod metrics;

@@ -62,7 +62,10 @@ impl State {
     fn describe_feed(&self) -> Value {
         let (role, lag) = (self.feed.role(), self.feed.lag());
         let lag_ms = lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
-        json!({"role": role.name(), "lag_ms": lag_ms})
+        let followed = self.feed.followed();
+        json!({
+            "role": role.name(), "lag_ms": lag_ms, "state": followed.name(), "message": followed.to_string(),
+        })
     }
 }
 

@@ -1,7 +1,6 @@
 //! Streams of events: each tells one client when a tenant's bundles stop being right, as Redis tells it.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,14 +9,17 @@ use chrono::{DateTime, Utc};
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame};
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::following::{self, Following};
 use crate::cache::{Subscription, Told, Tracker};
 use crate::config::Secret;
 use crate::error::ApiError;
+use crate::feed::FeedHealth;
 use crate::http::{Body, BodyError};
+use crate::rooms::{Full, Rooms, Seat};
 use crate::tenant::Tenant;
 
 /// How often a stream says that it is there, so that nobody in between takes it for dead.
@@ -28,31 +30,35 @@ const RETRY: &[u8] = b"retry: 2000\n\n";
 /// The streams that are open.
 pub struct Streams {
     tracker: Tracker,
-    places: Arc<Semaphore>,
-    most: usize,
+    rooms: Rooms<Tenant>,
+    feed: FeedHealth,
     shutdown: CancellationToken,
 }
 
 impl Streams {
-    /// Prepares for as many as `most`. They end with `shutdown`.
-    pub fn new(redis_url: &Secret, most: usize, shutdown: CancellationToken) -> Self {
-        let places = Arc::new(Semaphore::new(most));
-        Self { tracker: Tracker::new(redis_url), places, most, shutdown }
+    /// Prepares for as many as `most`, of which one tenant gets three quarters. They end with `shutdown`.
+    pub fn new(redis_url: &Secret, most: usize, feed: FeedHealth, shutdown: CancellationToken) -> Self {
+        let rooms = Rooms::new(most, most - most / 4);
+        Self { tracker: Tracker::new(redis_url), rooms, feed, shutdown }
     }
 
     /// How many are open.
     pub fn open(&self) -> usize {
-        self.most - self.places.available_permits()
+        self.rooms.taken()
     }
 
     /// Begins one, until `expires_at` at the latest; its body.
     pub(super) fn begin(&self, tenant: Tenant, expires_at: Option<DateTime<Utc>>) -> Result<Body, ApiError> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_full| {
-            ApiError::overloaded("as many event streams are open as may be (DASHBOARD_MAX_STREAMS)")
+        let seat = self.rooms.enter(&tenant).map_err(|full| {
+            ApiError::overloaded(match full {
+                Full::One => "as many event streams of this tenant are open as may be: three quarters of DASHBOARD_MAX_STREAMS",
+                Full::All => "as many event streams are open as may be (DASHBOARD_MAX_STREAMS)",
+            })
         })?;
         let (events, frames) = mpsc::channel(1);
         let news = self.tracker.subscribe(tenant.clone());
-        let stream = Stream { news, tenant, expires_at, events, _place: place };
+        let following = Following::new(self.feed.clone());
+        let stream = Stream { news, following, tenant, expires_at, events, _seat: seat };
         tokio::spawn(stream.run(self.shutdown.clone()));
         Ok(Frames(frames).boxed_unsync())
     }
@@ -61,10 +67,11 @@ impl Streams {
 /// One client's stream.
 struct Stream {
     news: Subscription,
+    following: Following,
     tenant: Tenant,
     expires_at: Option<DateTime<Utc>>,
     events: mpsc::Sender<Bytes>,
-    _place: OwnedSemaphorePermit,
+    _seat: Seat<Tenant>,
 }
 
 /// The client has gone.
@@ -86,11 +93,17 @@ impl Stream {
         tokio::pin!(expiry);
         let mut comments = interval_at(Instant::now() + COMMENT, COMMENT);
         comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = interval_at(Instant::now(), following::LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.send(Bytes::from_static(RETRY)).await?;
         loop {
             let text = tokio::select! {
                 biased;
                 () = &mut expiry => break,
+                _ = looks.tick() => match self.following.news() {
+                    Some(news) => event("following", &news),
+                    None => continue,
+                },
                 told = self.news.next() => self.event(&told),
                 _ = comments.tick() => Bytes::from_static(b":\n\n"),
             };
