@@ -41,6 +41,8 @@ export REDIS_URL=redis://127.0.0.1:$REDIS_PORT
 export DASHBOARD_INTERNAL=unix:$SIDECAR_SOCKETS/sidecar.sock
 export DASHBOARD_LISTEN=127.0.0.1:$HTTP_PORT
 export DASHBOARD_JWT_SECRET_FILE=$RUN/sidecar/jwt-secret
+# A line for each read, to look at, and no balancer that would have to turn away before the sidecar may stop.
+export DASHBOARD_LOG_READS=on DASHBOARD_LAME_DUCK_MS=0
 
 require_free_port() {
     local port=$1 what=$2 variable=$3
@@ -104,7 +106,7 @@ make_secret() {
 # What a process was started with; if that differs, it is started anew.
 fingerprint() {
     sha256sum "$@"
-    printf '%s\n' "$DATABASE_URL" "$REDIS_URL" "$DASHBOARD_INTERNAL" "$DASHBOARD_LISTEN"
+    printf '%s\n' "$DATABASE_URL" "$REDIS_URL" "$DASHBOARD_INTERNAL" "$DASHBOARD_LISTEN" "$DASHBOARD_LOG_READS"
 }
 
 is_current() {
@@ -169,7 +171,7 @@ make_secret
 start_sidecar
 start_redis
 wait_until 30 http_answers /readyz || fail "the sidecar has not become ready; see $RUN/sidecar/log"
-step "Warming every tenant's bundle"
+step "Warming the bundles of every active tenant, and of all of them together as one (inactive tenants are not warmed)"
 "$SIDECAR" warm --progress
 
 TENANT=$(sql -d crm -c 'SELECT t.id FROM tenant t JOIN leads l ON l.tenant_id = t.id GROUP BY t.id ORDER BY count(*) DESC, t.id LIMIT 1')

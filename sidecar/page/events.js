@@ -30,6 +30,7 @@ function untilVisible(signal) {
  * @typedef {object} Listener
  * @property {() => void} onNews the bundle is to be read anew
  * @property {(state: LiveState) => void} onState
+ * @property {(following: import("./live.js").Following) => void} onFollowing how changes are followed
  * @property {() => void} onExpired the token has
  */
 
@@ -67,7 +68,7 @@ async function* parsed(body, onBytes) {
  * @param {string} tenant
  * @param {Listener} listener
  */
-export function follow(tenant, { onNews, onState, onExpired }) {
+export function follow(tenant, { onNews, onState, onFollowing, onExpired }) {
   const stopped = new AbortController();
   let retry = 2_000;
   let failures = 0;
@@ -98,7 +99,8 @@ export function follow(tenant, { onNews, onState, onExpired }) {
           failures = 0;
           onState("connected");
           onNews();
-        } else if (name === "unavailable") onState("unavailable");
+        } else if (name === "following") onFollowing(JSON.parse(data));
+        else if (name === "unavailable") onState("unavailable");
         else if (name === "end") {
           stopped.abort();
           onState("off");

@@ -2,7 +2,7 @@
 
 import { number } from "./charts.js";
 import { h, setShare } from "./dom.js";
-import { UNKNOWN, clip, full, milliseconds, rate, words } from "./format.js";
+import { UNKNOWN, clip, full, milliseconds, rate, sentence, words } from "./format.js";
 import { when } from "./lists.js";
 
 /** @param {string} caption @param {string[]} columns @param {Node[]} rows @param {string} [kind] */
@@ -54,6 +54,9 @@ function by(client) {
   return h("bdi", { class: "cut", title: clip(whole, 300) }, clip(/(?:^| )user=(\S+)/.exec(whole)?.[1] ?? whole, 60));
 }
 
+/** What the number of tenants counts. */
+const WARMED = "Active tenants, and all of them together as one. Inactive tenants are not warmed.";
+
 /** @param {any} module @returns {Node[]} */
 export function warming(module) {
   if (!module) return [h("p", { class: "none" }, "Redis does not tell.")];
@@ -72,6 +75,7 @@ export function warming(module) {
       [running ? "Begun" : "Last run", when(module.warm_started ? Number(module.warm_started) * 1_000 : null)],
       ["By", by(module.warm_by)],
       ["For", milliseconds(module.warm_elapsed_ms)],
+      ["Tenants", h("span", { title: WARMED }, full(tenants))],
       ["Warmed", full(module.warm_warmed)],
       ["Fresh already", full(module.warm_fresh)],
       ["Failed", full(module.warm_failed)],
@@ -81,9 +85,11 @@ export function warming(module) {
 
 /** @param {any} of @param {any} module @returns {Node[]} */
 export function feed(of, module) {
-  if (of?.role === "off") return [h("p", { class: "none" }, "Changes in Postgres are not followed: run “dashboard-sidecar counters enable”. Until then bundles are right within their time to live.")];
+  const remark = of?.message && of.state !== "followed" ? h("p", { class: of.state === "behind" || of.state === "stuck" ? "problem" : "none" }, clip(sentence(String(of.message)), 300)) : null;
+  if (of?.role === "off") return [remark ?? ""];
   const who = { holder: "This sidecar", standby: "Another sidecar", left: "Left to other sidecars", unknown: "Not known: Postgres does not tell" };
   return [
+    ...(remark ? [remark] : []),
     list([
       ["Followed by", /** @type {any} */ (who)[of?.role] ?? UNKNOWN],
       ["Behind by", milliseconds(of?.lag_ms)],
@@ -118,7 +124,7 @@ export function jobs(all) {
         ["Last run", when(job.last_run)],
         ["Took", milliseconds(metadata?.duration_ms)],
         ["Next run", when(job.next_run)],
-        ["Tenants", full(metadata?.tenants)],
+        ["Tenants", h("span", { title: WARMED }, full(metadata?.tenants))],
         ["Failed", full(metadata?.failed)],
       ]),
       metadata?.error ? h("p", { class: "problem" }, clip(String(metadata.error), 300)) : null,

@@ -7,7 +7,7 @@ import { byId, h, put } from "./dom.js";
 import { follow } from "./events.js";
 import { watchExpiry } from "./expiry.js";
 import { clip } from "./format.js";
-import { showLive } from "./live.js";
+import { showFollowing, showLifetime, showLive } from "./live.js";
 import { ALL_TENANTS, forgetNames, keepName, learnName, nameOf } from "./names.js";
 import { Operations } from "./operations.js";
 import { Origin } from "./origin.js";
@@ -143,6 +143,7 @@ function show(next) {
   stopFollowing = follow(next.tenant, {
     onNews: () => reader.poke(),
     onState: follows,
+    onFollowing: showFollowing,
     onExpired: () => signOut("The token has expired. Sign in with a new one."),
   });
   void learnName(next.tenant, () => choice?.tenant === next.tenant && showName());
@@ -167,6 +168,7 @@ function showAnswer(answer, isLate) {
   byId("refresh").hidden = false;
   byId("clear").hidden = !mayClear();
   if (!answer.bundle) return;
+  showLifetime(answer.bundle.meta?.ttl_seconds);
   const told = overview.show(answer.bundle);
   announce(isBundleShown ? told : `Figures of ${nameOf(choice?.tenant ?? "")} are shown`);
   isBundleShown = true;

@@ -29,6 +29,10 @@ enum Kind {
     Timeout,
     PostgresUnavailable,
     RedisUnavailable,
+    SidecarUnavailable,
+    NotInTime,
+    FeedBehind,
+    Stopping,
     NotConfigured,
     ForbiddenByPostgres,
     Internal,
@@ -160,15 +164,34 @@ impl ApiError {
         )
     }
 
-    /// Changes reach Redis late.
-    pub fn feed_lags(lag: Duration) -> Self {
-        Self::new(
-            Kind::RedisUnavailable,
-            format!(
-                "bundles follow changes {} ms late (DASHBOARD_FEED_LAG_LIMIT_MS): 'dashboard-sidecar feed status' says where it stands",
-                lag.as_millis()
-            ),
-        )
+    /// The module says that the sidecar that it asks cannot use Postgres, in these words.
+    pub fn postgres_unusable(why: impl Into<String>) -> Self {
+        Self::new(Kind::PostgresUnavailable, why)
+    }
+
+    /// The module says that it has no sidecar that computes, in these words.
+    pub fn sidecar_unavailable(why: impl Into<String>) -> Self {
+        Self::new(Kind::SidecarUnavailable, why)
+    }
+
+    /// The module gave up waiting for a bundle.
+    pub fn not_in_time() -> Self {
+        Self::new(Kind::NotInTime, "the bundle was not computed in time")
+    }
+
+    /// A part did not say in time how it is; `part` names it and how long it had.
+    pub fn silent(part: &str, allowed: Duration) -> Self {
+        Self::new(Kind::NotInTime, format!("{part} has not answered within {} ms", allowed.as_millis()))
+    }
+
+    /// Changes reach Redis late, or not; `what` says what is known and what to do.
+    pub fn feed_behind(what: impl Into<String>) -> Self {
+        Self::new(Kind::FeedBehind, what)
+    }
+
+    /// The sidecar is about to end.
+    pub fn stopping() -> Self {
+        Self::new(Kind::Stopping, "the sidecar is being stopped: send requests to another one")
     }
 
     /// The database role may not read all rows, so any count would be silently wrong.
@@ -224,9 +247,12 @@ impl ApiError {
             Kind::Conflict => "conflict",
             Kind::Stranger | Kind::Forbidden => "forbidden",
             Kind::Overloaded => "overloaded",
-            Kind::Timeout => "timeout",
+            Kind::Timeout | Kind::NotInTime => "timeout",
             Kind::PostgresUnavailable => "postgres_unavailable",
             Kind::RedisUnavailable => "redis_unavailable",
+            Kind::SidecarUnavailable => "sidecar_unavailable",
+            Kind::FeedBehind => "feed_behind",
+            Kind::Stopping => "stopping",
             Kind::NotConfigured => "not_configured",
             Kind::ForbiddenByPostgres | Kind::Internal => "internal",
         }
@@ -246,9 +272,13 @@ impl ApiError {
             Kind::Stranger | Kind::Forbidden => StatusCode::FORBIDDEN,
             Kind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Kind::PostgresUnavailable | Kind::RedisUnavailable | Kind::NotConfigured => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Kind::PostgresUnavailable
+            | Kind::RedisUnavailable
+            | Kind::SidecarUnavailable
+            | Kind::NotInTime
+            | Kind::FeedBehind
+            | Kind::Stopping
+            | Kind::NotConfigured => StatusCode::SERVICE_UNAVAILABLE,
             Kind::ForbiddenByPostgres | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -7,14 +7,15 @@
 //! 2. [`tenant`] and [`bundle`]: what is computed, for whom, and how its bytes are put together.
 //! 3. [`db`]: Postgres; the only place that runs SQL for bundles.
 //! 4. [`cache`]: Redis; the only place that speaks `DASHBOARD.*`.
-//! 5. [`internal`]: the HTTP API that the Redis module calls.
-//! 6. [`public`]: the HTTP API for front ends, people and probes.
-//! 7. [`auth`]: who asks the public API, and what they may do.
-//! 8. [`http`]: what both share: listeners, the accept loop with its drain, parameters and replies.
-//! 9. [`scheduler`]: runs what is due, in one sidecar of however many.
-//! 10. [`feed`]: tells Redis what has changed in Postgres, likewise.
-//! 11. [`serve`], [`warm`], [`cron`], [`counters`], [`migrate`], [`token`], [`demo`]: the subcommands.
-//! 12. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log.
+//! 5. `flights` and `rooms`: one flight for each thing that is waited for, and how many may wait; [`directory`]: tenants by name.
+//! 6. [`internal`]: the HTTP API that the Redis module calls.
+//! 7. [`public`]: the HTTP API for front ends, people and probes.
+//! 8. [`auth`]: who asks the public API, and what they may do.
+//! 9. [`http`]: what both share: listeners, the accept loop with its drain, parameters and replies.
+//! 10. [`scheduler`]: runs what is due, in one sidecar of however many.
+//! 11. [`feed`]: tells Redis what has changed in Postgres, likewise.
+//! 12. [`serve`], [`warm`], [`cron`], [`counters`], [`migrate`], [`token`], [`demo`]: the subcommands.
+//! 13. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log.
 //!
 //! Two error types, each with its place: [`error::ApiError`] answers a request and is all that a client ever
 //! sees of a failure; [`error::Failure`] ends the process, with one message and an exit code.
@@ -28,13 +29,16 @@ pub mod counters;
 pub mod cron;
 pub mod db;
 pub mod demo;
+pub mod directory;
 pub mod error;
 pub mod feed;
+mod flights;
 pub mod http;
 pub mod internal;
 pub mod migrate;
 mod probe;
 pub mod public;
+mod rooms;
 pub mod scheduler;
 pub mod serve;
 pub mod telemetry;

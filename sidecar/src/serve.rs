@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, ReadLimits};
 use crate::config::{DatabaseArgs, HttpArgs, InternalAddress, ServeArgs};
 use crate::db::{Database, Dialer};
+use crate::directory::Directory;
 use crate::error::Failure;
 use crate::feed::{self, Feed, FeedHealth};
-use crate::http::{Limits, Listener};
-use crate::public::{Executor, Streams};
+use crate::http::{Limits, Listener, Stop};
+use crate::public::{Executor, ReadsLog, Streams};
 use crate::scheduler::view::View;
 use crate::scheduler::{self, Scheduler};
 use crate::telemetry::metrics;
@@ -40,8 +40,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     let token = args.http.token()?;
     let access = args.auth.access(args.http.insecure_no_auth)?;
     tracing::info!("the public API serves {}", access.describe());
-    let redis_timeout = Duration::from_millis(args.redis_timeout_ms);
-    let cache = Arc::new(Cache::new(&args.redis.redis_url, args.redis_pool as usize, redis_timeout)?);
+    let cache = Arc::new(Cache::new(&args.redis.redis_url, read_limits(args))?);
 
     let runtime = Runtime::new().map_err(|error| Failure::run(&error))?;
     let (internal_listener, public_listener) = {
@@ -51,24 +50,26 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     // Not within the runtime: it blocks.
     let database = Arc::new(Database::new(&args.database, &args.compute)?);
 
-    let feed_health = FeedHealth::default();
+    let feed_health = FeedHealth::new(args.feed.limit.duration());
     let internal_state = Arc::new(internal::State { database: database.clone(), token });
-    let shutdown = CancellationToken::new();
+    let stop = Stop::default();
     let public_state = Arc::new(public::State {
         database: database.clone(),
         cache,
         access,
+        directory: Directory::new(database.clone()),
         jobs: View::new(database.dialer(VIEW_NAME)),
         executor: Executor::new(
             &args.scheduler.lease,
             database.dialer(EXECUTOR_NAME),
             &args.redis.redis_url,
-            shutdown.clone(),
+            stop.closing(),
         ),
-        streams: Streams::new(&args.redis.redis_url, streams, shutdown.clone()),
+        streams: Streams::new(&args.redis.redis_url, streams, feed_health.clone(), stop.closing()),
         cors_origins: args.http.cors_origins.clone(),
         feed: feed_health.clone(),
-        feed_lag_limit: Duration::from_millis(args.feed.feed_lag_limit_ms),
+        reads: ReadsLog::new(args.log_reads),
+        stop: stop.clone(),
     });
     let scheduler = args.scheduler.scheduler.then(|| {
         let dialer = database.dialer(scheduler::APPLICATION_NAME);
@@ -94,30 +95,31 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
             public = public_listener.address(),
             "listening"
         );
-        let limits = |header_timeout| limits(&args.http, header_timeout);
+        let limits = |header_timeout, reserve| limits(&args.http, header_timeout, reserve);
+        let closing = stop.closing();
         tokio::join!(
-            internal::run(
-                internal_listener,
-                internal_state,
-                limits(internal::IDLE_TIMEOUT),
-                shutdown.clone()
+            internal::run(internal_listener, internal_state, limits(internal::IDLE_TIMEOUT, 0), stop.clone()),
+            public::run(
+                public_listener,
+                public_state,
+                limits(args.http.keep_alive(), public::RESERVE),
+                stop.clone()
             ),
-            public::run(public_listener, public_state, limits(public::HEADER_TIMEOUT), shutdown.clone()),
             async {
                 tokio::select! {
                     () = metrics::upkeep() => {}
-                    () = shutdown.cancelled() => {}
+                    () = closing.cancelled() => {}
                 }
             },
             async {
                 match scheduler {
-                    Some(scheduler) => scheduler.run(shutdown.clone()).await,
+                    Some(scheduler) => scheduler.run(stop.leaving()).await,
                     None => tracing::info!("the schedule is left to others (DASHBOARD_SCHEDULER)"),
                 }
             },
             async {
                 match feed {
-                    Some(feed) => feed.run(shutdown.clone()).await,
+                    Some(feed) => feed.run(stop.leaving()).await,
                     None => tracing::info!("the change feed is left to others (DASHBOARD_FEED)"),
                 }
             },
@@ -130,7 +132,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         let signals = Signals::new()?;
         tokio::select! {
             () = servers => Ok(()),
-            second = signals.two(&shutdown) => Err(second),
+            second = signals.two(&stop, args.http.lame_duck()) => Err(second),
         }
     });
     // Blocking threads that still wait for Postgres are not waited for.
@@ -149,9 +151,21 @@ fn bind_internal(http: &HttpArgs) -> Result<Listener, Failure> {
     }
 }
 
-fn limits(http: &HttpArgs, header_timeout: Duration) -> Limits {
+/// Reads that wait leave connections for those that need not: none of all tenants, and one tenant's none of the others.
+fn read_limits(args: &ServeArgs) -> ReadLimits {
+    let connections = args.http.max_connections;
+    ReadLimits {
+        connections: args.redis_pool as usize,
+        timeout: Duration::from_millis(args.redis_timeout_ms),
+        waiting: args.max_waiting.unwrap_or((connections * 3 / 4).max(1)) as usize,
+        waiting_per_tenant: args.max_waiting_per_tenant.unwrap_or((connections / 2).max(1)) as usize,
+    }
+}
+
+fn limits(http: &HttpArgs, header_timeout: Duration, reserve: usize) -> Limits {
     Limits {
         connections: http.max_connections as usize,
+        reserve,
         header_timeout,
         write_timeout: WRITE_TIMEOUT,
         drain_timeout: http.drain_timeout(),
@@ -170,20 +184,37 @@ impl Signals {
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    /// Begins the shutdown at the first signal; returns at the second.
-    async fn two(mut self, shutdown: &CancellationToken) -> Failure {
-        self.next().await;
+    /// Begins to stop at the first signal; returns at the second. SIGTERM comes from an orchestrator, whose balancer
+    /// goes on sending requests until it has seen that the probe fails: they are served. SIGINT comes from a person who
+    /// waits.
+    async fn two(mut self, stop: &Stop, lame_duck: Duration) -> Failure {
+        let first = self.next().await;
+        stop.leave();
+        if first == SignalKind::terminate() && !lame_duck.is_zero() {
+            tracing::info!(
+                lame_duck_ms = lame_duck.as_millis(),
+                "stopping: /readyz fails, requests are still served; a second signal ends at once"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(lame_duck) => {}
+                _ = self.next() => return ended_at_once(),
+            }
+        }
         tracing::info!("draining; a second signal ends at once");
-        shutdown.cancel();
+        stop.close();
         self.next().await;
-        tracing::warn!("ended by a second signal");
-        Failure::already_reported()
+        ended_at_once()
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> SignalKind {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
         }
     }
+}
+
+fn ended_at_once() -> Failure {
+    tracing::warn!("ended by a second signal");
+    Failure::already_reported()
 }

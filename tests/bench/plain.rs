@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use dashboard_sidecar::cache::pool::Pool;
 use dashboard_sidecar::config::Secret;
-use dashboard_sidecar::http::{self, Limits, Listener};
+use dashboard_sidecar::http::{self, Limits, Listener, Stop};
 use hyper::StatusCode;
-use tokio_util::sync::CancellationToken;
 
 /// What tells the bench that it is to be this server; its address and Redis's URL follow.
 pub(crate) const ARGUMENT: &str = "plain-get-server";
@@ -25,11 +24,12 @@ pub(crate) fn serve(address: &str, redis_url: &str) {
         let pool = Arc::new(pool);
         let limits = Limits {
             connections: 1_024,
+            reserve: 0,
             header_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::ZERO,
         };
-        http::run(listener, limits, CancellationToken::new(), move |request| {
+        http::run(listener, limits, Stop::default(), move |request| {
             let pool = pool.clone();
             async move {
                 let key = request.uri().path().trim_start_matches('/').to_owned();

@@ -148,3 +148,42 @@ fn operators_see_who_follows_changes_how_far_behind_and_what_is_missing_where_no
     page.browser.screenshot("feed-off");
     page.finish(&[]);
 }
+
+/// What the badge says, and whether it is green.
+fn badge(page: &Page) -> (String, bool) {
+    let is_green = page.browser.run("return document.getElementById('live').dataset.state === 'live'", &[]);
+    (page.browser.text("#live"), is_green == true)
+}
+
+#[test]
+fn the_badge_says_live_only_while_changes_are_followed_and_otherwise_what_is_known() {
+    let postgres = Page::crm();
+    run_ok(&mut Sidecar::command(&["counters", "enable"], &postgres.url()));
+    let page = Page::on(postgres, |sidecar| {
+        sidecar.env("DASHBOARD_FEED", "on").env("DASHBOARD_FEED_LAG_LIMIT_MS", "2000")
+    });
+    page.show(ACME);
+    assert_eventually!(badge(&page) == ("Live".to_owned(), true), "changes are followed");
+    page.browser.screenshot("live");
+
+    // The event stream stays open all the while: it leads to Redis.
+    page.postgres.go_down();
+    let behind = || badge(&page).0.starts_with("Changes are ") && badge(&page).0.ends_with(" behind");
+    assert_eventually!(behind() && !badge(&page).1, harness::DEADLINE * 2, "they are behind");
+    page.browser.screenshot("behind");
+    for width in [360, 768, 1440] {
+        page.browser.resize(width, 900);
+        assert_eq!(overlaps(&page.browser), Vec::<String>::new(), "{width}");
+    }
+    page.postgres.come_back();
+    assert_eventually!(badge(&page).1, harness::DEADLINE * 2, "it has caught up");
+
+    run_ok(&mut Sidecar::command(&["counters", "disable"], &page.postgres.url()));
+    assert_eventually!(
+        badge(&page) == ("Not followed: refreshed every 5 min".to_owned(), false),
+        harness::DEADLINE * 2,
+        "nothing is followed"
+    );
+    page.browser.screenshot("not-followed");
+    page.finish(&["503", "net::ERR_"]);
+}

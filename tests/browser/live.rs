@@ -146,6 +146,6 @@ fn a_page_that_nobody_sees_holds_no_connection_and_catches_up_when_it_is_seen() 
 
     turn("visible");
     assert_eventually!(page.figure("totalContacts") == "1,235", "what it has missed");
-    assert_eventually!(page.browser.text("#live") == "Live", "and what comes");
+    page.wait_for_stream();
     page.finish(&[]);
 }

@@ -87,7 +87,13 @@ impl Page {
     fn show(&self, tenant: &str) {
         self.visit(&format!("?tenant={tenant}"));
         self.wait_for_figures();
-        assert_eventually!(self.browser.text("#live") == "Live", "changes are followed");
+        self.wait_for_stream();
+    }
+
+    /// Waits until the page is told when its bundle has changed.
+    fn wait_for_stream(&self) {
+        let stream = || self.browser.run("return document.getElementById('live').dataset.stream", &[]);
+        assert_eventually!(stream() == "connected", harness::DEADLINE * 2, "the stream is open");
     }
 
     fn wait_for_figures(&self) {

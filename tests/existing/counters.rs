@@ -412,7 +412,7 @@ fn enabling_does_not_keep_writers_waiting_behind_a_long_transaction() {
 
 /// Undoes the migration of the counters, so far that it can be applied again.
 pub(crate) const WITHOUT_COUNTERS: &str = "
-    DELETE FROM dashboard.schema_history WHERE version = 6;
+    DELETE FROM dashboard.schema_history WHERE version >= 6;
     DROP TABLE dashboard.delta, dashboard.counter, dashboard.pending, dashboard.counters, dashboard.feed CASCADE;
     DROP FUNCTION dashboard.bundle(text, boolean), dashboard.bundles(text[]);
     ALTER FUNCTION dashboard.bundle_from_tables RENAME TO bundle;

@@ -5,15 +5,30 @@ use serde_json::Value as Json;
 
 use super::Scene;
 
-/// What /readyz says is wrong with the change feed.
-pub(super) fn change_feed(sidecar: &Sidecar) -> Option<String> {
-    let response = http(sidecar.public(), "GET", "/readyz", None, b"").unwrap();
+/// What /api/system/health says of the change feed.
+fn health(sidecar: &Sidecar) -> Json {
+    let response = http(sidecar.public(), "GET", "/api/system/health", None, b"").unwrap();
     let body: Json = serde_json::from_slice(&response.body).unwrap();
     let checks = body["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["name"] == "change-feed").unwrap();
-    let well = check["status"] == "ok";
+    let well = check["status"] != "unavailable";
     assert!(well || (response.status == 503 && body["status"] == "unavailable"), "{body}");
-    (!well).then(|| check["message"].as_str().unwrap().to_owned())
+    check.clone()
+}
+
+/// What it says is wrong with it.
+pub(super) fn change_feed(sidecar: &Sidecar) -> Option<String> {
+    let check = health(sidecar);
+    (check["status"] == "unavailable").then(|| check["message"].as_str().unwrap().to_owned())
+}
+
+/// The state that /metrics tells of, and what holds changes up.
+pub(super) fn state(sidecar: &Sidecar) -> (String, String) {
+    let page = http(sidecar.public(), "GET", "/metrics", None, b"").unwrap().text();
+    let is = |line: &&str| line.starts_with("dashboard_feed_state{") && line.ends_with(" 1");
+    let line = page.lines().find(is).unwrap_or_else(|| panic!("no state of the feed:\n{page}"));
+    let label = |name: &str| line.split(&format!("{name}=\"")).nth(1)?.split('"').next().map(str::to_owned);
+    (label("state").unwrap(), label("part").unwrap())
 }
 
 #[test]
@@ -86,4 +101,36 @@ fn the_command_line_tells_how_the_feed_is_and_by_its_exit_code_whether_changes_a
     scene.crm.counters("disable");
     let (says, well) = scene.crm.says();
     assert!(!well && says.contains("counters enable"), "{says}");
+}
+
+#[test]
+fn health_metrics_feed_status_and_verify_say_the_same_of_how_changes_are_followed() {
+    let mut scene = Scene::without_feed();
+    scene.follow();
+    scene.fill();
+    let says = |scene: &Scene| {
+        let verify = Sidecar::command(&["counters", "verify", "--check"], &scene.crm.url).output().unwrap();
+        let verify = String::from_utf8(verify.stdout).unwrap();
+        let said = |text: &str, before: &str| {
+            let line = text.lines().find(|line| line.starts_with(before));
+            line.map(|line| line[before.len()..].trim().split(':').next().unwrap().to_owned())
+        };
+        (said(&scene.crm.says().0, "state"), said(&verify, "change feed:"), state(&scene.sidecar).0)
+    };
+    let all = |state: &str| (Some(state.to_owned()), Some(state.to_owned()), state.to_owned());
+    assert_eventually!(says(&scene) == all("followed"), "all say that changes are followed");
+    assert_eq!(health(&scene.sidecar)["status"], "ok");
+
+    scene.crm.execute("ALTER TABLE leads DISABLE TRIGGER dashboard_count_update");
+    assert_eventually!(says(&scene) == all("stuck"), "all say that changes are not followed");
+    assert_eq!(state(&scene.sidecar).1, "triggers");
+    assert!(change_feed(&scene.sidecar).unwrap().contains("leads"));
+
+    scene.crm.counters("disable");
+    assert_eventually!(state(&scene.sidecar).0 == "disabled", "there is nothing to follow");
+    let check = health(&scene.sidecar);
+    assert_eq!(check["status"], "disabled");
+    assert!(check["message"].as_str().unwrap().contains("counters enable"), "{check}");
+    assert!(scene.crm.says().0.contains("disabled:"));
+    assert_eq!(super::lines_with(&scene.sidecar, "the counters are not enabled"), 1, "and it is said once");
 }

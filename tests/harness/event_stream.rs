@@ -12,6 +12,9 @@ use tokio::time::Instant;
 use crate::http::Endpoint;
 use crate::wait::DEADLINE;
 
+/// The event that tells how changes are followed.
+const FOLLOWING: &str = "following";
+
 /// An open stream; closed when dropped.
 pub struct EventStream {
     runtime: Runtime,
@@ -81,6 +84,16 @@ impl EventStream {
         }
     }
 
+    /// What the next word on how changes are followed says.
+    pub fn next_following(&mut self) -> serde_json::Value {
+        loop {
+            let event = self.next_of_any_kind().expect("the stream goes on");
+            if event.name == FOLLOWING {
+                return event.data;
+            }
+        }
+    }
+
     /// The name of the next event, which must come.
     pub fn next_name(&mut self) -> String {
         self.next().expect("the stream goes on").name
@@ -92,6 +105,18 @@ impl Iterator for EventStream {
     type Item = Event;
 
     fn next(&mut self) -> Option<Event> {
+        loop {
+            // How changes are followed is told in between, at any time.
+            let event = self.next_of_any_kind()?;
+            if event.name != FOLLOWING {
+                return Some(event);
+            }
+        }
+    }
+}
+
+impl EventStream {
+    fn next_of_any_kind(&mut self) -> Option<Event> {
         // Comments, which come for ever, do not count.
         let end = Instant::now() + DEADLINE;
         loop {

@@ -9,6 +9,7 @@
 //! - [`PostgresServer`]: a Postgres server of the test's own, which may be restarted
 //! - [`Browser`]: a headless Chromium
 //! - [`EventStream`]: a client that hears of changes
+//! - [`KeepAlive`]: a client that keeps its connection
 //! - [`Relay`]: a socket that holds back what clients send
 //! - [`FakeUpstream`]: a sidecar that misbehaves on request
 //! - [`jwt`]: tokens for the public API, right and wrong ones
@@ -27,6 +28,7 @@ mod event_stream;
 mod fake_upstream;
 mod http;
 pub mod jwt;
+mod keep_alive;
 mod postgres;
 mod postgres_server;
 mod process;
@@ -41,6 +43,7 @@ pub use client::{Client, Lost, Reply, fields, text};
 pub use event_stream::{Event, EventStream};
 pub use fake_upstream::{Answer, FakeUpstream, Known, Request};
 pub use http::{Endpoint, Response, http, send};
+pub use keep_alive::KeepAlive;
 pub use postgres::Postgres;
 pub use postgres_server::PostgresServer;
 pub use process::{Process, free_port, freeze_pid, repository_root, run, run_ok, thaw_pid};

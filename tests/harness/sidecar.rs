@@ -117,6 +117,8 @@ impl SidecarBuilder {
                 // A test that counts sessions or statements must find its own only; who tests the schedule or the feed says so.
                 .env("DASHBOARD_SCHEDULER", "off")
                 .env("DASHBOARD_FEED", "off")
+                // Nor is a test to wait for a balancer that is not there.
+                .env("DASHBOARD_LAME_DUCK_MS", "0")
                 .env(access, value)
                 .envs(self.environment);
             if let Some(url) = self.database_url {

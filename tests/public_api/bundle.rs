@@ -6,7 +6,7 @@ use super::{Stack, TENANT, message, path};
 
 #[test]
 fn the_first_read_is_a_miss_the_next_a_hit_and_redis_has_the_same_bundle() {
-    let stack = Stack::start();
+    let stack = Stack::with(|sidecar| sidecar.env("DASHBOARD_LOG_READS", "on"));
     let key = format!("dashboard:bundle:{TENANT}:include=true");
     for (cached, word, line) in [
         (false, "MISS", format!("[dashboard-bundle] Cache MISS key={key} (compute from db)")),
@@ -23,6 +23,23 @@ fn the_first_read_is_a_miss_the_next_a_hit_and_redis_has_the_same_bundle() {
     }
     let statistics = |field| stack.redis.client().figure(field);
     assert_eq!((statistics("hits"), statistics("misses")), (1, 1));
+}
+
+#[test]
+fn the_log_has_no_line_for_each_read_but_counts_and_the_first_failure_of_its_kind() {
+    let mut stack = Stack::start();
+    for _ in 0..3 {
+        stack.get(&path(TENANT));
+    }
+    stack.get(&path("nobody"));
+    stack.get(&path("nobody"));
+    stack.sidecar.process().interrupt();
+    assert!(stack.sidecar.process().wait_exit().success());
+    let log = stack.sidecar.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("[dashboard-bundle]")).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert!(lines[0].contains("\"code\":\"no_tenant\""), "{log}");
+    assert!(lines[1].contains("hit 2, miss 1, no_tenant 2"), "{log}");
 }
 
 #[test]
@@ -138,6 +155,11 @@ fn with_redis_or_postgres_down_it_says_which() {
     assert_eq!(response.status, 503);
     assert!(message(&response).contains("Postgres"), "{}", response.text());
     assert!(response.header("retry-after").is_some());
+    let log = stack.sidecar.log();
+    assert!(
+        log.contains("\"code\":\"postgres_unavailable\"") && !log.contains("\"code\":\"redis_unavailable\""),
+        "{log}"
+    );
     stack.redis.shutdown();
     let response = stack.get(&path(TENANT));
     assert_eq!(response.status, 503);

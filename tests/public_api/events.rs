@@ -366,3 +366,27 @@ fn a_reader_who_follows_the_events_comes_to_see_the_last_change() {
         scope.spawn(follow);
     });
 }
+
+#[test]
+fn a_stream_tells_how_changes_are_followed_and_a_tenant_leaves_streams_to_the_others() {
+    let stack = Stack::with(|sidecar| sidecar.env("DASHBOARD_MAX_STREAMS", "4"));
+    let open = |tenant: &str| {
+        EventStream::open(
+            stack.sidecar.public(),
+            &format!("/api/reports/dashboard-events?tenant_id={tenant}"),
+            &[],
+        )
+    };
+    let mut of_one: Vec<EventStream> = (0..3).map(|_| open(TENANT)).collect();
+    let following = of_one[0].next_following();
+    assert_eq!(
+        (&following["state"], &following["followed"]),
+        (&"elsewhere".into(), &false.into()),
+        "{following}"
+    );
+    assert!(following["message"].is_string(), "{following}");
+    let refused = stack.get(&format!("/api/reports/dashboard-events?tenant_id={TENANT}"));
+    assert_eq!(refused.status, 429);
+    assert!(refused.text().contains("of this tenant"), "{}", refused.text());
+    assert_eq!(open(super::OTHER).status, 200);
+}

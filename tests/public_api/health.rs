@@ -23,24 +23,30 @@ fn unwell(response: &Response) -> Vec<String> {
 }
 
 #[test]
-fn health_names_each_part_and_which_of_them_does_not_work() {
+fn health_names_each_part_and_which_of_them_does_not_work_and_readyz_whether_the_cache_can_be_read() {
     let mut stack = Stack::start();
-    for path in ["/readyz", "/api/system/health"] {
+    for (path, parts) in [
+        ("/readyz", &["redis-cache", "redis-module"][..]),
+        ("/api/system/health", &["change-feed", "migrations", "postgres", "redis-cache", "redis-module"]),
+    ] {
         let response = stack.get(path);
         assert_eq!(response.status, 200, "{}", response.text());
         let names: Vec<String> = checks(&response).into_keys().collect();
-        assert_eq!(names, ["change-feed", "migrations", "postgres", "redis-cache", "redis-module"]);
+        assert_eq!(names, parts);
     }
     let wait_for = |stack: &Stack, expected: &[&str], what: &str| {
-        assert_eventually!(unwell(&stack.get("/readyz")) == expected, "{what}");
-        assert_eq!(stack.get("/readyz").status, if expected.is_empty() { 200 } else { 503 });
+        let health = || stack.get("/api/system/health");
+        assert_eventually!(unwell(&health()) == expected, "{what}");
+        assert_eq!(health().status, if expected.is_empty() { 200 } else { 503 });
     };
     stack.postgres.execute("DELETE FROM dashboard.schema_history WHERE version = 4");
     wait_for(&stack, &["migrations"], "a migration is missing");
     stack.postgres.go_down();
     wait_for(&stack, &["migrations", "postgres"], "Postgres is away");
+    assert_eq!(stack.get("/readyz").status, 200, "what is in memory can be read");
     stack.redis.shutdown();
     wait_for(&stack, &["migrations", "postgres", "redis-cache", "redis-module"], "Redis is away, too");
+    assert_eventually!(stack.get("/readyz").status == 503, "nothing can be read");
     assert_eq!(stack.get("/livez").status, 200);
 }
 
@@ -170,7 +176,12 @@ fn operations_tell_how_all_of_it_works_now_and_null_for_what_cannot_be_asked() {
     assert!(hit["count"] == 1 && hit["p50_ms"].as_f64().unwrap() > 0.0, "{hit}");
     assert_eq!((&now["pools"][0]["name"], &now["pools"][0]["size"]), (&"misses".into(), &8.into()));
     assert_eq!(now["problems"], serde_json::json!([]));
-    assert_eq!(now["feed"], serde_json::json!({"role": "left", "lag_ms": null}));
+    let feed = &now["feed"];
+    assert_eq!(
+        (&feed["role"], &feed["lag_ms"], &feed["state"]),
+        (&"left".into(), &Value::Null, &"elsewhere".into())
+    );
+    assert!(feed["message"].as_str().unwrap().contains("DASHBOARD_FEED"), "{feed}");
 
     let alone = Sidecar::builder().start_alone();
     let now = alone.public().get("/api/system/operations").json()["data"].clone();

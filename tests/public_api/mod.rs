@@ -6,9 +6,12 @@ mod clear;
 mod events;
 mod execute;
 mod health;
+mod neighbours;
 mod openapi;
+mod probes;
 mod protocol;
 mod rights;
+mod stopping;
 mod tenants;
 
 use harness::{Postgres, Redis, Response, Sidecar, SidecarBuilder};

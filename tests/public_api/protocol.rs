@@ -33,7 +33,7 @@ fn a_wrong_method_is_told_the_right_one() {
 
 #[test]
 fn each_request_has_a_name_its_own_or_ours() {
-    let stack = Stack::start();
+    let stack = Stack::with(|sidecar| sidecar.env("DASHBOARD_LOG_READS", "on"));
     let name = |headers: &[(&str, &str)]| {
         let response = stack.ask("GET", &path(TENANT), headers, "");
         response.header("x-request-id").unwrap().to_owned()

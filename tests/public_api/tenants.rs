@@ -103,6 +103,34 @@ fn who_is_confined_finds_its_own_tenant_only() {
 }
 
 #[test]
+fn among_hundred_thousand_tenants_thirty_people_who_type_are_all_answered_from_memory() {
+    let stack = Stack::start();
+    stack.postgres.execute(
+        "INSERT INTO tenant (tenant_id, name)
+         SELECT 'slug-' || n, 'Company ' || n FROM generate_series(1, 100000) AS n; ANALYZE tenant",
+    );
+    // The first one reads the list; then Postgres is asked no more than the list's age demands.
+    assert_eq!(listed(&stack, "?search=company%2099999"), ["Company 99999"]);
+    std::thread::scope(|scope| {
+        let typing: Vec<_> = (0..30)
+            .map(|n| {
+                let stack = &stack;
+                scope.spawn(move || {
+                    for length in 1..=5 {
+                        let found = listed(stack, &format!("?search={}", &format!("slug-{n}")[..length]));
+                        assert_eq!(found.len(), 20);
+                    }
+                })
+            })
+            .collect();
+        typing.into_iter().for_each(|person| person.join().unwrap());
+    });
+    let answer = stack.get("/api/tenants?search=slug-100000");
+    assert_eq!(answer.json()["data"][0]["name"], "Company 100000");
+    assert!(answer.header("age").unwrap().parse::<u64>().unwrap() < 120, "how old the list is");
+}
+
+#[test]
 fn what_is_wrong_with_a_search_is_named() {
     let stack = Stack::start();
     let long = format!("?search={}", "x".repeat(201));

@@ -236,7 +236,9 @@ fn serve_stored(ctx: &Context, id: &BundleId, options: &Options<'_>, would_wait:
         Some((stored == Stored::Changed).then(|| stamp.etag.to_vec()))
     });
     let Held::String(Some(changed)) = held else { return false };
-    if let Some(etag) = changed {
+    // Whoever reads that it has changed, and goes to wait for the next one, is not told of that one as of another change.
+    let knows = would_wait && options.no_wait && options.with_meta;
+    if let Some(etag) = changed.filter(|_| !knows) {
         tracking::given(ctx, id, &etag);
     }
     true

@@ -11,21 +11,34 @@ pub(super) fn classify(error: &RedisError, tenant: Option<&Tenant>) -> ApiError 
     match (error.code(), tenant) {
         (Some("NOTENANT"), Some(tenant)) => return ApiError::no_tenant(tenant.as_str()),
         (Some("OVERLOADED"), _) => return ApiError::overloaded("the cache computes as much as it may"),
-        (Some("TIMEOUT"), _) => return ApiError::redis_unavailable("the bundle was not computed in time"),
-        // The module writes these for clients: they say which part is missing.
-        (Some("UNAVAILABLE" | "MISS"), _) if !detail.is_empty() => {
-            return ApiError::redis_unavailable(detail);
-        }
+        (Some("TIMEOUT"), _) => return ApiError::not_in_time(),
+        (Some("UNAVAILABLE" | "MISS"), _) if !detail.is_empty() => return unavailable(detail),
         _ => {}
     }
     tracing::warn!(%error, "Redis (REDIS_URL) did not answer as it should");
     if is_unknown_command(error) {
         module_missing()
     } else if error.is_timeout() {
-        ApiError::redis_unavailable("Redis did not answer in time (DASHBOARD_REDIS_TIMEOUT_MS)")
+        silent()
     } else {
         unreachable()
     }
+}
+
+/// The module writes these for clients: they say which part is missing, and begin with its name.
+fn unavailable(detail: &str) -> ApiError {
+    if detail.starts_with("the sidecar cannot use Postgres") {
+        ApiError::postgres_unusable(detail)
+    } else if detail.starts_with("the sidecar") {
+        ApiError::sidecar_unavailable(detail)
+    } else {
+        ApiError::redis_unavailable(detail)
+    }
+}
+
+/// Redis did not answer in time.
+pub(super) fn silent() -> ApiError {
+    ApiError::redis_unavailable("Redis did not answer in time (DASHBOARD_REDIS_TIMEOUT_MS)")
 }
 
 /// Redis cannot be reached, or refuses.

@@ -6,8 +6,10 @@ mod failure;
 mod info;
 mod lifetime;
 pub mod pool;
+mod reads;
 mod reply;
 mod run_id;
+mod shared;
 mod tracking;
 mod warming;
 
@@ -17,12 +19,14 @@ use redis::Value;
 
 pub use info::ModuleInfo;
 pub use lifetime::stale_ttl;
+pub use reads::ReadLimits;
 pub use reply::{Cached, FailedTenant, Status, Warmed};
 pub(crate) use run_id::feed_connection;
 pub use tracking::{Subscription, Told, Tracker};
 pub use warming::{Progress, warm, watch};
 
 use pool::Pool;
+use reads::Reads;
 
 use crate::config::Secret;
 use crate::error::{ApiError, Failure};
@@ -32,6 +36,8 @@ use crate::tenant::{BundleId, Tenant};
 
 /// Longest wait for a connection to be made, checked, or given back by another reader.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Clears at a time; one of everything takes as long as there are keys.
+const MOST_COMMANDS: usize = 4;
 /// Longest wait for a probe's answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -46,19 +52,21 @@ pub struct Health {
 
 /// The cache, with its pools.
 pub struct Cache {
-    reads: Pool,
+    reads: Reads,
+    commands: Pool,
     probes: Pool,
     shared_probe: SharedProbe<Health>,
 }
 
 impl Cache {
-    /// Makes the pools; connections are opened when they are needed. `timeout` bounds one read.
+    /// Makes the pools; connections are opened when they are needed.
     ///
     /// # Errors
     /// If REDIS_URL is malformed.
-    pub fn new(url: &Secret, connections: usize, timeout: Duration) -> Result<Self, Failure> {
+    pub fn new(url: &Secret, limits: ReadLimits) -> Result<Self, Failure> {
         Ok(Self {
-            reads: Pool::new(url, connections, timeout)?,
+            reads: Reads::new(url, limits)?,
+            commands: Pool::new(url, MOST_COMMANDS, limits.timeout)?,
             probes: Pool::new(url, 1, PROBE_TIMEOUT)?,
             shared_probe: SharedProbe::default(),
         })
@@ -70,21 +78,7 @@ impl Cache {
     /// # Errors
     /// What the module says, or why it could not be asked.
     pub async fn get(&self, id: &BundleId, refresh: bool, known: Option<&str>) -> Result<Cached, ApiError> {
-        let mut command = redis::cmd("DASHBOARD.GET");
-        command.arg(id.tenant.as_str()).arg("INCLUDE").arg(if id.include_test_data {
-            "true"
-        } else {
-            "false"
-        });
-        if refresh {
-            command.arg("REFRESH");
-        }
-        if let Some(etag) = known {
-            command.arg("IFNONEMATCH").arg(etag);
-        }
-        command.arg("WITHMETA");
-        let value: Value = self.reads.query(&command, Some(&id.tenant)).await?;
-        reply::cached(value)
+        self.reads.get(id, refresh, known).await
     }
 
     /// Removes the bundles of a tenant, or of all, and says how many there were.
@@ -96,7 +90,7 @@ impl Cache {
         if let Some(tenant) = tenant {
             command.arg(tenant.as_str());
         }
-        self.reads.query(&command, tenant).await
+        self.commands.query(&command, tenant).await
     }
 
     /// How Redis is.
@@ -130,8 +124,13 @@ impl Cache {
     }
 
     /// Connections for reads: open, at most, in use, and readers that wait for one.
-    pub fn pool(&self) -> PoolUse {
-        self.reads.usage("redis")
+    pub fn pools(&self) -> [PoolUse; 2] {
+        self.reads.usage()
+    }
+
+    /// Requests that wait for bundles.
+    pub fn waiting(&self) -> usize {
+        self.reads.waiting()
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis::{FromRedisValue, Value, from_redis_value};
 
 use crate::error::ApiError;
 
 /// A bundle as the cache gave it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cached {
     /// Where it came from.
     pub status: Status,
@@ -19,8 +20,29 @@ pub struct Cached {
     pub ttl_ms: u64,
     /// Of everything in it but `meta`.
     pub etag: String,
+    /// So far the change feed is behind, in milliseconds; none where no feed has said anything.
+    pub behind_ms: Option<u64>,
     /// Its JSON; none if the caller has it already.
-    pub bundle: Option<Vec<u8>>,
+    pub bundle: Option<Bytes>,
+}
+
+impl Cached {
+    /// For a caller that came before it was there.
+    pub(super) fn waited_for(self) -> Self {
+        let status = if self.status == Status::Hit { Status::Miss } else { self.status };
+        Self { status, ..self }
+    }
+
+    /// In place of a newer one that cannot be waited for.
+    pub(super) fn into_stale(self) -> Self {
+        Self { status: Status::Stale, ttl_ms: 0, ..self }
+    }
+
+    /// Without its JSON, if the caller has that already.
+    pub(super) fn unless_known(self, known: Option<&str>) -> Self {
+        let bundle = self.bundle.filter(|_| known != Some(self.etag.as_str()));
+        Self { bundle, ..self }
+    }
 }
 
 /// Where a bundle came from.
@@ -30,6 +52,8 @@ pub enum Status {
     Hit,
     /// From the cache, past its time or known to have changed.
     Stale,
+    /// From the cache, known to have changed; one that may wait gets a newer one.
+    Changed,
     /// Computed, because it was absent.
     Miss,
     /// Computed, because that was asked for.
@@ -42,6 +66,7 @@ impl Status {
         match self {
             Self::Hit => "hit",
             Self::Stale => "stale",
+            Self::Changed => "changed",
             Self::Miss => "miss",
             Self::Refreshed => "refreshed",
         }
@@ -49,7 +74,7 @@ impl Status {
 
     /// Whether the answer was in the cache before it was asked for.
     pub fn was_cached(self) -> bool {
-        matches!(self, Self::Hit | Self::Stale)
+        matches!(self, Self::Hit | Self::Stale | Self::Changed)
     }
 }
 
@@ -95,6 +120,7 @@ pub(super) fn cached(value: Value) -> Result<Cached, ApiError> {
     let status = match fields.take::<String>("status")?.as_str() {
         "hit" => Status::Hit,
         "stale" => Status::Stale,
+        "changed" => Status::Changed,
         "miss" => Status::Miss,
         "refreshed" => Status::Refreshed,
         _ => return Err(fields.unexpected("status")),
@@ -104,7 +130,8 @@ pub(super) fn cached(value: Value) -> Result<Cached, ApiError> {
         age_ms: fields.take("age_ms")?,
         ttl_ms: fields.take("ttl_ms")?,
         etag: fields.take("etag")?,
-        bundle: fields.take("bundle")?,
+        behind_ms: fields.take_optional("behind_ms")?,
+        bundle: fields.take::<Option<Vec<u8>>>("bundle")?.map(Bytes::from),
     })
 }
 
@@ -135,6 +162,11 @@ impl Fields {
     fn take<T: FromRedisValue>(&mut self, name: &str) -> Result<T, ApiError> {
         let value = self.values.remove(name).ok_or_else(|| self.unexpected(name))?;
         from_redis_value(value).map_err(|_| self.unexpected(name))
+    }
+
+    /// A field that an older module does not send.
+    fn take_optional<T: FromRedisValue>(&mut self, name: &str) -> Result<Option<T>, ApiError> {
+        if self.values.contains_key(name) { self.take(name) } else { Ok(None) }
     }
 
     /// Absent where there are none.
@@ -180,10 +212,19 @@ mod tests {
         let flat = Value::Array(pairs().into_iter().flat_map(|(name, value)| [name, value]).collect());
         for value in [flat, Value::Map(pairs())] {
             let cached = cached(value).unwrap();
+            assert_eq!(cached.behind_ms, None, "an older module does not say");
             assert_eq!(
                 (cached.status, cached.age_ms, cached.ttl_ms, cached.etag.as_str(), cached.bundle.as_deref()),
                 (Status::Stale, 7, 9, "e", Some(&b"{}"[..]))
             );
+        }
+    }
+
+    #[test]
+    fn how_far_changes_are_behind_is_a_number_or_null() {
+        for (value, behind) in [(Value::Int(75_000), Some(75_000)), (Value::Nil, None)] {
+            let reply = pairs().into_iter().chain([(text("behind_ms"), value)]).collect();
+            assert_eq!(cached(Value::Map(reply)).unwrap().behind_ms, behind);
         }
     }
 

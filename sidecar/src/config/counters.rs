@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::DatabaseArgs;
+use super::{DatabaseArgs, FeedLimitArgs};
 
 /// What can be done with the counters.
 #[derive(Debug, Subcommand)]
@@ -24,6 +24,9 @@ pub struct VerifyArgs {
     /// Correct nothing; exit code 1 if something differs
     #[arg(long)]
     pub check: bool,
+    /// How late changes may be.
+    #[command(flatten)]
+    pub limit: FeedLimitArgs,
     /// Where Postgres is.
     #[command(flatten)]
     pub database: DatabaseArgs,

@@ -1,5 +1,7 @@
 //! Settings of the change feed: of the part of `serve` that follows it, and of `feed`.
 
+use std::time::Duration;
+
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand, value_parser};
 
@@ -27,10 +29,37 @@ pub struct FeedArgs {
     #[arg(long, value_name = "MS", env = "DASHBOARD_FEED_LEASE_MS", default_value_t = 3_000,
           value_parser = value_parser!(u64).range(300..=60_000))]
     pub feed_lease_ms: u64,
-    /// Changes that are followed later than this make /readyz fail, ms, 100 to 3600000
+    /// How late changes may be.
+    #[command(flatten)]
+    pub limit: FeedLimitArgs,
+}
+
+/// How late changes may be, for all who say how they are followed.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Change feed")]
+pub struct FeedLimitArgs {
+    /// Changes that are followed later than this are late: /api/system/health and 'feed status' say so, ms, 100 to 3600000
     #[arg(long, value_name = "MS", env = "DASHBOARD_FEED_LAG_LIMIT_MS", default_value_t = 10_000,
           value_parser = value_parser!(u64).range(100..=3_600_000))]
     pub feed_lag_limit_ms: u64,
+}
+
+impl FeedLimitArgs {
+    /// As a duration.
+    pub fn duration(&self) -> Duration {
+        Duration::from_millis(self.feed_lag_limit_ms)
+    }
+}
+
+/// Settings of `feed status`.
+#[derive(Debug, Args)]
+pub struct FeedStatusArgs {
+    /// How late changes may be.
+    #[command(flatten)]
+    pub limit: FeedLimitArgs,
+    /// Where Postgres is.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 }
 
 /// What can be asked of the feed.
@@ -38,5 +67,5 @@ pub struct FeedArgs {
 pub enum FeedCommand {
     /// Print who feeds Redis with changes, how far behind it is, and what it still has to announce; exit code 1 if
     /// changes are not followed
-    Status(DatabaseArgs),
+    Status(FeedStatusArgs),
 }

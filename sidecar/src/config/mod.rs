@@ -21,7 +21,7 @@ pub use auth::{AuthArgs, TokenArgs};
 pub use cors::CorsOrigins;
 pub use counters::{CountersCommand, VerifyArgs};
 pub use cron::{CronCommand, CronRunArgs, CronSetArgs, JobArgs, LeaseArgs, SchedulerArgs};
-pub use feed::{FeedArgs, FeedCommand};
+pub use feed::{FeedArgs, FeedCommand, FeedLimitArgs, FeedStatusArgs};
 pub use secret::{Secret, SecretVariable};
 pub use serve::{ComputeArgs, HttpArgs, ServeArgs};
 

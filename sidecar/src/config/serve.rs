@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, value_parser};
+use clap::{ArgAction, Args, value_parser};
 
 use super::{
     AuthArgs, CorsOrigins, DatabaseArgs, FeedArgs, InternalAddress, RedisArgs, SchedulerArgs, Secret,
@@ -31,7 +31,8 @@ pub struct ServeArgs {
     /// Where Redis is.
     #[command(flatten)]
     pub redis: RedisArgs,
-    /// Connections to Redis for public reads, 1 to 1024; one more read at once waits, for a second at most
+    /// Connections to Redis for bundles that have to be computed, 1 to 1024: one for each bundle that public reads wait
+    /// for. What is in memory is read by another one
     #[arg(long, value_name = "N", env = "DASHBOARD_REDIS_POOL", default_value_t = 32,
           value_parser = value_parser!(u32).range(1..=1024), help_heading = "Redis")]
     pub redis_pool: u32,
@@ -40,6 +41,21 @@ pub struct ServeArgs {
     #[arg(long, value_name = "MS", env = "DASHBOARD_REDIS_TIMEOUT_MS", default_value_t = 10_000,
           value_parser = value_parser!(u64).range(100..=600_000), help_heading = "Redis")]
     pub redis_timeout_ms: u64,
+    /// Public reads that wait for bundles at once, 1 to 65536; one more is refused with 429 [default: three quarters of
+    /// DASHBOARD_MAX_CONNECTIONS]
+    #[arg(long, value_name = "N", env = "DASHBOARD_MAX_WAITING",
+          value_parser = value_parser!(u32).range(1..=65_536), help_heading = "Redis")]
+    pub max_waiting: Option<u32>,
+    /// Of these, for bundles of one tenant, so that one tenant's slow bundle leaves room for the others [default: half of
+    /// DASHBOARD_MAX_CONNECTIONS]
+    #[arg(long, value_name = "N", env = "DASHBOARD_MAX_WAITING_PER_TENANT",
+          value_parser = value_parser!(u32).range(1..=65_536), help_heading = "Redis")]
+    pub max_waiting_per_tenant: Option<u32>,
+    /// Log a line for each public read, on or off: '[dashboard-bundle] Cache HIT key=… (redis)' or 'Cache MISS key=…
+    /// (compute from db)'. A line a minute with counts is logged anyway
+    #[arg(long, value_name = "ON|OFF", env = "DASHBOARD_LOG_READS", default_value = "off",
+          action = ArgAction::Set, value_parser = BoolishValueParser::new(), help_heading = "Log")]
+    pub log_reads: bool,
     /// How scheduled jobs are run.
     #[command(flatten)]
     pub scheduler: SchedulerArgs,
@@ -132,7 +148,8 @@ pub struct HttpArgs {
     #[arg(long, value_name = "ORIGINS", env = "DASHBOARD_CORS_ORIGINS", default_value = "", hide_default_value = true,
           value_parser = CorsOrigins::parse)]
     pub cors_origins: CorsOrigins,
-    /// Connections that each listener serves at once, 1 to 65536; further ones wait to be accepted
+    /// Connections that each listener serves at once, 1 to 65536. Beyond them the public listener answers probes and
+    /// /metrics only
     #[arg(long, value_name = "N", env = "DASHBOARD_MAX_CONNECTIONS", default_value_t = 1_024,
           value_parser = value_parser!(u32).range(1..=65_536))]
     pub max_connections: u32,
@@ -142,8 +159,17 @@ pub struct HttpArgs {
     #[arg(long, value_name = "N", env = "DASHBOARD_MAX_STREAMS",
           value_parser = value_parser!(u32).range(1..=10_000))]
     pub max_streams: Option<u32>,
-    /// Time that requests under way get to finish after SIGTERM or SIGINT, ms, 0 to 600000; a second signal
-    /// ends at once
+    /// How long an idle keep-alive connection of the public listener stays open, ms, 1000 to 3600000. Keep it above the
+    /// idle time-out of the proxy in front (mostly 60 s)
+    #[arg(long, value_name = "MS", env = "DASHBOARD_KEEP_ALIVE_MS", default_value_t = 75_000,
+          value_parser = value_parser!(u64).range(1_000..=3_600_000))]
+    pub keep_alive_ms: u64,
+    /// After SIGTERM, /readyz fails and requests are still served for so long, ms, 0 to 600000, so that a load balancer
+    /// turns away in time. With DASHBOARD_DRAIN_TIMEOUT_MS it must fit into the orchestrator's grace period. SIGINT skips it
+    #[arg(long, value_name = "MS", env = "DASHBOARD_LAME_DUCK_MS", default_value_t = 5_000,
+          value_parser = value_parser!(u64).range(0..=600_000))]
+    pub lame_duck_ms: u64,
+    /// Time that requests under way get to finish after that, ms, 0 to 600000; a second signal ends at once
     #[arg(long, value_name = "MS", env = "DASHBOARD_DRAIN_TIMEOUT_MS", default_value_t = 10_000,
           value_parser = value_parser!(u64).range(0..=600_000))]
     pub drain_timeout_ms: u64,
@@ -220,7 +246,17 @@ impl HttpArgs {
         }
     }
 
-    /// Time that requests under way get after a signal.
+    /// How long an idle connection of the public listener stays open.
+    pub fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_ms)
+    }
+
+    /// How long requests are served after SIGTERM as if nothing had happened.
+    pub fn lame_duck(&self) -> Duration {
+        Duration::from_millis(self.lame_duck_ms)
+    }
+
+    /// Time that requests under way get once the listeners close.
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
     }

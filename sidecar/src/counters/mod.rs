@@ -42,7 +42,7 @@ pub fn main(command: &CountersCommand) -> Result<(), Failure> {
         CountersCommand::Rebuild(database) => alone(database, |client| Ok(rebuild(client)?)),
         CountersCommand::Verify(args) => alone(&args.database, |client| {
             must_be_ready(client)?;
-            verify::run(client, !args.check)
+            verify::run(client, !args.check, args.limit.duration())
         }),
     }
 }

@@ -6,6 +6,7 @@ use postgres::{Client, Row};
 
 use super::error::CountersError;
 use crate::error::Failure;
+use crate::feed::Look;
 use crate::tenant::ALL_TENANTS;
 
 /// Tenants compared by one statement.
@@ -36,7 +37,7 @@ struct Findings {
 }
 
 /// Compares everything, and corrects what differs if it is to be repaired.
-pub(super) fn run(client: &mut Client, repair: bool) -> Result<(), Failure> {
+pub(super) fn run(client: &mut Client, repair: bool, limit: Duration) -> Result<(), Failure> {
     let findings = compare(client, repair)?;
     let Findings { owners, differing, differences } = findings;
     let unrecorded = unrecorded(client)?;
@@ -54,6 +55,9 @@ pub(super) fn run(client: &mut Client, repair: bool) -> Result<(), Failure> {
             "{differing} of {owners} tenants differ, in {differences} counters: 'dashboard-sidecar counters verify' corrects them"
         );
     }
+    // Counters that are right are of use only to bundles that are read anew.
+    let followed = Look::at(client).map_err(|error| Failure::run(&error))?.followed(limit);
+    println!("change feed: {}: {followed}", followed.name());
     let all_is_well = unrecorded.is_empty() && (repair || differences == 0);
     if all_is_well { Ok(()) } else { Err(Failure::already_reported()) }
 }

@@ -30,7 +30,7 @@ pub use batch::{BatchItem, BundleItem, BundleStream, Found, Incomplete};
 pub use dialer::Dialer;
 pub(crate) use kept::{Kept, KeptError, is_of_connection};
 pub(crate) use target::chain;
-pub use tenants::NamedTenant;
+pub use tenants::{Listed, NamedTenant};
 
 use crate::config::{ComputeArgs, DatabaseArgs};
 use crate::error::{ApiError, Failure};

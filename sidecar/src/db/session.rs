@@ -20,7 +20,7 @@ const ONE: &str =
                                 dashboard.version($1::text) AS version OFFSET 0) AS computed";
 const UNCHANGED: &str = "SELECT dashboard.unchanged($1::text[], $2::text[])";
 const TENANTS: &str = "SELECT t::text FROM dashboard.active_tenants() AS t";
-const SEARCH: &str = "SELECT tenant_id, name FROM dashboard.tenants($1::text, $2::text, $3::integer)";
+const DIRECTORY: &str = "SELECT tenant_id, name, slug FROM dashboard.directory()";
 const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') IS NOT NULL
                         AND to_regprocedure('dashboard.bundles(text[])') IS NOT NULL
                         AND to_regprocedure('dashboard.active_tenants()') IS NOT NULL
@@ -41,8 +41,8 @@ pub(super) enum Query {
     One,
     /// The tenants that warming covers.
     Tenants,
-    /// Tenants with their names; parameters search, tenant or null, most.
-    Search,
+    /// Tenants with all that they are found by.
+    Directory,
     /// Whether the schema is complete.
     Probe,
     /// Whether nothing has changed since; parameters tenants and their versions.
@@ -65,7 +65,7 @@ impl Session {
             Query::One => (0, ONE),
             Query::Tenants => (1, TENANTS),
             Query::Probe => (2, PROBE),
-            Query::Search => (3, SEARCH),
+            Query::Directory => (3, DIRECTORY),
             Query::Unchanged => (4, UNCHANGED),
         };
         if let Some(statement) = &self.prepared[slot] {

@@ -6,7 +6,7 @@ use super::session::Query;
 use crate::error::ApiError;
 use crate::tenant::Tenant;
 
-const FUNCTION: &str = "dashboard.tenants";
+const FUNCTION: &str = "dashboard.directory";
 
 /// A tenant as people know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,32 +17,36 @@ pub struct NamedTenant {
     pub name: String,
 }
 
+/// A tenant with all that it is found by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// What requests name it by.
+    pub tenant: Tenant,
+    /// What people call it.
+    pub name: String,
+    /// Its short name, where there is one.
+    pub slug: Option<String>,
+}
+
 impl Database {
-    /// The active tenants that the search fits, of one tenant alone where `only` names it; `most` at most. Dropping the
-    /// future cancels the statement.
+    /// All active tenants, in the order in which people are shown them. Dropping the future cancels the statement.
     ///
     /// # Errors
     /// If they cannot be listed.
-    pub async fn search_tenants(
-        &self,
-        search: String,
-        only: Option<Tenant>,
-        most: u16,
-    ) -> Result<Vec<NamedTenant>, ApiError> {
+    pub async fn directory(&self) -> Result<Vec<Listed>, ApiError> {
         self.searches
             .run(FUNCTION, move |session| {
                 let failed = |error: postgres::Error| classify(FUNCTION, &error);
-                let only = only.as_ref().map(Tenant::as_str);
                 let rows = session
-                    .statement(Query::Search)
-                    .and_then(|query| session.client.query(&query, &[&search, &only, &i32::from(most)]))
+                    .statement(Query::Directory)
+                    .and_then(|query| session.client.query(&query, &[]))
                     .map_err(failed)?;
                 let mut tenants = Vec::with_capacity(rows.len());
                 for row in rows {
-                    let (id, name): (String, String) =
-                        (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+                    let id: String = row.try_get(0).map_err(failed)?;
+                    let (name, slug) = (row.try_get(1).map_err(failed)?, row.try_get(2).map_err(failed)?);
                     // One that cannot be asked for is of no use; warming says what is odd about it.
-                    tenants.extend(Tenant::parse(&id).ok().map(|tenant| NamedTenant { tenant, name }));
+                    tenants.extend(Tenant::parse(&id).ok().map(|tenant| Listed { tenant, name, slug }));
                 }
                 Ok(tenants)
             })

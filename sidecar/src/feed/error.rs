@@ -24,6 +24,18 @@ pub(crate) enum FeedError {
     Thread,
 }
 
+impl FeedError {
+    /// What anybody may be told: what Postgres said goes to the log, and no further.
+    pub(super) fn said(&self) -> String {
+        match self {
+            Self::NotMigrated | Self::Rights { .. } => self.to_string(),
+            Self::Postgres(_) | Self::Thread => {
+                "the feed cannot ask Postgres; see the sidecar's log".to_owned()
+            }
+        }
+    }
+}
+
 impl KeptError for FeedError {
     fn is_connection(&self) -> bool {
         match self {

@@ -12,8 +12,10 @@
 
 mod announcer;
 mod error;
+mod followed;
 mod gap;
 mod health;
+mod look;
 mod round;
 pub mod status;
 mod store;
@@ -24,7 +26,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use error::FeedError;
+pub use followed::{Followed, Part};
 pub use health::{FeedHealth, Role};
+pub(crate) use look::Look;
 
 use crate::config::{FeedArgs, Secret};
 use crate::db::{Dialer, Kept, KeptError as _};
@@ -55,6 +59,7 @@ pub struct Feed {
     health: FeedHealth,
     told: Option<String>,
     held: bool,
+    said_that_it_is_off: bool,
 }
 
 impl Feed {
@@ -78,6 +83,7 @@ impl Feed {
             health,
             told: None,
             held: false,
+            said_that_it_is_off: false,
         }
     }
 
@@ -104,14 +110,23 @@ impl Feed {
     async fn turn(&mut self) -> Duration {
         let standby = self.settings.lease / 3;
         let (owner, lease) = (self.settings.owner.clone(), self.settings.lease);
-        match self.session.run(move |client| store::stand(client, &owner, lease)).await {
+        let standing = self.session.run(move |client| store::stand(client, &owner, lease)).await;
+        if standing.is_ok() {
+            self.health.postgres(None);
+            self.look_at_triggers().await;
+        }
+        match standing {
             Ok(Standing::Off) => {
                 self.health.off();
+                if !std::mem::replace(&mut self.said_that_it_is_off, true) {
+                    tracing::warn!("the counters are not enabled: {}", Followed::Disabled);
+                }
                 self.hold_no_more();
                 self.told = None;
                 standby
             }
             Ok(Standing::Holder(state)) => {
+                self.said_that_it_is_off = false;
                 if !std::mem::replace(&mut self.held, true) {
                     tracing::info!("this sidecar feeds Redis with changes");
                 }
@@ -143,9 +158,21 @@ impl Feed {
             }
             Err(error) => {
                 self.health.unknown();
+                self.health.postgres(Some(error.said()));
                 self.complain(&error);
                 standby
             }
+        }
+    }
+
+    /// Whether changes of all tables are recorded, asked now and then.
+    async fn look_at_triggers(&mut self) {
+        if !self.health.is_to_look_at_triggers() {
+            return;
+        }
+        match self.session.run(look::unrecorded).await {
+            Ok(tables) => self.health.unrecorded(tables),
+            Err(error) => tracing::debug!(%error, "whether all changes are recorded is not known"),
         }
     }
 

@@ -10,6 +10,7 @@ use super::announcer::Announcer;
 use super::error::FeedError;
 use super::gap::Gap;
 use super::health::{FeedHealth, HEARTBEAT, PERIOD};
+use super::look;
 use super::store::{self, Acknowledged, Found, Standing, State};
 use super::{Session, Settings};
 use crate::config::Secret;
@@ -116,7 +117,9 @@ impl<'a> Follower<'a> {
         let (owner, lease) = (self.settings.owner.clone(), self.settings.lease);
         let (postgres, seen, outstanding) =
             (self.state.postgres_now.clone(), self.snapshot.clone(), self.outstanding);
+        let look = renew && self.health.is_to_look_at_triggers();
         let work = self.session.run(move |client| {
+            let unrecorded = if look { Some(look::unrecorded(client)?) } else { None };
             let mut gap = None;
             if renew {
                 match store::stand(client, &owner, lease)? {
@@ -128,13 +131,16 @@ impl<'a> Follower<'a> {
             let found = store::find(client, seen.as_deref(), outstanding)?;
             // After what was found: it waits for the next round, as any change does.
             let beat = if beat { Some((store::beat(client)?, Instant::now())) } else { None };
-            Ok(Some((found, beat, gap)))
+            Ok(Some((found, beat, gap, unrecorded)))
         });
         let Ok(outcome) = timeout(LONGEST_ROUND, work).await else {
             tracing::warn!("Postgres has not answered the feed in time");
             return Ok(None);
         };
-        let Some((mut found, beat, gap)) = outcome? else { return Ok(None) };
+        let Some((mut found, beat, gap, unrecorded)) = outcome? else { return Ok(None) };
+        if let Some(tables) = unrecorded {
+            self.health.unrecorded(tables);
+        }
         // Who counts anew puts one on record.
         if gap.is_some() {
             self.state.gap = gap;
@@ -216,6 +222,7 @@ impl<'a> Follower<'a> {
                     tracing::info!("Redis is told of changes again");
                 }
                 self.pause = FIRST_PAUSE;
+                self.health.redis(None);
                 self.announcer = Some(announcer);
             }
             Err(error) => self.redis_is_away(&error),
@@ -224,6 +231,7 @@ impl<'a> Follower<'a> {
 
     fn redis_is_away(&mut self, error: &dyn std::fmt::Display) {
         self.announcer = None;
+        self.health.redis(Some("Redis cannot be told of changes; see the sidecar's log".to_owned()));
         if !std::mem::replace(&mut self.redis_is_silent, true) {
             tracing::warn!(%error, "Redis cannot be told of changes; trying again, and they are kept until then");
         }

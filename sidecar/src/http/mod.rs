@@ -4,11 +4,14 @@
 mod body;
 mod listener;
 mod params;
+mod places;
 mod reply;
 mod server;
+mod stop;
 
 pub use body::{parse_json, read_body, read_json};
 pub use listener::Listener;
 pub use params::Params;
 pub use reply::{Body, BodyError, Reply, bytes, empty, error_object, json};
-pub use server::{Limits, run};
+pub use server::{Limits, Reserved, run};
+pub use stop::Stop;

@@ -3,73 +3,91 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::header::{CONNECTION, HeaderValue};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutWriter;
-use tokio_util::sync::CancellationToken;
 
-use super::listener::Connection;
-use super::{Listener, Reply};
+use super::listener::{Connection, Listener};
+use super::places::{Place, Places};
+use super::reply::Reply;
+use super::stop::Stop;
 
 /// A request's line and headers may take this many bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// Pause after an accept that failed for want of file descriptors: at once, it would fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// When the server closes, a connection that nothing has come by yet is left open for so long: a request that has been
+/// sent in time may not have been read yet.
+const LAST_CALL: Duration = Duration::from_millis(250);
+/// Whoever comes in by the reserve has to ask within so long, or another one is let in.
+const RESERVED_HEADER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Tells a client that the connection takes no further request.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// What one listener grants its clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections served at once; further ones wait in the system's queue.
     pub connections: usize,
+    /// Connections beyond those, each for one request that is marked as [`Reserved`]: what may use them is up to the
+    /// handler.
+    pub reserve: usize,
     /// Longest wait for a request's headers, an idle keep-alive connection's included.
     pub header_timeout: Duration,
     /// How long a client may take nothing of its reply before it is cut off.
     pub write_timeout: Duration,
-    /// Time that requests under way get after `shutdown`.
+    /// Time that requests under way get once the server closes.
     pub drain_timeout: Duration,
 }
 
-/// Serves until `shutdown`, then stops accepting and lets requests under way finish, for the drain time-out
+/// Marks a request that came in by the reserve, as all other places are taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Reserved;
+
+/// Serves until `stop` closes, then stops accepting and lets requests under way finish, for the drain time-out
 /// at most. A client that leaves has its request's future dropped.
-pub async fn run<H, F>(listener: Listener, limits: Limits, shutdown: CancellationToken, handler: H)
+pub async fn run<H, F>(listener: Listener, limits: Limits, stop: Stop, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(limits.connections, limits.reserve);
     let mut connections = JoinSet::new();
+    let closing = stop.closing();
     loop {
         let next = async {
-            let place = places.clone().acquire_owned().await;
+            let place = places.take().await;
             (place, listener.accept().await)
         };
         let (place, accepted) = tokio::select! {
             next = next => next,
-            () = shutdown.cancelled() => break,
+            () = closing.cancelled() => break,
         };
         match accepted {
             Ok(connection) => {
-                let (handler, shutdown) = (handler.clone(), shutdown.clone());
-                connections.spawn(async move {
-                    let _place = place;
-                    match connection {
-                        Connection::Tcp(stream) => serve(stream, limits, shutdown, handler).await,
-                        Connection::Unix(stream) => serve(stream, limits, shutdown, handler).await,
-                    }
-                });
+                start(&mut connections, places.better(place), connection, limits, &stop, &handler);
             }
             Err(error) => accept_failed(&listener, &error).await,
         }
         while connections.try_join_next().is_some() {}
+    }
+    // Who has connected by now was let in by the system, and would be cut off unheard.
+    tokio::task::yield_now().await;
+    while let Ok((place, Ok(connection))) = tokio::time::timeout(Duration::ZERO, async {
+        let place = places.take().await;
+        (place, listener.accept().await)
+    })
+    .await
+    {
+        start(&mut connections, place, connection, limits, &stop, &handler);
     }
     let address = listener.address().to_owned();
     drop(listener);
@@ -80,28 +98,66 @@ where
     }
 }
 
-async fn serve<S, H, F>(stream: S, limits: Limits, shutdown: CancellationToken, handler: H)
+fn start<H, F>(
+    connections: &mut JoinSet<()>,
+    place: Place,
+    connection: Connection,
+    limits: Limits,
+    stop: &Stop,
+    handler: &H,
+) where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let (handler, stop) = (handler.clone(), stop.clone());
+    connections.spawn(async move {
+        match connection {
+            Connection::Tcp(stream) => serve(stream, limits, place.is_reserve, stop, handler).await,
+            Connection::Unix(stream) => serve(stream, limits, place.is_reserve, stop, handler).await,
+        }
+        drop(place);
+    });
+}
+
+async fn serve<S, H, F>(stream: S, limits: Limits, reserved: bool, stop: Stop, handler: H)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<Incoming>) -> F,
     F: Future<Output = Reply>,
 {
-    let service = service_fn(|request| {
-        let reply = handler(request);
-        async { Ok::<_, Infallible>(reply.await) }
+    let closing = stop.closing();
+    let service = service_fn(|mut request: Request<Incoming>| {
+        if reserved {
+            request.extensions_mut().insert(Reserved);
+        }
+        let (reply, stop) = (handler(request), stop.clone());
+        async move {
+            let mut reply = reply.await;
+            // By this a client that keeps its connection goes elsewhere in time, instead of being cut off.
+            if stop.is_leaving() {
+                reply.headers_mut().insert(CONNECTION, CLOSE);
+            }
+            Ok::<_, Infallible>(reply)
+        }
     });
     // Whoever stops reading would otherwise keep what its reply holds, Postgres connections included.
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(limits.write_timeout));
+    let header_timeout = if reserved { RESERVED_HEADER_TIMEOUT } else { limits.header_timeout };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        .header_read_timeout(header_timeout)
+        .keep_alive(!reserved)
         .max_buf_size(MAX_HEADER_BYTES)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = std::pin::pin!(connection);
+    let close = async {
+        closing.cancelled().await;
+        tokio::time::sleep(LAST_CALL).await;
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
+        () = close => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -138,13 +194,14 @@ mod tests {
         let (mut client, server) = UnixStream::pair().unwrap();
         let limits = Limits {
             connections: 1,
+            reserve: 0,
             header_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_millis(50),
             drain_timeout: Duration::ZERO,
         };
         client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         let started = Instant::now();
-        serve(server, limits, CancellationToken::new(), |_| async {
+        serve(server, limits, false, Stop::default(), |_| async {
             super::super::bytes(StatusCode::OK, "text/plain", Bytes::from(vec![0; BODY]))
         })
         .await;

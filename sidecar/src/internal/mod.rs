@@ -19,13 +19,12 @@ use ::http::{HeaderMap, Method, StatusCode};
 use hyper::Request;
 use hyper::body::Incoming;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 use wire::protocol;
 
 use crate::config::Secret;
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::http::{self, Limits, Listener, Params, Reply};
+use crate::http::{self, Limits, Listener, Params, Reply, Stop};
 use crate::tenant::{BundleId, Tenant};
 
 /// How long the module may keep an idle connection: longer than it does, so that a request never meets a
@@ -40,9 +39,9 @@ pub struct State {
     pub token: Option<Secret>,
 }
 
-/// Serves the internal API until `shutdown`, then drains.
-pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, shutdown: CancellationToken) {
-    http::run(listener, limits, shutdown, move |request| {
+/// Serves the internal API until `stop` closes, then drains.
+pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, stop: Stop) {
+    http::run(listener, limits, stop, move |request| {
         let state = state.clone();
         async move { state.answer(request).await.unwrap_or_else(|error| refuse(&error)) }
     })

@@ -5,8 +5,9 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::front::succeed_saying;
-use super::{State, body};
+use super::body;
+use super::envelope::succeed_saying;
+use super::state::State;
 use crate::auth::Principal;
 use crate::error::ApiError;
 use crate::http::Reply;

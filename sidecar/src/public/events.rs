@@ -1,57 +1,17 @@
 //! `GET /api/reports/dashboard-events`: a stream of events (`text/event-stream`) that tells when a tenant's bundles
-//! stop being right, as Redis tells it. Who is told reads the bundle anew.
-
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+//! stop being right. Who is told reads the bundle anew.
 
 use ::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use ::http::{Method, Request, StatusCode};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use http_body_util::BodyExt;
-use hyper::body::{Body as HttpBody, Frame};
-use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
-use tokio_util::sync::CancellationToken;
 
-use super::State;
+use super::state::State;
 use crate::auth::Principal;
-use crate::cache::{Subscription, Told, Tracker};
-use crate::config::Secret;
 use crate::error::ApiError;
-use crate::http::{self, BodyError, Params, Reply};
-use crate::tenant::Tenant;
+use crate::http::{self, Params, Reply};
 
-/// How often a stream says that it is there, so that nobody in between takes it for dead.
-const COMMENT: Duration = Duration::from_secs(15);
-/// What a stream begins with: when a client whose stream broke off may come again, in milliseconds.
-const RETRY: &[u8] = b"retry: 2000\n\n";
 /// Asks a proxy on the way to pass on each event as it comes.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-
-/// The streams that are open.
-pub struct Streams {
-    tracker: Tracker,
-    places: Arc<Semaphore>,
-    most: usize,
-    shutdown: CancellationToken,
-}
-
-impl Streams {
-    /// Prepares for as many as `most`. They end with `shutdown`.
-    pub fn new(redis_url: &Secret, most: usize, shutdown: CancellationToken) -> Self {
-        let places = Arc::new(Semaphore::new(most));
-        Self { tracker: Tracker::new(redis_url), places, most, shutdown }
-    }
-
-    /// How many are open.
-    pub fn open(&self) -> usize {
-        self.most - self.places.available_permits()
-    }
-}
 
 impl State {
     /// Begins a stream.
@@ -70,105 +30,7 @@ impl State {
         if request.method() == Method::HEAD {
             return Ok(reply);
         }
-        let place = self.streams.places.clone().try_acquire_owned().map_err(|_full| {
-            ApiError::overloaded("as many event streams are open as may be (DASHBOARD_MAX_STREAMS)")
-        })?;
-        let (events, frames) = mpsc::channel(1);
-        let stream = Stream {
-            news: self.streams.tracker.subscribe(tenant.clone()),
-            tenant,
-            expires_at: who.expires_at(),
-            events,
-            _place: place,
-        };
-        tokio::spawn(stream.run(self.streams.shutdown.clone()));
-        *reply.body_mut() = Frames(frames).boxed_unsync();
+        *reply.body_mut() = self.streams.begin(tenant, who.expires_at())?;
         Ok(reply)
-    }
-}
-
-/// One client's stream.
-struct Stream {
-    news: Subscription,
-    tenant: Tenant,
-    expires_at: Option<DateTime<Utc>>,
-    events: mpsc::Sender<Bytes>,
-    _place: OwnedSemaphorePermit,
-}
-
-/// The client has gone.
-struct Gone;
-
-impl Stream {
-    /// Tells what there is, until the client leaves, its token ends, or the sidecar does.
-    async fn run(mut self, shutdown: CancellationToken) {
-        let left = self.events.clone();
-        tokio::select! {
-            _ended = self.tell() => {}
-            () = left.closed() => {}
-            () = shutdown.cancelled() => {}
-        }
-    }
-
-    async fn tell(&mut self) -> Result<(), Gone> {
-        let expiry = until(self.expires_at);
-        tokio::pin!(expiry);
-        let mut comments = interval_at(Instant::now() + COMMENT, COMMENT);
-        comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.send(Bytes::from_static(RETRY)).await?;
-        loop {
-            let text = tokio::select! {
-                biased;
-                () = &mut expiry => break,
-                told = self.news.next() => self.event(&told),
-                _ = comments.tick() => Bytes::from_static(b":\n\n"),
-            };
-            // A client that takes nothing keeps no stream beyond its token.
-            tokio::select! {
-                sent = self.send(text) => sent?,
-                () = &mut expiry => break,
-            }
-        }
-        self.send(event("end", &json!({"reason": "expired"}))).await
-    }
-
-    async fn send(&self, text: Bytes) -> Result<(), Gone> {
-        self.events.send(text).await.map_err(|_| Gone)
-    }
-
-    fn event(&self, told: &Told) -> Bytes {
-        let tenant = || json!({"tenant_id": self.tenant.as_str()});
-        match told {
-            Told::Ready => event("ready", &tenant()),
-            Told::Changed => event("changed", &tenant()),
-            Told::Unavailable(why) => event("unavailable", &json!({"message": &**why})),
-        }
-    }
-}
-
-/// JSON has no line ends of its own, so it is one line of data.
-fn event(name: &str, data: &Value) -> Bytes {
-    format!("event: {name}\ndata: {data}\n\n").into()
-}
-
-async fn until(time: Option<DateTime<Utc>>) {
-    match time {
-        Some(time) => sleep((time - Utc::now()).to_std().unwrap_or_default()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// A stream's body. Dropped with the connection, it ends the stream.
-struct Frames(mpsc::Receiver<Bytes>);
-
-impl HttpBody for Frames {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.0.poll_recv(context).map(|text| text.map(|text| Ok(Frame::data(text))))
     }
 }

@@ -6,9 +6,9 @@ use std::fmt::{Display, Write as _};
 use ::http::StatusCode;
 use chrono::{DateTime, Utc};
 
-use super::State;
+use super::state::State;
 use crate::cache::ModuleInfo;
-use crate::feed::Role;
+use crate::feed::{Followed, Part, Role};
 use crate::http::{self, Reply};
 use crate::scheduler::job::Job;
 use crate::scheduler::view::Jobs;
@@ -42,7 +42,7 @@ impl State {
     /// Asks all parts at once.
     pub(super) async fn metrics(&self) -> Reply {
         let (info, health, database, jobs) =
-            tokio::join!(self.cache.info(), self.cache.probe(), self.database.probe(), self.jobs.jobs());
+            tokio::join!(self.module_info(), self.redis_health(), self.postgres_health(), self.jobs.jobs());
         let mut page = Page(metrics::render());
         page.family("dashboard_up", "gauge", "Whether this part works (1) or not (0).");
         for (part, works) in [
@@ -51,18 +51,32 @@ impl State {
             ("postgres", database.postgres.is_ok()),
             ("migrations", database.migrations.is_ok()),
             ("schedule", jobs.is_ok()),
+            ("change-feed", self.feed.followed().is_well()),
         ] {
             page.sample("dashboard_up", &[("part", part)], u8::from(works));
         }
         page.family("dashboard_event_streams", "gauge", "Event streams that are open.");
         page.sample("dashboard_event_streams", &[], self.streams.open());
-        let (role, lag) = self.feed.get();
+        page.family("dashboard_waiting_reads", "gauge", "Requests that wait for bundles.");
+        page.sample("dashboard_waiting_reads", &[], self.cache.waiting());
+        let (role, lag) = (self.feed.role(), self.feed.lag());
         page.family(
             "dashboard_feed_holder",
             "gauge",
             "Whether it is this sidecar that feeds Redis with changes (1) or not (0).",
         );
         page.sample("dashboard_feed_holder", &[], u8::from(role == Role::Holder));
+        let followed = self.feed.followed();
+        page.family(
+            "dashboard_feed_state",
+            "gauge",
+            "How changes are followed: 1, with the state as label, and with what holds changes up where it is stuck.",
+        );
+        let part = followed.part().map_or("", Part::name);
+        for state in Followed::NAMES {
+            let (is, part) = if state == followed.name() { (1, part) } else { (0, "") };
+            page.sample("dashboard_feed_state", &[("state", state), ("part", part)], is);
+        }
         if let Some(lag) = lag {
             page.family(
                 "dashboard_feed_lag_seconds",
@@ -82,7 +96,7 @@ impl State {
     }
 
     fn pools(&self, page: &mut Page) {
-        let pools: Vec<_> = self.database.pools().into_iter().chain([self.cache.pool()]).collect();
+        let pools: Vec<_> = self.database.pools().into_iter().chain(self.cache.pools()).collect();
         for (name, help, value) in [
             (
                 "dashboard_pool_size",

@@ -1,6 +1,7 @@
 //! The public API: for front ends, people and probes.
 //!
-//! - [`routes`]: every path; [`front`]: what all requests go through
+//! - [`routes`]: every path; [`front`]: what all requests go through; [`router`]: from a path to what answers
+//! - [`state`]: what they work with; [`envelope`]: what answers are wrapped in
 //! - one file for what each of them answers
 //!
 //! Bundles are read through the cache, so that clients of Redis and of HTTP share one.
@@ -8,78 +9,58 @@
 mod body;
 mod clear;
 mod conditional;
+mod envelope;
 mod events;
 mod execute;
+mod executor;
+mod following;
 mod front;
 mod health;
 mod metrics;
 mod openapi;
 mod operations;
 mod page;
+mod reads_log;
 mod report;
 mod request_id;
+mod router;
 mod routes;
 mod session;
+mod state;
+mod strangers;
+mod streams;
 mod tenants;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::http::{Response, StatusCode};
 use http_body_util::BodyExt;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
-use crate::auth::Access;
-use crate::cache::Cache;
-use crate::config::CorsOrigins;
-use crate::db::Database;
-use crate::feed::FeedHealth;
-use crate::http::{self, Limits, Listener};
-use crate::scheduler::view::View;
+use crate::http::{self, Limits, Listener, Stop};
 
-pub use events::Streams;
-pub use execute::Executor;
+pub use executor::Executor;
+pub use reads_log::ReadsLog;
+pub use state::State;
+pub use streams::Streams;
 
-/// Longest wait for a request's headers.
-pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections beyond DASHBOARD_MAX_CONNECTIONS, for probes and metrics alone.
+pub const RESERVE: usize = 32;
 /// A smaller body is sent as it is, in bytes.
 const COMPRESSED_FROM: u64 = 1024;
 
-/// What the public API works with.
-pub struct State {
-    /// For probes only: bundles are read through the cache.
-    pub database: Arc<Database>,
-    /// Where bundles are read.
-    pub cache: Arc<Cache>,
-    /// Who is let in.
-    pub access: Access,
-    /// What the schedule says.
-    pub jobs: View,
-    /// What runs by hand.
-    pub executor: Executor,
-    /// Who hears of changes.
-    pub streams: Streams,
-    /// Pages of which other sites may read answers.
-    pub cors_origins: CorsOrigins,
-    /// How closely changes are followed.
-    pub feed: FeedHealth,
-    /// Later than this is too late.
-    pub feed_lag_limit: Duration,
-}
-
-/// Serves the public API until `shutdown`, then drains.
-pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, shutdown: CancellationToken) {
+/// Serves the public API until `stop` closes, then drains.
+pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, stop: Stop) {
     operations::start_clock();
     let answering = state.clone();
     let answer = tower::service_fn(move |request| {
         let state = answering.clone();
-        async move { Ok::<_, Infallible>(front::answer(&state, request).await) }
+        async move { Ok::<_, Infallible>(router::answer(&state, request).await) }
     });
     let fit = SizeAbove::new(COMPRESSED_FROM).and(NotForContentType::SSE);
     let service = ServiceBuilder::new()
@@ -90,13 +71,17 @@ pub async fn run(listener: Listener, state: Arc<State>, limits: Limits, shutdown
         .option_layer(front::cors(&state.cors_origins))
         .service(answer);
     let service = BoxCloneSyncService::new(service);
-    let executing = state.clone();
-    http::run(listener, limits, shutdown, move |request| {
+    let own = state.clone();
+    let serving = http::run(listener, limits, stop, move |request| {
         let (state, service) = (state.clone(), service.clone());
         front::receive(state, request, service)
-    })
-    .await;
-    executing.executor.end().await;
+    });
+    tokio::select! {
+        () = serving => {}
+        () = own.reads.summaries() => {}
+    }
+    own.reads.summarize();
+    own.executor.end().await;
 }
 
 /// What an answer's status was before anything was done to it.

@@ -8,8 +8,8 @@ use ::http::Request;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use super::State;
-use super::front::succeed;
+use super::envelope::succeed;
+use super::state::State;
 
 use crate::auth::Principal;
 use crate::cache::ModuleInfo;
@@ -34,7 +34,8 @@ impl State {
     ) -> Result<Reply, ApiError> {
         Params::parse(request.uri().query(), &[])?;
         who.may_operate()?;
-        let (info, database, jobs) = tokio::join!(self.cache.info(), self.database.probe(), self.jobs.jobs());
+        let (info, database, jobs) =
+            tokio::join!(self.module_info(), self.postgres_health(), self.jobs.jobs());
         let mut problems = Vec::new();
         let module =
             known(info.map_err(|error| error.message().to_owned()), &mut problems).as_ref().map(module);
@@ -44,7 +45,7 @@ impl State {
             Ok(()) => problems.extend(jobs.as_ref().err().cloned()),
         }
         let pools: Vec<Value> =
-            self.database.pools().into_iter().chain([self.cache.pool()]).map(pool).collect();
+            self.database.pools().into_iter().chain(self.cache.pools()).map(pool).collect();
         let data = json!({
             "generated_at": time(Utc::now()),
             "sidecar": sidecar(self.streams.open()),
@@ -59,9 +60,12 @@ impl State {
 
     /// What this sidecar is to the change feed, and how far behind that is, whoever holds it.
     fn describe_feed(&self) -> Value {
-        let (role, lag) = self.feed.get();
+        let (role, lag) = (self.feed.role(), self.feed.lag());
         let lag_ms = lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
-        json!({"role": role.name(), "lag_ms": lag_ms})
+        let followed = self.feed.followed();
+        json!({
+            "role": role.name(), "lag_ms": lag_ms, "state": followed.name(), "message": followed.to_string(),
+        })
     }
 }
 

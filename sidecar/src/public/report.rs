@@ -7,8 +7,8 @@ use ::http::header::{CACHE_CONTROL, ETAG, HeaderName, HeaderValue, VARY};
 use ::http::{Request, StatusCode};
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::State;
 use super::conditional::{self, Known};
+use super::state::State;
 use crate::auth::Principal;
 use crate::cache::{Cached, Status};
 use crate::error::ApiError;
@@ -24,11 +24,14 @@ const X_CACHE_KEY: HeaderName = HeaderName::from_static("x-cache-key");
 const X_CACHE_AGE_MS: HeaderName = HeaderName::from_static("x-cache-age-ms");
 /// For so long it stays fresh.
 const X_CACHE_TTL_MS: HeaderName = HeaderName::from_static("x-cache-ttl-ms");
+/// So far the change feed was behind; absent where no feed has said anything.
+const X_CACHE_BEHIND_MS: HeaderName = HeaderName::from_static("x-cache-behind-ms");
 /// What pages of other origins may read of an answer.
-pub(super) const HEADERS: [HeaderName; 4] = [X_CACHE, X_CACHE_KEY, X_CACHE_AGE_MS, X_CACHE_TTL_MS];
+pub(super) const HEADERS: [HeaderName; 5] =
+    [X_CACHE, X_CACHE_KEY, X_CACHE_AGE_MS, X_CACHE_TTL_MS, X_CACHE_BEHIND_MS];
 
 impl State {
-    /// Answers one read and logs it in one line, with texts that people search their logs for.
+    /// Answers one read.
     pub(super) async fn dashboard_bundle<B>(
         &self,
         who: &Principal,
@@ -43,8 +46,9 @@ impl State {
         let known = Known::of(request.headers());
         let began = Instant::now();
         let outcome = self.cache.get(&id, refresh, known.only()).await;
-        metrics::bundle_read(result(&outcome), began.elapsed());
-        log(&id, &outcome);
+        let result = result(&outcome);
+        metrics::bundle_read(result, began.elapsed());
+        self.reads.read(&id, result, &outcome);
         outcome.map(|cached| reply(&id, cached, &known))
     }
 }
@@ -59,7 +63,7 @@ fn result(outcome: &Result<Cached, ApiError>) -> &'static str {
 }
 
 fn reply(id: &BundleId, cached: Cached, known: &Known) -> Reply {
-    let Cached { status, age_ms, ttl_ms, etag, bundle } = cached;
+    let Cached { status, age_ms, ttl_ms, etag, behind_ms, bundle } = cached;
     let bundle = bundle.filter(|_| !known.holds(&etag));
     let mut reply = match bundle {
         Some(bundle) => http::bytes(StatusCode::OK, "application/json", envelope(&bundle, status)),
@@ -75,6 +79,7 @@ fn reply(id: &BundleId, cached: Cached, known: &Known) -> Reply {
     headers.extend(HeaderValue::try_from(id.cache_key()).map(|key| (X_CACHE_KEY, key)));
     headers.insert(X_CACHE_AGE_MS, age_ms.into());
     headers.insert(X_CACHE_TTL_MS, ttl_ms.into());
+    headers.extend(behind_ms.map(|ms| (X_CACHE_BEHIND_MS, HeaderValue::from(ms))));
     reply
 }
 
@@ -82,43 +87,9 @@ fn word(status: Status) -> &'static str {
     match status {
         Status::Hit => "HIT",
         Status::Stale => "STALE",
+        Status::Changed => "CHANGED",
         Status::Miss => "MISS",
         Status::Refreshed => "REFRESHED",
-    }
-}
-
-fn log(id: &BundleId, outcome: &Result<Cached, ApiError>) {
-    let (key, tenant, include_test_data) = (id.cache_key(), id.tenant.as_str(), id.include_test_data);
-    match outcome {
-        Ok(cached) if cached.status.was_cached() => {
-            let (status, age_ms) = (cached.status.name(), cached.age_ms);
-            tracing::info!(
-                tenant,
-                include_test_data,
-                status,
-                age_ms,
-                "[dashboard-bundle] Cache HIT key={key} (redis)"
-            );
-        }
-        Ok(cached) => {
-            let status = cached.status.name();
-            tracing::info!(
-                tenant,
-                include_test_data,
-                status,
-                "[dashboard-bundle] Cache MISS key={key} (compute from db)"
-            );
-        }
-        Err(error) => {
-            let code = error.code();
-            tracing::warn!(
-                tenant,
-                include_test_data,
-                code,
-                "[dashboard-bundle] No bundle for key={key}: {}",
-                error.message()
-            );
-        }
     }
 }
 

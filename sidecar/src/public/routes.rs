@@ -68,6 +68,11 @@ impl Entry {
         *method == self.method || (*method == Method::HEAD && self.method == Method::GET)
     }
 
+    /// Whether it is answered also where no connection is left for anything else.
+    pub(super) fn is_probe(&self) -> bool {
+        matches!(self.route, Route::Live | Route::Ready | Route::Health | Route::Metrics)
+    }
+
     /// What it takes, as the header Allow lists it.
     pub(super) fn allowed(&self) -> &'static str {
         if self.method == Method::GET { "GET, HEAD, OPTIONS" } else { "POST, OPTIONS" }

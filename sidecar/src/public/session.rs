@@ -4,7 +4,7 @@
 use chrono::SecondsFormat;
 use serde_json::json;
 
-use super::front::succeed;
+use super::envelope::succeed;
 use crate::auth::Principal;
 use crate::error::ApiError;
 use crate::http::{Params, Reply};
