@@ -41,7 +41,7 @@ lint: ## Check format, lints, documentation and scripts; warnings are errors
 fuzz: ## Look for input that breaks a reader, FUZZ_SECONDS=60 for each of the five
 	@scripts/fuzz.sh
 
-bench: setup ## Measure everything; PARTS="hits herd http warming counters sets writers feed compaction" for some of it
+bench: setup ## Measure everything; PARTS="hits herd http neighbours warming counters sets writers feed compaction" for some of it
 	cargo run --release --package e2e --bin bench -- $(PARTS)
 
 clean: ## Stop, then remove target/ and .run/ (the demonstration's data)

@@ -23,6 +23,7 @@ mod feed;
 mod herd;
 mod http;
 mod machine;
+mod neighbours;
 mod old_way;
 mod ping;
 mod pipeline;
@@ -45,10 +46,11 @@ fn main() -> ExitCode {
     machine::allow_open_files();
     eprintln!("{}", machine::facts());
     let mut table = Table::default();
-    let parts: [Part; 9] = [
+    let parts: [Part; 10] = [
         ("hits", cost::measure),
         ("herd", herd::measure),
         ("http", http::measure),
+        ("neighbours", neighbours::measure),
         ("warming", warming::measure),
         ("counters", counters::measure),
         ("sets", sets::measure),
