@@ -75,7 +75,7 @@ pub(super) fn read(reply: Value, tenant: usize, include: bool) -> Result<Seen, S
     let shown = format!("{reply:?}");
     let reply = fields(reply).ok_or_else(|| shown.clone())?;
     let names: Vec<_> = reply.iter().map(|(name, _)| name.as_str()).collect();
-    if names != ["status", "age_ms", "ttl_ms", "etag", "bundle"] {
+    if names != ["status", "age_ms", "ttl_ms", "etag", "bundle", "behind_ms"] {
         return Err(shown);
     }
     let field = |at: usize| text(&reply[at].1);

@@ -388,5 +388,5 @@ fn a_stream_tells_how_changes_are_followed_and_a_tenant_leaves_streams_to_the_ot
     let refused = stack.get(&format!("/api/reports/dashboard-events?tenant_id={TENANT}"));
     assert_eq!(refused.status, 429);
     assert!(refused.text().contains("of this tenant"), "{}", refused.text());
-    assert_eq!(open(super::OTHER).status, 200);
+    assert_eq!(open(OTHER).status, 200);
 }

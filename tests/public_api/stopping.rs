@@ -35,7 +35,7 @@ fn a_client_that_keeps_its_connection_sees_no_request_cut_off_when_the_sidecar_s
     });
     // Who has not been told yet, or does not heed it, is served in the lame-duck time as before.
     let ready = stack.get("/readyz");
-    assert_eq!((ready.status, &*ready.json()["checks"][0]["status"].as_str().unwrap()), (503, "stopping"));
+    assert_eq!((ready.status, ready.json()["checks"][0]["status"].as_str().unwrap()), (503, "stopping"));
     let late = stack.get(&path(TENANT));
     assert_eq!((late.status, late.header("connection")), (200, Some("close")));
     assert_eq!(stack.get("/livez").status, 200, "the process lives");
