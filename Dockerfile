@@ -38,13 +38,14 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends redis-server \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/libdashboard.so /usr/lib/redis/modules/
-COPY redis.conf /etc/redis/redis-dashboard.conf
+# Not into /etc/redis, which Debian's package opens to its own user only.
+COPY --chmod=644 redis.conf /etc/redis-dashboard/redis.conf
 USER dashboard
 VOLUME /data
 EXPOSE 6380
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD redis-cli -p 6380 PING | grep -qx PONG
 # protected-mode and bind concern the container's own network; who may come in is decided by the ports that
 # are published.
-CMD ["redis-server", "/etc/redis/redis-dashboard.conf", "--dir", "/data", \
+CMD ["redis-server", "/etc/redis-dashboard/redis.conf", "--dir", "/data", \
      "--loadmodule", "/usr/lib/redis/modules/libdashboard.so", \
      "--bind", "0.0.0.0", "--protected-mode", "no"]

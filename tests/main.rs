@@ -45,6 +45,7 @@ mod recovery;
 mod schedule;
 mod settings;
 mod sidecar_api;
+mod silence;
 mod single_flight;
 mod starvation;
 mod states;

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -13,7 +14,15 @@ use tempfile::TempDir;
 pub struct Relay {
     gate: Arc<Gate>,
     replies: Arc<Gate>,
+    connections: Arc<Connections>,
     directory: TempDir,
+}
+
+/// How many there have been, and how many of them, the oldest, are silent.
+#[derive(Default)]
+struct Connections {
+    accepted: AtomicUsize,
+    silent: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -60,19 +69,25 @@ impl Relay {
         let listener = UnixListener::bind(directory.path().join("relay.sock")).expect("a socket");
         let gate = Arc::new(Gate::default());
         let replies = Arc::new(Gate::default());
+        let connections = Arc::new(Connections::default());
+        let counted = connections.clone();
         let (passing, answering, server) = (gate.clone(), replies.clone(), server.to_owned());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = UnixStream::connect(&server) else { continue };
                 let (from, to) = (client.try_clone(), server.try_clone());
                 let (passing, answering) = (passing.clone(), answering.clone());
+                let number = counted.accepted.fetch_add(1, Ordering::SeqCst);
+                let speaks =
+                    |counted: Arc<Connections>| move || counted.silent.load(Ordering::SeqCst) <= number;
+                let (asks, answers) = (speaks(counted.clone()), speaks(counted.clone()));
                 if let (Ok(from), Ok(to)) = (from, to) {
-                    thread::spawn(move || copy(from, to, || passing.pass()));
-                    thread::spawn(move || copy(server, client, || answering.pass()));
+                    thread::spawn(move || copy(from, to, || passing.pass(), asks));
+                    thread::spawn(move || copy(server, client, || answering.pass(), answers));
                 }
             }
         });
-        Self { gate, replies, directory }
+        Self { gate, replies, connections, directory }
     }
 
     /// Its socket file.
@@ -95,6 +110,17 @@ impl Relay {
         self.gate.open();
     }
 
+    /// From now on nothing passes over the connections that are open, in either direction, and they stay open; new
+    /// ones work.
+    pub fn silence_existing(&self) {
+        self.connections.silent.store(self.connections.accepted.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// How many connections there have been.
+    pub fn accepted(&self) -> usize {
+        self.connections.accepted.load(Ordering::SeqCst)
+    }
+
     /// Holds back what the server answers from now on; what clients send reaches it.
     pub fn hold_replies(&self) {
         self.replies.state().closed = true;
@@ -111,10 +137,13 @@ impl Relay {
     }
 }
 
-fn copy(mut from: UnixStream, mut to: UnixStream, pass: impl Fn()) {
+fn copy(mut from: UnixStream, mut to: UnixStream, pass: impl Fn(), speaks: impl Fn() -> bool) {
     let mut buffer = [0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         pass();
+        if !speaks() {
+            continue;
+        }
         if to.write_all(&buffer[..length]).is_err() {
             break;
         }

@@ -26,8 +26,12 @@ use wire::tenant::Tenant;
 /// The list of a million tenants fits.
 const MAX_TENANT_LIST_BYTES: usize = 64 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
-/// Longer than a pause between two questions, shorter than the sidecar's own idle limit.
-const IDLE: Duration = Duration::from_secs(20);
+/// How long a connection may have been idle to be used again. Questions that follow each other share connections; after
+/// a pause a new one is made, which costs little and proves that somebody is there. One that has been idle for longer
+/// may have gone silent without a word: behind a balancer, or a tunnel whose far end has gone.
+const IDLE: Duration = Duration::from_millis(500);
+/// A stream of bundles is never silent for longer than a second: while nothing is computed, it brings empty lines.
+const STREAM_SILENCE: Duration = Duration::from_secs(5);
 
 /// A batch may have to wait for others in the sidecar; not for ever.
 const MOST_TIMEOUTS_WITHOUT_A_BUNDLE: u32 = 12;
@@ -45,6 +49,8 @@ pub(super) struct Call<'a> {
 /// What is asked, of whichever endpoint.
 pub(super) struct Question<'a> {
     pub(super) call: &'a Call<'a>,
+    /// How long the answer may take; of a stream, its beginning and each part of it.
+    pub(super) limit: Duration,
     method: Method,
     path: String,
     body: Bytes,
@@ -90,8 +96,13 @@ impl Client {
     ) -> Result<Option<Duration>, Problem> {
         let body = serde_json::to_vec(&Wanted { bundles: orders.iter().map(wanted).collect() })
             .map_err(|e| Problem::new(Failure::Malformed, e))?;
-        let question =
-            Question { call, method: Method::POST, path: protocol::BUNDLES.into(), body: body.into() };
+        let question = Question {
+            call,
+            limit: call.timeout.min(STREAM_SILENCE),
+            method: Method::POST,
+            path: protocol::BUNDLES.into(),
+            body: body.into(),
+        };
         let begun = |response: Response<Incoming>| async {
             let mut body = response.into_body();
             let first = next_frame(&mut body).await?;
@@ -116,9 +127,12 @@ impl Client {
             if landed_at.lock().elapsed() > call.timeout * MOST_TIMEOUTS_WITHOUT_A_BUNDLE {
                 return Err(silence(call.timeout * MOST_TIMEOUTS_WITHOUT_A_BUNDLE));
             }
-            next = in_time(call.timeout, next_frame(&mut body))
-                .await
-                .inspect_err(|_| self.suspects.failed(Instant::now(), endpoint))?;
+            next = in_time(question.limit, next_frame(&mut body)).await.inspect_err(|problem| {
+                self.suspects.failed(Instant::now(), endpoint);
+                if problem.failure == Failure::Timeout {
+                    self.forget_connections(endpoint);
+                }
+            })?;
         }
         lines.finish()
     }
@@ -137,7 +151,10 @@ impl Client {
         request: hyper::Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Problem> {
         let response = match self.pool(endpoint).request(request.clone()).await {
-            Err(error) if hung_up_on_a_used_connection(&error) => self.pool(endpoint).request(request).await,
+            Err(error) if hung_up_on_a_used_connection(&error) => {
+                self.forget_connections(endpoint);
+                self.pool(endpoint).request(request).await
+            }
             other => other,
         };
         let response = response.map_err(|e| no_answer(&e))?;
@@ -152,6 +169,11 @@ impl Client {
             Err(problem) if problem.failure == Failure::Incomplete => Err(problem),
             body => Err(response::error(status, &body.unwrap_or_default(), endpoint)),
         }
+    }
+
+    /// What is asked next goes over a new connection. Questions under way keep theirs.
+    pub(super) fn forget_connections(&self, endpoint: &Endpoint) {
+        self.pools.lock().remove(endpoint);
     }
 
     fn pool(&self, endpoint: &Endpoint) -> Pool {
@@ -175,11 +197,11 @@ impl Client {
 
 impl<'a> Question<'a> {
     fn get(call: &'a Call<'a>, path: String) -> Self {
-        Self { call, method: Method::GET, path, body: Bytes::new() }
+        Self { call, limit: call.timeout, method: Method::GET, path, body: Bytes::new() }
     }
 
     pub(super) fn request(&self) -> Result<hyper::Request<Full<Bytes>>, Problem> {
-        let Self { call, method, path, body } = self;
+        let Self { call, method, path, body, .. } = self;
         let mut request = hyper::Request::builder().method(method).uri(format!("http://sidecar{path}"));
         if !call.token.is_empty() {
             let mut value = HeaderValue::try_from(format!("Bearer {}", call.token)).map_err(|_| {

@@ -5,6 +5,7 @@ use hyper::Uri;
 use hyper::rt::ReadBufCursor;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -17,6 +18,9 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// A host that swallows packets must leave time to try the next endpoint.
 const CONNECT: Duration = Duration::from_millis(300);
+
+/// How often the kernel asks whether the other host is there, on a connection over which nothing comes.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// Makes connections to one endpoint, whatever the URI says.
 #[derive(Clone)]
@@ -39,6 +43,7 @@ impl tower_service::Service<Uri> for Connector {
                 Endpoint::Tcp { host, port } => {
                     let stream = TcpStream::connect(&*addresses(host, port).await?).await?;
                     stream.set_nodelay(true)?;
+                    notice_silence(&stream)?;
                     Ok(Stream::Tcp(TokioIo::new(stream)))
                 }
             }
@@ -48,6 +53,15 @@ impl tower_service::Service<Uri> for Connector {
             tokio::time::timeout(CONNECT, connecting).await.map_err(late)?
         })
     }
+}
+
+/// Has the kernel end a connection whose other host has gone, or whose way there has.
+fn notice_silence(stream: &TcpStream) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE).with_retries(2);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // Of what was sent, too: without this it is sent again for a quarter of an hour.
+    socket.set_tcp_user_timeout(Some(PROBE * 3))
 }
 
 /// Lookups of names under way. Each has a thread of its own, which cannot be told to end.

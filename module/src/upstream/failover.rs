@@ -25,7 +25,7 @@ impl Client {
     where
         R: Future<Output = Result<T, Problem>>,
     {
-        let limit = question.call.timeout;
+        let limit = question.limit;
         let deadline = Instant::now() + limit;
         let turns = self.suspects.order(Instant::now(), question.call.endpoints);
         let mut worst = None;
@@ -38,7 +38,12 @@ impl Client {
             let patience = patience(turn, &turns[at + 1..], limit, remaining);
             let trial = self.suspects.begin(turn.endpoint, patience);
             let exchange = async { read(self.exchange(turn.endpoint, request).await?).await };
-            let problem = match timeout(patience, exchange).await {
+            let unanswered = Unanswered(self, turn.endpoint);
+            let outcome = timeout(patience, exchange).await;
+            if outcome.is_ok() {
+                std::mem::forget(unanswered);
+            }
+            let problem = match outcome {
                 Ok(Ok(answer)) => {
                     trial.answered();
                     return Ok((answer, turn.endpoint));
@@ -59,6 +64,16 @@ impl Client {
             worst = Some(more_telling(worst, turn.endpoint, problem));
         }
         Err(worst.unwrap_or_else(|| silence(limit)))
+    }
+}
+
+/// A question without an answer. Dropped, as at its deadline or when nobody waits for it any more, it has no other
+/// question sent over a connection that is open already: what was silent for this one may be for all of them.
+struct Unanswered<'a>(&'a Client, &'a Endpoint);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.0.forget_connections(self.1);
     }
 }
 

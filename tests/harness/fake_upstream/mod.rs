@@ -136,7 +136,8 @@ impl FakeUpstream {
         format!("unix:{}", self.socket().display())
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Its socket file.
+    pub fn socket(&self) -> PathBuf {
         self.directory.path().join("upstream.sock")
     }
 
