@@ -6,9 +6,12 @@ mod failure;
 mod flights;
 mod info;
 mod lifetime;
+mod patience;
 pub mod pool;
 mod reads;
+mod refusal;
 mod reply;
+mod role;
 mod rooms;
 mod run_id;
 mod shared;
@@ -43,6 +46,15 @@ const MOST_COMMANDS: usize = 4;
 /// Longest wait for a probe's answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How connections are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    /// Longest wait for a reply.
+    pub timeout: Duration,
+    /// At this age a connection is replaced.
+    pub age: Duration,
+}
+
 /// How Redis is.
 #[derive(Clone, Debug)]
 pub struct Health {
@@ -68,8 +80,8 @@ impl Cache {
     pub fn new(url: &Secret, limits: ReadLimits) -> Result<Self, Failure> {
         Ok(Self {
             reads: Reads::new(url, limits)?,
-            commands: Pool::new(url, MOST_COMMANDS, limits.timeout)?,
-            probes: Pool::new(url, 1, PROBE_TIMEOUT)?,
+            commands: Pool::new(url, MOST_COMMANDS, limits.keeping)?,
+            probes: Pool::new(url, 1, Keeping { timeout: PROBE_TIMEOUT, ..limits.keeping })?,
             shared_probe: SharedProbe::default(),
         })
     }
