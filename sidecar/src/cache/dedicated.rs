@@ -44,9 +44,20 @@ pub(super) async fn open(
     name: &str,
     timeout: Option<Duration>,
 ) -> Result<MultiplexedConnection, ApiError> {
-    let info = address(url).map_err(|_| ApiError::redis_unavailable(MALFORMED_URL))?;
+    open_as_it_is(url, name, timeout).await.map_err(|error| failure::of_warming(&error))
+}
+
+/// Likewise, with Redis's own error.
+///
+/// # Errors
+/// If REDIS_URL is malformed, or Redis cannot be reached.
+pub(super) async fn open_as_it_is(
+    url: &Secret,
+    name: &str,
+    timeout: Option<Duration>,
+) -> Result<MultiplexedConnection, RedisError> {
     let config = AsyncConnectionConfig::new().set_response_timeout(timeout);
-    connect(info, name, config).await.map_err(|error| failure::of_warming(&error))
+    connect(address(url)?, name, config).await
 }
 
 /// Connects likewise, for a connection on which Redis also says what nobody has asked; that goes to `push`.

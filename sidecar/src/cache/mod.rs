@@ -25,8 +25,9 @@ use redis::Value;
 pub use info::ModuleInfo;
 pub use lifetime::stale_ttl;
 pub use reads::ReadLimits;
+pub(crate) use refusal::Refused;
 pub use reply::{Cached, FailedTenant, Status, Warmed};
-pub(crate) use run_id::feed_connection;
+pub(crate) use run_id::{Redis, feed_connection};
 pub use tracking::{Subscription, Told, Tracker};
 pub use warming::{Progress, warm, watch};
 
@@ -146,11 +147,6 @@ impl Cache {
     pub fn waiting(&self) -> usize {
         self.reads.waiting()
     }
-}
-
-/// Why Redis refused what only this program asks of it, in its own words.
-pub(crate) fn refused(error: &redis::RedisError) -> ApiError {
-    failure::of_warming(error)
 }
 
 /// What was given is not repeated: it may hold a password.

@@ -2,6 +2,36 @@
 
 use redis::RedisError;
 
+/// What the address must not lead to.
+pub(super) const REPLICA: &str = "the Redis at REDIS_URL is a replica, and only a primary can be told of changes: let REDIS_URL lead to the primary";
+/// Why the feed needs it.
+pub(super) const INFO_IS_NEEDED: &str = "the feed asks INFO whether Redis has been restarted, as it may have lost changes then: grant +info to the user of REDIS_URL \
+     with ACL SETUSER";
+
+/// Why Redis did not do what it was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    /// The first word of what it said; none if it said nothing.
+    pub(crate) code: Option<String>,
+    /// All of it, and what to do, for the log.
+    pub(crate) explained: String,
+    /// What anybody may be told.
+    pub(crate) hint: String,
+}
+
+impl Refused {
+    /// What Redis or the connection said.
+    pub(crate) fn of(error: &RedisError) -> Self {
+        let hint = hint(error).unwrap_or_else(|| "Redis cannot be told; see the sidecar's log".to_owned());
+        Self { code: error.code().map(str::to_owned), explained: explain(error), hint }
+    }
+
+    /// What we say ourselves.
+    pub(super) fn saying(code: &str, text: &str) -> Self {
+        Self { code: Some(code.to_owned()), explained: text.to_owned(), hint: text.to_owned() }
+    }
+}
+
 /// What to do about an error of Redis, by its first word; none where that is not known.
 fn remedy(code: &str) -> Option<&'static str> {
     Some(match code {
