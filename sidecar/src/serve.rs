@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cache::{Cache, ReadLimits};
+use crate::cache::{Cache, Keeping, ReadLimits};
 use crate::config::{DatabaseArgs, HttpArgs, InternalAddress, ServeArgs};
 use crate::db::{Database, Dialer};
 use crate::directory::Directory;
@@ -156,7 +156,10 @@ fn read_limits(args: &ServeArgs) -> ReadLimits {
     let connections = args.http.max_connections;
     ReadLimits {
         connections: args.redis_pool as usize,
-        timeout: Duration::from_millis(args.redis_timeout_ms),
+        keeping: Keeping {
+            timeout: Duration::from_millis(args.redis_timeout_ms),
+            age: Duration::from_millis(args.redis_connection_age_ms),
+        },
         waiting: args.max_waiting.unwrap_or((connections * 3 / 4).max(1)) as usize,
         waiting_per_tenant: args.max_waiting_per_tenant.unwrap_or((connections / 2).max(1)) as usize,
     }

@@ -1,10 +1,11 @@
-//! A socket in front of a server's, which can hold back what clients send, and what they are answered.
+//! A socket in front of a server's, which can hold back what clients send, and what they are answered. It is also what a balancer
+//! or a tunnel can be: one that leads to another server from now on, or leaves connections open on which nothing comes any more.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -14,15 +15,19 @@ use tempfile::TempDir;
 pub struct Relay {
     gate: Arc<Gate>,
     replies: Arc<Gate>,
-    connections: Arc<Connections>,
+    way: Arc<Way>,
     directory: TempDir,
 }
 
-/// How many there have been, and how many of them, the oldest, are silent.
-#[derive(Default)]
-struct Connections {
-    accepted: AtomicUsize,
-    silent: AtomicUsize,
+/// Where connections lead, and which of them lead nowhere.
+struct Way {
+    server: Mutex<PathBuf>,
+    /// So many connections have been made.
+    made: AtomicU64,
+    /// The first so many of them are silent.
+    silent: AtomicU64,
+    cut: AtomicBool,
+    open: Mutex<Vec<UnixStream>>,
 }
 
 #[derive(Default)]
@@ -69,25 +74,62 @@ impl Relay {
         let listener = UnixListener::bind(directory.path().join("relay.sock")).expect("a socket");
         let gate = Arc::new(Gate::default());
         let replies = Arc::new(Gate::default());
-        let connections = Arc::new(Connections::default());
-        let counted = connections.clone();
-        let (passing, answering, server) = (gate.clone(), replies.clone(), server.to_owned());
+        let way = Arc::new(Way {
+            server: Mutex::new(server.to_owned()),
+            made: AtomicU64::new(0),
+            silent: AtomicU64::new(0),
+            cut: AtomicBool::new(false),
+            open: Mutex::default(),
+        });
+        let (passing, answering, leading) = (gate.clone(), replies.clone(), way.clone());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let Ok(server) = UnixStream::connect(&server) else { continue };
-                let (from, to) = (client.try_clone(), server.try_clone());
-                let (passing, answering) = (passing.clone(), answering.clone());
-                let number = counted.accepted.fetch_add(1, Ordering::SeqCst);
-                let speaks =
-                    |counted: Arc<Connections>| move || counted.silent.load(Ordering::SeqCst) <= number;
-                let (asks, answers) = (speaks(counted.clone()), speaks(counted.clone()));
-                if let (Ok(from), Ok(to)) = (from, to) {
-                    thread::spawn(move || copy(from, to, || passing.pass(), asks));
-                    thread::spawn(move || copy(server, client, || answering.pass(), answers));
+                if leading.cut.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let server = leading.server.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let Ok(server) = UnixStream::connect(server) else { continue };
+                let number = leading.made.fetch_add(1, Ordering::SeqCst) + 1;
+                let (from, to, kept) = (client.try_clone(), server.try_clone(), client.try_clone());
+                if let (Ok(from), Ok(to), Ok(kept)) = (from, to, kept) {
+                    leading.open.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+                    let (passing, answering) = (passing.clone(), answering.clone());
+                    let (there, back) = (leading.clone(), leading.clone());
+                    thread::spawn(move || copy(from, to, &there, number, || passing.pass()));
+                    thread::spawn(move || copy(server, client, &back, number, || answering.pass()));
                 }
             }
         });
-        Self { gate, replies, connections, directory }
+        Self { gate, replies, way, directory }
+    }
+
+    /// Connections that are made from now on lead to this server; the others stay where they are.
+    pub fn lead_to(&self, server: &Path) {
+        *self.way.server.lock().unwrap_or_else(PoisonError::into_inner) = server.to_owned();
+    }
+
+    /// Nothing comes any more on the connections that there are, though they stay open; new ones work.
+    pub fn silence_existing(&self) {
+        self.way.silent.store(self.way.made.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// How many connections have been made.
+    pub fn accepted(&self) -> u64 {
+        self.way.made.load(Ordering::SeqCst)
+    }
+
+    /// Ends all connections, and every new one.
+    pub fn cut(&self) {
+        self.way.cut.store(true, Ordering::SeqCst);
+        for connection in self.way.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // An error means that it has ended already.
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Lets connections be made again.
+    pub fn mend(&self) {
+        self.way.cut.store(false, Ordering::SeqCst);
     }
 
     /// Its socket file.
@@ -110,17 +152,6 @@ impl Relay {
         self.gate.open();
     }
 
-    /// From now on nothing passes over the connections that are open, in either direction, and they stay open; new
-    /// ones work.
-    pub fn silence_existing(&self) {
-        self.connections.silent.store(self.connections.accepted.load(Ordering::SeqCst), Ordering::SeqCst);
-    }
-
-    /// How many connections there have been.
-    pub fn accepted(&self) -> usize {
-        self.connections.accepted.load(Ordering::SeqCst)
-    }
-
     /// Holds back what the server answers from now on; what clients send reaches it.
     pub fn hold_replies(&self) {
         self.replies.state().closed = true;
@@ -137,18 +168,18 @@ impl Relay {
     }
 }
 
-fn copy(mut from: UnixStream, mut to: UnixStream, pass: impl Fn(), speaks: impl Fn() -> bool) {
+fn copy(mut from: UnixStream, mut to: UnixStream, way: &Way, number: u64, pass: impl Fn()) {
     let mut buffer = [0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         pass();
-        if !speaks() {
+        if number <= way.silent.load(Ordering::SeqCst) {
             continue;
         }
         if to.write_all(&buffer[..length]).is_err() {
             break;
         }
     }
-    // The other direction ends with it. An error means that it has ended already.
+    // The other direction ends with it, unless nothing is heard any more. An error means that it has ended already.
     let _ = to.shutdown(Shutdown::Both);
     let _ = from.shutdown(Shutdown::Both);
 }

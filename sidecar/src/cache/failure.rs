@@ -2,6 +2,7 @@
 
 use redis::RedisError;
 
+use super::refusal;
 use crate::error::ApiError;
 use crate::tenant::Tenant;
 
@@ -21,7 +22,7 @@ pub(super) fn classify(error: &RedisError, tenant: Option<&Tenant>) -> ApiError 
     } else if error.is_timeout() {
         silent()
     } else {
-        unreachable()
+        refusal::hint(error).map_or_else(unreachable, ApiError::redis_unavailable)
     }
 }
 
@@ -63,11 +64,7 @@ pub(super) fn of_warming(error: &RedisError) -> ApiError {
     if is_unknown_command(error) {
         return module_missing();
     }
-    if error.is_io_error() {
-        return ApiError::redis_unavailable(format!("Redis cannot be reached with REDIS_URL: {error}"));
-    }
-    let said = error.code().map(|code| format!("{code} {}", error.detail().unwrap_or_default()));
-    ApiError::redis_unavailable(format!("Redis answered: {}", said.unwrap_or_else(|| error.to_string())))
+    ApiError::redis_unavailable(refusal::explain(error))
 }
 
 /// Why Redis cannot be listened to. The caller logs the cause, which comes again with each try.

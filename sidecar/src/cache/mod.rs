@@ -5,9 +5,12 @@ mod dedicated;
 mod failure;
 mod info;
 mod lifetime;
+mod patience;
 pub mod pool;
 mod reads;
+mod refusal;
 mod reply;
+mod role;
 mod run_id;
 mod shared;
 mod tracking;
@@ -20,8 +23,9 @@ use redis::Value;
 pub use info::ModuleInfo;
 pub use lifetime::stale_ttl;
 pub use reads::ReadLimits;
+pub(crate) use refusal::Refused;
 pub use reply::{Cached, FailedTenant, Status, Warmed};
-pub(crate) use run_id::feed_connection;
+pub(crate) use run_id::{Redis, feed_connection};
 pub use tracking::{Subscription, Told, Tracker};
 pub use warming::{Progress, warm, watch};
 
@@ -40,6 +44,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const MOST_COMMANDS: usize = 4;
 /// Longest wait for a probe's answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How connections are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    /// Longest wait for a reply.
+    pub timeout: Duration,
+    /// At this age a connection is replaced.
+    pub age: Duration,
+}
 
 /// How Redis is.
 #[derive(Clone, Debug)]
@@ -66,8 +79,8 @@ impl Cache {
     pub fn new(url: &Secret, limits: ReadLimits) -> Result<Self, Failure> {
         Ok(Self {
             reads: Reads::new(url, limits)?,
-            commands: Pool::new(url, MOST_COMMANDS, limits.timeout)?,
-            probes: Pool::new(url, 1, PROBE_TIMEOUT)?,
+            commands: Pool::new(url, MOST_COMMANDS, limits.keeping)?,
+            probes: Pool::new(url, 1, Keeping { timeout: PROBE_TIMEOUT, ..limits.keeping })?,
             shared_probe: SharedProbe::default(),
         })
     }
@@ -132,11 +145,6 @@ impl Cache {
     pub fn waiting(&self) -> usize {
         self.reads.waiting()
     }
-}
-
-/// Why Redis refused what only this program asks of it, in its own words.
-pub(crate) fn refused(error: &redis::RedisError) -> ApiError {
-    failure::of_warming(error)
 }
 
 /// What was given is not repeated: it may hold a password.

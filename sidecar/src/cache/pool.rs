@@ -1,13 +1,16 @@
 //! Connections to Redis, each for one command at a time: a miss blocks its connection until the bundle is there.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
-use deadpool::managed::{self, Metrics, Object, PoolError, RecycleResult, TimeoutType};
+use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, TimeoutType};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult};
+use tokio::time::{timeout, timeout_at};
 
-use super::{CONNECT_TIMEOUT, MALFORMED_URL, failure};
+use super::role::{self, Role};
+use super::{CONNECT_TIMEOUT, Keeping, dedicated, failure, refusal};
 use crate::config::Secret;
 use crate::error::{ApiError, Failure};
 use crate::telemetry::metrics::PoolUse;
@@ -18,30 +21,34 @@ use crate::tenant::Tenant;
 const TRUSTED: Duration = Duration::from_secs(1);
 
 /// Some connections.
-pub struct Pool(managed::Pool<Manager>);
+pub struct Pool {
+    pool: managed::Pool<Manager>,
+    timeout: Duration,
+}
 
 impl Pool {
-    /// Makes a pool of so many; connections are opened when they are needed. `timeout` bounds one command.
+    /// Makes a pool of so many; connections are opened when they are needed. One command takes no longer than is kept to.
     ///
     /// # Errors
     /// If REDIS_URL is malformed.
-    pub fn new(url: &Secret, connections: usize, timeout: Duration) -> Result<Self, Failure> {
-        let client = Client::open(url.expose()).map_err(|_| Failure::config(MALFORMED_URL))?;
+    pub fn new(url: &Secret, connections: usize, keeping: Keeping) -> Result<Self, Failure> {
+        let Keeping { timeout, age } = keeping;
+        let client = dedicated::client(url)?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(timeout));
-        managed::Pool::builder(Manager { client, config })
+        managed::Pool::builder(Manager { client, config, age, generation: AtomicU64::new(0) })
             .max_size(connections)
             .wait_timeout(Some(CONNECT_TIMEOUT))
-            .create_timeout(Some(CONNECT_TIMEOUT))
-            .recycle_timeout(Some(CONNECT_TIMEOUT))
+            .create_timeout(Some(2 * CONNECT_TIMEOUT))
             .runtime(Runtime::Tokio1)
             .build()
-            .map(Self)
+            .map(|pool| Self { pool, timeout })
             .map_err(|error| Failure::config(format!("REDIS_URL: {error}")))
     }
 
-    /// Asks Redis. `tenant` is whom it is about, for the error.
+    /// Asks Redis. `tenant` is whom it is about, for the error. What is asked here may be asked twice, within the same time:
+    /// where Redis has closed the connection, perhaps long ago, or is no primary any more.
     ///
     /// # Errors
     /// What Redis or the module says, or why they could not be asked.
@@ -50,18 +57,22 @@ impl Pool {
         command: &Cmd,
         tenant: Option<&Tenant>,
     ) -> Result<T, ApiError> {
+        let deadline = tokio::time::Instant::now() + self.timeout;
         let mut outcome = self.take().await?.query(command).await;
-        if outcome.as_ref().is_err_and(RedisError::is_connection_dropped) {
-            // Redis has closed it, perhaps long ago, and the others with it. What is asked here may be asked twice.
-            self.0.retain(|_, _| false);
-            outcome = self.take().await?.query(command).await;
+        let again = |error: &RedisError| error.is_connection_dropped() || refusal::is_of_server(error);
+        if outcome.as_ref().is_err_and(again) {
+            // The others have been with the same server.
+            self.pool.manager().doubt_all();
+            self.pool.retain(|_, _| false);
+            let another = async { Ok::<_, ApiError>(self.take().await?.query(command).await) };
+            outcome = timeout_at(deadline, another).await.map_err(|_late| failure::silent())??;
         }
         outcome.map_err(|error| failure::classify(&error, tenant))
     }
 
     /// How it is used now.
     pub fn usage(&self, name: &'static str) -> PoolUse {
-        let status = self.0.status();
+        let status = self.pool.status();
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         PoolUse {
             name,
@@ -73,7 +84,7 @@ impl Pool {
     }
 
     async fn take(&self) -> Result<Lease, ApiError> {
-        match self.0.get().await {
+        match self.pool.get().await {
             Ok(connection) => Ok(Lease { connection: Some(connection), answered: false }),
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
                 Err(ApiError::overloaded("every connection to Redis stayed busy (DASHBOARD_REDIS_POOL)"))
@@ -91,25 +102,60 @@ impl Pool {
 struct Manager {
     client: Client,
     config: AsyncConnectionConfig,
+    /// At this age a connection is replaced: one that is always in use is asked neither PING nor ROLE, and a balancer may
+    /// leave it open to a server that it no longer leads to.
+    age: Duration,
+    /// Of connections that are made now. Earlier ones are not given out any more.
+    generation: AtomicU64,
+}
+
+struct Connection {
+    connection: MultiplexedConnection,
+    role: Role,
+    since: Instant,
+    generation: u64,
+}
+
+impl Manager {
+    /// No connection that there is now is to be relied upon.
+    fn doubt_all(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl managed::Manager for Manager {
-    type Type = MultiplexedConnection;
+    type Type = Connection;
     type Error = RedisError;
 
-    async fn create(&self) -> RedisResult<MultiplexedConnection> {
-        self.client.get_multiplexed_async_connection_with_config(&self.config).await
+    async fn create(&self) -> RedisResult<Connection> {
+        let generation = self.generation.load(Ordering::Relaxed);
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&self.config).await?;
+        let role = role::ask(&mut connection).await?;
+        Ok(Connection { connection, role, since: Instant::now(), generation })
     }
 
-    async fn recycle(
-        &self,
-        connection: &mut MultiplexedConnection,
-        metrics: &Metrics,
-    ) -> RecycleResult<RedisError> {
+    async fn recycle(&self, kept: &mut Connection, metrics: &Metrics) -> RecycleResult<RedisError> {
+        let generation = self.generation.load(Ordering::Relaxed);
+        if kept.generation != generation || kept.since.elapsed() > self.age {
+            return Err(RecycleError::message("it is replaced"));
+        }
         if metrics.last_used() < TRUSTED {
             return Ok(());
         }
-        redis::cmd("PING").query_async::<()>(connection).await.map_err(Into::into)
+        let role = timeout(CONNECT_TIMEOUT, role::is_still(&mut kept.connection, kept.role)).await;
+        let error: RedisError = match role {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_silent) => std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
+        };
+        // The others are as old, and not to be waited for one after the other.
+        let _ = self.generation.compare_exchange(
+            generation,
+            generation + 1,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        Err(error.into())
     }
 }
 
@@ -122,10 +168,10 @@ struct Lease {
 
 impl Lease {
     async fn query<T: FromRedisValue>(mut self, command: &Cmd) -> RedisResult<T> {
-        let Some(connection) = &mut self.connection else {
+        let Some(kept) = &mut self.connection else {
             return Err((ErrorKind::Client, "a lease without a connection").into());
         };
-        let outcome = command.query_async(&mut **connection).await;
+        let outcome = command.query_async(&mut kept.connection).await;
         // After a time-out the reply is outstanding too.
         self.answered = !outcome.as_ref().is_err_and(RedisError::is_io_error);
         outcome

@@ -14,6 +14,7 @@ use redis::{Cmd, Value};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::Keeping;
 use super::failure;
 use super::pool::Pool;
 use super::reply::{self, Cached, Status};
@@ -30,8 +31,8 @@ use crate::tenant::{BundleId, Tenant};
 pub struct ReadLimits {
     /// Connections for bundles that are waited for, one each.
     pub connections: usize,
-    /// Longest wait for a bundle.
-    pub timeout: Duration,
+    /// Longest wait for a bundle, and how old connections become.
+    pub keeping: Keeping,
     /// Requests that wait for bundles at once.
     pub waiting: usize,
     /// Of these, for bundles of one tenant.
@@ -70,10 +71,10 @@ enum Now {
 
 impl Reads {
     pub(super) fn new(url: &Secret, limits: ReadLimits) -> Result<Self, Failure> {
-        let ReadLimits { connections, timeout, waiting, waiting_per_tenant } = limits;
-        let pool = Pool::new(url, connections, timeout)?;
+        let ReadLimits { connections, keeping, waiting, waiting_per_tenant } = limits;
+        let pool = Pool::new(url, connections, keeping)?;
         Ok(Self {
-            shared: Shared::new(url)?,
+            shared: Shared::new(url, keeping.age)?,
             flights: Flights::new(),
             rooms: Rooms::new(waiting, waiting_per_tenant),
             connections: Arc::new(Connections {
@@ -82,7 +83,7 @@ impl Reads {
                 most: connections,
                 queued: AtomicUsize::new(0),
             }),
-            timeout,
+            timeout: keeping.timeout,
         })
     }
 

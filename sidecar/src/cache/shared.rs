@@ -9,7 +9,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Value};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
-use super::{CONNECT_TIMEOUT, MALFORMED_URL, failure};
+use super::{CONNECT_TIMEOUT, dedicated, failure, refusal};
 use crate::config::Secret;
 use crate::error::{ApiError, Failure};
 use crate::telemetry::metrics::PoolUse;
@@ -19,8 +19,6 @@ use crate::telemetry::metrics::PoolUse;
 const MOST_UNDER_WAY: usize = 64;
 /// Longest wait for a reply: nothing is computed for it.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection is replaced at this age, so that the address may lead to another server.
-const GREATEST_AGE: Duration = Duration::from_secs(60);
 
 /// The connection.
 pub(super) struct Shared {
@@ -29,6 +27,8 @@ pub(super) struct Shared {
     connecting: Mutex<Option<(Instant, RedisError)>>,
     current: Lock<Option<Current>>,
     under_way: Semaphore,
+    /// A connection is replaced at this age, so that the address may lead to another server.
+    age: Duration,
 }
 
 #[derive(Clone)]
@@ -47,13 +47,14 @@ pub(super) enum Trouble {
 
 impl Shared {
     /// Prepares it; it connects when it is needed.
-    pub(super) fn new(url: &Secret) -> Result<Self, Failure> {
-        let client = Client::open(url.expose()).map_err(|_| Failure::config(MALFORMED_URL))?;
+    pub(super) fn new(url: &Secret, age: Duration) -> Result<Self, Failure> {
+        let client = dedicated::client(url)?;
         Ok(Self {
             client,
             connecting: Mutex::default(),
             current: Lock::default(),
             under_way: Semaphore::new(MOST_UNDER_WAY),
+            age,
         })
     }
 
@@ -63,8 +64,8 @@ impl Shared {
         let Ok(Ok(_place)) = place.await else { return Err(Trouble::Full) };
         let current = self.connection().await.map_err(Trouble::Redis)?;
         match self.ask(&current, command).await {
-            Err(error) if error.is_connection_dropped() => {
-                // Redis has closed it, perhaps long ago.
+            Err(error) if error.is_connection_dropped() || refusal::is_of_server(&error) => {
+                // Redis has closed it, perhaps long ago, or is no primary any more.
                 let current = self.connection().await.map_err(Trouble::Redis)?;
                 self.ask(&current, command).await.map_err(Trouble::Redis)
             }
@@ -83,9 +84,7 @@ impl Shared {
         let outcome = command.query_async(&mut current.connection.clone()).await;
         // One on which a reply is outstanding is not to be relied upon; and a server that has become a replica, or
         // that is none of ours any more, is to be looked for anew.
-        let spoilt = |error: &RedisError| {
-            error.is_io_error() || matches!(error.code(), Some("READONLY" | "UNBLOCKED"))
-        };
+        let spoilt = |error: &RedisError| error.is_io_error() || refusal::is_of_server(error);
         if outcome.as_ref().is_err_and(spoilt) {
             self.forget(current);
         }
@@ -125,7 +124,7 @@ impl Shared {
     }
 
     fn usable(&self) -> Option<Current> {
-        self.current.lock().clone().filter(|current| current.since.elapsed() < GREATEST_AGE)
+        self.current.lock().clone().filter(|current| current.since.elapsed() < self.age)
     }
 
     fn forget(&self, spoilt: &Current) {

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{dedicated, failure};
+use super::{dedicated, failure, role};
 use crate::config::Secret;
 use crate::error::ApiError;
 use crate::tenant::Tenant;
@@ -26,8 +26,9 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Silence after which Redis is asked whether it is there: one that hangs says so in no other way.
-const SILENCE: Duration = Duration::from_secs(10);
+/// How often Redis is asked whether it is there, and still what it was: one that hangs says so in no other way, and one that
+/// has become a replica may not be the one that the address leads to.
+const CHECK: Duration = Duration::from_secs(5);
 /// How soon a name is read again, at the earliest and in the long run. A table of Redis's that has no room for all names
 /// (`tracking-table-max-keys`) tells of one as soon as another is read, without end.
 const PACE: Duration = Duration::from_millis(500);
@@ -219,9 +220,15 @@ impl Shared {
         let mut connection = dedicated::open_for_pushes(&self.url, CALLER, REPLY_TIMEOUT, push).await?;
         let mut track = redis::cmd("CLIENT");
         track.arg("TRACKING").arg("ON").query_async::<()>(&mut connection).await?;
+        let role = role::ask(&mut connection).await?;
+        let mut check_at = Instant::now() + CHECK;
         // What was told while there was no connection is told to nobody.
         self.doubt_all();
         loop {
+            if Instant::now() >= check_at {
+                role::is_still(&mut connection, role).await?;
+                check_at = Instant::now() + CHECK;
+            }
             match self.next() {
                 Next::End => return Ok(()),
                 Next::Read(tenants) => {
@@ -235,17 +242,12 @@ impl Shared {
                 Next::Wait(until) => {
                     *pause = FIRST_PAUSE;
                     self.found();
-                    let silence = Instant::now() + SILENCE;
                     tokio::select! {
                         () = self.wake.notified() => {}
                         () = gone.cancelled() => {
                             return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
                         }
-                        () = sleep_until(until.unwrap_or(silence)) => {
-                            if until.is_none() {
-                                redis::cmd("PING").query_async::<()>(&mut connection).await?;
-                            }
-                        }
+                        () = sleep_until(until.unwrap_or(check_at).min(check_at)) => {}
                     }
                 }
             }

@@ -8,7 +8,7 @@ use redis::{RedisError, Value};
 
 use super::info::ModuleInfo;
 use super::reply::{self, Warmed};
-use super::{PROBE_TIMEOUT, dedicated, failure};
+use super::{PROBE_TIMEOUT, dedicated, failure, patience};
 use crate::config::Secret;
 use crate::error::ApiError;
 use crate::tenant::Tenant;
@@ -16,11 +16,11 @@ use crate::tenant::Tenant;
 /// How often the module is asked how far it is.
 const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Warms these tenants, or all active ones, and waits for the end, however long it takes. Dropping the future
-/// does not end the run in Redis. `caller` names the connection, so that Redis can say who has begun the run.
+/// Warms these tenants, or all active ones, and waits for the end, however long it takes, as long as it gets on. Dropping the
+/// future does not end the run in Redis. `caller` names the connection, so that Redis can say who has begun the run.
 ///
 /// # Errors
-/// If REDIS_URL is malformed, Redis cannot be reached, or it refuses.
+/// If REDIS_URL is malformed, Redis cannot be reached, falls silent, or refuses.
 pub async fn warm(url: &Secret, caller: &str, tenants: &[Tenant], force: bool) -> Result<Warmed, ApiError> {
     let mut connection = dedicated::open(url, caller, None).await?;
     let mut command = redis::cmd("DASHBOARD.WARM");
@@ -30,8 +30,10 @@ pub async fn warm(url: &Secret, caller: &str, tenants: &[Tenant], force: bool) -
     if force {
         command.arg("FORCE");
     }
-    let value: Value = command.query_async(&mut connection).await.map_err(refused)?;
-    reply::warmed(value)
+    tokio::select! {
+        answer = command.query_async::<Value>(&mut connection) => reply::warmed(answer.map_err(refused)?),
+        why = patience::ends(url, caller) => Err(why),
+    }
 }
 
 /// How far the run under way is; of several, the oldest.

@@ -41,6 +41,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "MS", env = "DASHBOARD_REDIS_TIMEOUT_MS", default_value_t = 10_000,
           value_parser = value_parser!(u64).range(100..=600_000), help_heading = "Redis")]
     pub redis_timeout_ms: u64,
+    /// Age at which a connection to Redis is replaced, ms, 1000 to 3600000: behind an address that moves to another server,
+    /// an old connection may stay open to the one that it has left
+    #[arg(long, value_name = "MS", env = "DASHBOARD_REDIS_CONNECTION_AGE_MS", default_value_t = 60_000,
+          value_parser = value_parser!(u64).range(1_000..=3_600_000), help_heading = "Redis")]
+    pub redis_connection_age_ms: u64,
     /// Public reads that wait for bundles at once, 1 to 65536; one more is refused with 429 [default: three quarters of
     /// DASHBOARD_MAX_CONNECTIONS]
     #[arg(long, value_name = "N", env = "DASHBOARD_MAX_WAITING",

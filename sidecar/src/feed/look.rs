@@ -69,7 +69,12 @@ impl Look {
     /// How changes are followed, where they may be as late as `limit`.
     pub(crate) fn followed(&self, limit: Duration) -> Followed {
         let lag = self.lag.zip(self.age).map(|(lag, age)| lag_at(lag, age.saturating_sub(lag)));
-        let nobody = || (Part::Holder, "no sidecar serves with DASHBOARD_FEED on".to_owned());
+        let nobody = || {
+            (
+                Part::Holder,
+                "no sidecar serves with DASHBOARD_FEED on, or none can tell Redis; see their logs".to_owned(),
+            )
+        };
         let gap = |why: &String| (Part::Redis, format!("{why}; everything is being announced"));
         let trouble = match &self.holder {
             None => Some(nobody()),

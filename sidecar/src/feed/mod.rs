@@ -15,12 +15,14 @@ mod error;
 mod followed;
 mod gap;
 mod health;
+mod link;
 mod look;
+mod pause;
 mod round;
 pub mod status;
 mod store;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +34,9 @@ pub(crate) use look::Look;
 
 use crate::config::{FeedArgs, Secret};
 use crate::db::{Dialer, Kept, KeptError as _};
-use round::Follower;
+use announcer::Announcer;
+use link::Link;
+use round::{End, Follower};
 use store::Standing;
 
 /// What pg_stat_activity shows.
@@ -55,11 +59,12 @@ struct Settings {
 pub struct Feed {
     session: Session,
     settings: Settings,
-    redis_url: Secret,
+    link: Link,
     health: FeedHealth,
     told: Option<String>,
     held: bool,
     said_that_it_is_off: bool,
+    redis_knows_that_it_is_off: bool,
 }
 
 impl Feed {
@@ -79,11 +84,12 @@ impl Feed {
                 poll: Duration::from_millis(args.feed_poll_ms),
                 lease: Duration::from_millis(args.feed_lease_ms),
             },
-            redis_url: redis_url.clone(),
+            link: Link::new(redis_url, &health),
             health,
             told: None,
             held: false,
             said_that_it_is_off: false,
+            redis_knows_that_it_is_off: false,
         }
     }
 
@@ -122,23 +128,26 @@ impl Feed {
                     tracing::warn!("the counters are not enabled: {}", Followed::Disabled);
                 }
                 self.hold_no_more();
+                self.link.rest();
+                self.say_that_it_is_off().await;
                 self.told = None;
                 standby
             }
             Ok(Standing::Holder(state)) => {
-                self.said_that_it_is_off = false;
+                self.is_on();
                 if !std::mem::replace(&mut self.held, true) {
                     tracing::info!("this sidecar feeds Redis with changes");
                 }
                 let follower = Follower::new(
                     self.session.clone(),
                     self.settings.clone(),
-                    &self.redis_url,
+                    &mut self.link,
                     &self.health,
                     state,
                 );
                 match follower.follow().await {
-                    Ok(()) => {
+                    Ok(End::CannotTell) => self.give_way().await,
+                    Ok(End::Over) => {
                         self.told = None;
                         // Who has it now, or that there is nothing to follow, or that Postgres is another one, is found out next.
                         self.settings.poll
@@ -152,9 +161,16 @@ impl Feed {
             }
             Ok(Standing::Standby(progress)) => {
                 self.health.standing_by(progress);
+                self.is_on();
                 self.hold_no_more();
                 self.told = None;
-                standby
+                if self.link.seems_well().await {
+                    self.link.rest();
+                    standby
+                } else {
+                    // Behind the others, if there is a lease to be taken: who can tell Redis comes first.
+                    self.settings.lease
+                }
             }
             Err(error) => {
                 self.health.unknown();
@@ -163,6 +179,44 @@ impl Feed {
                 standby
             }
         }
+    }
+
+    /// Gives the lease back, as Redis cannot be told from here, and lets others take it: they look for it three times in its length.
+    /// Where there are none, it goes on as soon as Redis is back, and tries again anyway after that time.
+    async fn give_way(&mut self) -> Duration {
+        let owner = self.settings.owner.clone();
+        if let Err(error) = self.session.run(move |client| store::give_back(client, &owner)).await {
+            self.complain(&error);
+            return self.settings.lease / 3;
+        }
+        if self.link.gives_way() {
+            tracing::warn!(
+                "the feed is given back: Redis cannot be told from here, and another sidecar may be able to"
+            );
+        }
+        let until = Instant::now() + self.settings.lease * 2 / 3;
+        while Instant::now() < until && !self.link.seems_well().await {
+            sleep(self.settings.poll).await;
+        }
+        Duration::ZERO
+    }
+
+    /// Tells Redis that nothing is followed, or the lag that it knows of would grow for ever.
+    async fn say_that_it_is_off(&mut self) {
+        if self.redis_knows_that_it_is_off {
+            return;
+        }
+        let told = async { Announcer::connect(self.link.url()).await?.off().await };
+        // One that refuses will not take it later either.
+        self.redis_knows_that_it_is_off = match told.await {
+            Ok(()) => true,
+            Err(error) => error.code.is_some(),
+        };
+    }
+
+    fn is_on(&mut self) {
+        self.said_that_it_is_off = false;
+        self.redis_knows_that_it_is_off = false;
     }
 
     /// Whether changes of all tables are recorded, asked now and then.

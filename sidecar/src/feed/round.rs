@@ -10,39 +10,39 @@ use super::announcer::Announcer;
 use super::error::FeedError;
 use super::gap::Gap;
 use super::health::{FeedHealth, HEARTBEAT, PERIOD};
+use super::link::Link;
 use super::look;
 use super::store::{self, Acknowledged, Found, Standing, State};
 use super::{Session, Settings};
-use crate::config::Secret;
-use crate::error::ApiError;
+use crate::cache::Refused;
 use crate::telemetry::metrics;
 
-/// The first pause before Redis is connected to again; it doubles
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Heartbeats that are waited for; older ones are given up.
 const MOST_BEATS: usize = 1_024;
+/// Redis cannot be told for so long: then another sidecar may be able to.
+const HAND_OVER: Duration = Duration::from_secs(3);
 /// Longest time for one round's statements: a Postgres that hangs is left, and the lease with it.
 const LONGEST_ROUND: Duration = Duration::from_secs(90);
+
+/// Why it does not go round any more.
+pub(super) enum End {
+    /// The lease is another's, or there is nothing to follow, or Postgres is another one.
+    Over,
+    /// Redis cannot be told from here.
+    CannotTell,
+}
 
 /// Follows changes and announces them, until the lease is another's.
 pub(super) struct Follower<'a> {
     session: Session,
     settings: Settings,
-    redis_url: &'a Secret,
+    link: &'a mut Link,
     health: &'a FeedHealth,
     state: State,
-    announcer: Option<Announcer>,
-    connect_at: Instant,
-    pause: Duration,
-    /// Everything is being announced; by what time it succeeds, to which Redis.
-    sweep: Option<AbortOnDropHandle<Result<String, ApiError>>>,
-    sweep_at: Instant,
+    /// Everything is being announced, since then; to which Redis, once it has succeeded.
+    sweep: Option<(Instant, AbortOnDropHandle<Result<String, Refused>>)>,
     /// Since when there was the gap that this closes.
     sweep_of: String,
-    /// The last one could not announce everything.
-    sweep_failed: bool,
     /// Heartbeats that have not come back yet, and when they were written.
     beats: VecDeque<(String, Instant)>,
     /// The last that has come back and was not acknowledged by Redis yet.
@@ -51,7 +51,6 @@ pub(super) struct Follower<'a> {
     /// There may be more to announce than was found.
     outstanding: bool,
     snapshot: Option<String>,
-    redis_is_silent: bool,
     lag_is_refused: bool,
 }
 
@@ -59,7 +58,7 @@ impl<'a> Follower<'a> {
     pub(super) fn new(
         session: Session,
         settings: Settings,
-        redis_url: &'a Secret,
+        link: &'a mut Link,
         health: &'a FeedHealth,
         state: State,
     ) -> Self {
@@ -67,32 +66,28 @@ impl<'a> Follower<'a> {
         Self {
             session,
             settings,
-            redis_url,
+            link,
             health,
             state,
-            announcer: None,
-            connect_at: Instant::now(),
-            pause: FIRST_PAUSE,
             sweep: None,
-            sweep_at: Instant::now(),
             sweep_of: String::new(),
-            sweep_failed: false,
             beats: VecDeque::new(),
             come_back: None,
             acknowledged: Acknowledged::default(),
             outstanding: true,
             snapshot: None,
-            redis_is_silent: false,
             lag_is_refused: false,
         }
     }
 
-    /// Goes round until the lease is lost, or there is nothing to follow any more, or Postgres is not the one that it was.
+    /// Goes round until the lease is lost or another sidecar may do better, or there is nothing to follow any more, or Postgres is not
+    /// the one that it was.
     ///
     /// # Errors
     /// Why Postgres cannot be asked.
-    pub(super) async fn follow(mut self) -> Result<(), FeedError> {
-        let mut renew_at = Instant::now() + self.settings.lease / 3;
+    pub(super) async fn follow(mut self) -> Result<End, FeedError> {
+        let holding = Instant::now();
+        let mut renew_at = holding + self.settings.lease / 3;
         let mut beat_at = Instant::now();
         loop {
             let began = Instant::now();
@@ -104,9 +99,13 @@ impl<'a> Follower<'a> {
             if beat {
                 beat_at = began + HEARTBEAT;
             }
-            let Some(found) = self.ask(renew, beat).await? else { return Ok(()) };
+            let Some(found) = self.ask(renew, beat).await? else { return Ok(End::Over) };
             self.tell(found).await;
             self.close_gap().await?;
+            let time_out = |trouble: Duration| trouble >= HAND_OVER && holding.elapsed() >= HAND_OVER;
+            if self.link.trouble().is_some_and(time_out) {
+                return Ok(End::CannotTell);
+            }
             sleep_until((began + self.settings.poll).into()).await;
         }
     }
@@ -158,16 +157,19 @@ impl<'a> Follower<'a> {
     async fn tell(&mut self, found: Found) {
         // Until Redis has said yes.
         self.outstanding = true;
-        self.connect().await;
-        let Some(announcer) = &mut self.announcer else { return };
         let Found { pending, peeked, snapshot, .. } = found;
         let mut tenants: Vec<&str> = pending.iter().map(|pending| pending.tenant.as_str()).collect();
         tenants.extend(peeked.iter().map(String::as_str));
         tenants.sort_unstable();
         tenants.dedup();
+        let Some(announcer) = self.link.announcer().await else { return };
+        let began = Instant::now();
         if let Err(error) = announcer.changed(&tenants).await {
-            self.redis_is_away(&error);
+            self.link.failed(began, &error);
             return;
+        }
+        if !tenants.is_empty() {
+            self.link.acknowledged();
         }
         metrics::feed_announced(tenants.len());
         // Not before: what has been seen and not been heard is to be seen again.
@@ -197,89 +199,40 @@ impl<'a> Follower<'a> {
             self.beats.pop_front();
         }
         // One of a former holder tells nothing about us.
-        let (Some(lag), Some(announcer)) = (lag, &mut self.announcer) else { return };
-        self.health.beat(lag);
-        self.acknowledged.heartbeat = Some((written, lag));
+        let Some(lag) = lag else { return };
+        let Some(announcer) = self.link.announcer().await else { return };
+        let began = Instant::now();
         match announcer.lag(lag, PERIOD).await {
             Ok(()) => self.lag_is_refused = false,
-            Err(error) if error.is_io_error() => self.redis_is_away(&error),
+            Err(error) if error.is_io_error() || error.code() == Some("READONLY") => {
+                return self.link.failed(began, &Refused::of(&error));
+            }
             Err(error) if !self.lag_is_refused => {
                 self.lag_is_refused = true;
                 tracing::warn!(%error, "Redis does not take the feed's lag: grant the user of REDIS_URL +dashboard.feed");
             }
             Err(_) => {}
         }
-    }
-
-    /// Connects to Redis, if it is time to, and looks whether something may be missing there.
-    async fn connect(&mut self) {
-        if self.announcer.is_some() || Instant::now() < self.connect_at {
-            return;
-        }
-        match Announcer::connect(self.redis_url).await {
-            Ok(announcer) => {
-                if std::mem::take(&mut self.redis_is_silent) {
-                    tracing::info!("Redis is told of changes again");
-                }
-                self.pause = FIRST_PAUSE;
-                self.health.redis(None);
-                self.announcer = Some(announcer);
-            }
-            Err(error) => self.redis_is_away(&error),
-        }
-    }
-
-    fn redis_is_away(&mut self, error: &dyn std::fmt::Display) {
-        self.announcer = None;
-        self.health.redis(Some("Redis cannot be told of changes; see the sidecar's log".to_owned()));
-        if !std::mem::replace(&mut self.redis_is_silent, true) {
-            tracing::warn!(%error, "Redis cannot be told of changes; trying again, and they are kept until then");
-        }
-        self.connect_at = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        // Nothing was to be announced, or it has been: the way to Redis is free.
+        self.link.acknowledged();
+        self.health.beat(lag);
+        self.acknowledged.heartbeat = Some((written, lag));
     }
 
     /// Where there is a gap, has everything announced; where that has been done, writes down that there is none.
     async fn close_gap(&mut self) -> Result<(), FeedError> {
-        if self.sweep.as_ref().is_some_and(AbortOnDropHandle::is_finished) {
-            let Some(sweep) = self.sweep.take() else { return Ok(()) };
+        if let Some((began, sweep)) = self.sweep.take_if(|(_, sweep)| sweep.is_finished()) {
             match sweep.await {
-                Ok(Ok(redis)) => {
-                    tracing::info!("everything has been announced; bundles are computed anew");
-                    let postgres = self.state.postgres_now.clone();
-                    let written = (redis.clone(), postgres.clone(), std::mem::take(&mut self.sweep_of));
-                    let close =
-                        move |client: &mut _| store::close_gap(client, &written.0, &written.1, &written.2);
-                    let gap = self.session.run(close).await?;
-                    self.sweep_failed = false;
-                    // One that has been restarted since is not the one that was told, whatever this connection still believes.
-                    if self.announcer.as_ref().is_some_and(|announcer| announcer.redis != redis) {
-                        self.announcer = None;
-                    }
-                    self.state = State {
-                        redis: Some(redis),
-                        postgres: Some(postgres.clone()),
-                        gap,
-                        postgres_now: postgres,
-                    };
-                }
-                Ok(Err(error)) => {
-                    if !std::mem::replace(&mut self.sweep_failed, true) {
-                        tracing::warn!(
-                            error = error.message(),
-                            "not everything could be announced; trying again"
-                        );
-                    }
-                    self.sweep_at = Instant::now() + LONGEST_PAUSE;
-                }
+                Ok(Ok(redis)) => self.gap_is_closed(redis).await?,
+                Ok(Err(error)) => self.link.failed(began, &error),
                 Err(error) => {
                     tracing::error!(%error, "announcing everything ended abnormally");
-                    self.sweep_at = Instant::now() + LONGEST_PAUSE;
+                    self.link.drop_connection();
                 }
             }
         }
-        let Some(announcer) = &self.announcer else { return Ok(()) };
-        if self.sweep.is_some() || Instant::now() < self.sweep_at {
+        let Some(announcer) = self.link.open() else { return Ok(()) };
+        if self.sweep.is_some() {
             return Ok(());
         }
         if let Some(gap) = Gap::between(&self.state, &announcer.redis) {
@@ -288,7 +241,7 @@ impl<'a> Follower<'a> {
                 _ => gap.why().to_owned(),
             };
             // Once for each gap, not each time that it is tried to be closed.
-            if !self.sweep_failed {
+            if !std::mem::replace(&mut self.link.gap_is_told, true) {
                 tracing::warn!(
                     why,
                     "changes may have been missed: all bundles are marked as changed and computed anew"
@@ -302,10 +255,28 @@ impl<'a> Follower<'a> {
                 // Written down as unfinished; versions of before are void already.
                 self.state.postgres = Some(self.state.postgres_now.clone());
             }
-            let url = self.redis_url.clone();
+            let url = self.link.url().clone();
             let sweep = async move { Announcer::everything_changed(&url).await };
-            self.sweep = Some(AbortOnDropHandle::new(tokio::spawn(sweep)));
+            self.sweep = Some((Instant::now(), AbortOnDropHandle::new(tokio::spawn(sweep))));
         }
+        Ok(())
+    }
+
+    /// Everything has been announced to this Redis.
+    async fn gap_is_closed(&mut self, redis: String) -> Result<(), FeedError> {
+        tracing::info!("everything has been announced; bundles are computed anew");
+        self.link.acknowledged();
+        let postgres = self.state.postgres_now.clone();
+        let written = (redis.clone(), postgres.clone(), std::mem::take(&mut self.sweep_of));
+        let close = move |client: &mut _| store::close_gap(client, &written.0, &written.1, &written.2);
+        let gap = self.session.run(close).await?;
+        self.link.gap_is_told = false;
+        // One that has been restarted since is not the one that was told, whatever this connection still believes.
+        if self.link.open().is_some_and(|announcer| announcer.redis != redis) {
+            self.link.drop_connection();
+        }
+        self.state =
+            State { redis: Some(redis), postgres: Some(postgres.clone()), gap, postgres_now: postgres };
         Ok(())
     }
 }

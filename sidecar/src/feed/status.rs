@@ -29,7 +29,12 @@ fn describe(look: &Look) -> Vec<String> {
     let ms = Duration::as_millis;
     let mut lines = vec![
         line("counters", if *ready { "enabled" } else { "not enabled: dashboard-sidecar counters enable" }),
-        line("fed by", holder.as_deref().unwrap_or("nobody: no sidecar serves with DASHBOARD_FEED on")),
+        line(
+            "fed by",
+            holder
+                .as_deref()
+                .unwrap_or("nobody: no sidecar serves with DASHBOARD_FEED on, or none can tell Redis"),
+        ),
         line(
             "lag",
             &match (lag, age) {
