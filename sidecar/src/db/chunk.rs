@@ -6,8 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use postgres::Row;
@@ -15,12 +14,13 @@ use postgres::types::ToSql;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::batch::{BundleItem, Found, Wanted};
 use super::failure::classify;
 use super::many::{FUNCTION, Many, mismatch};
+use super::meter::Meter;
 use super::session::Session;
 use super::single;
 use super::unchanged::{self, Split};
+use super::wanted::{BundleItem, Found, Wanted};
 use crate::error::ApiError;
 
 /// Rows fetched at once, at most. Postgres sends what it has when a fetch ends; within one, a small bundle may
@@ -36,32 +36,6 @@ pub(super) struct Limits {
     pub(super) together: Duration,
     /// The one for a single bundle.
     pub(super) one: Duration,
-}
-
-/// For how long Postgres was waited for; the time that a reader takes is not in it.
-#[derive(Clone, Default)]
-pub(super) struct Meter {
-    nanos: Arc<AtomicU64>,
-}
-
-impl Meter {
-    /// All that was added.
-    pub(super) fn total(&self) -> Duration {
-        Duration::from_nanos(self.nanos.load(Ordering::Acquire))
-    }
-
-    fn add(&self, time: Duration) {
-        self.nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::AcqRel);
-    }
-
-    /// Runs something that waits for Postgres, and adds the time that it takes.
-    pub(super) fn time<T>(&self, work: impl FnOnce() -> T) -> (T, Duration) {
-        let started = Instant::now();
-        let outcome = work();
-        let took = started.elapsed();
-        self.add(took);
-        (outcome, took)
-    }
 }
 
 /// What has not been handed over yet of a batch, in its order.
@@ -265,7 +239,7 @@ fn one_by_one(session: &mut Session, rest: &[Wanted], delivery: &Delivery) -> Re
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::WantedBundle;
+    use super::super::wanted::WantedBundle;
     use super::*;
     use crate::tenant::Tenant;
 

@@ -13,6 +13,8 @@ mod kept;
 mod lane;
 mod list;
 mod many;
+mod meter;
+mod returned;
 mod session;
 mod single;
 mod target;
@@ -20,17 +22,19 @@ mod tenants;
 mod timestamp;
 mod tls;
 mod unchanged;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-pub use batch::{BatchItem, BundleItem, BundleStream, Found, Incomplete};
+pub use batch::{BatchItem, BundleStream, Incomplete};
 pub use dialer::Dialer;
 pub(crate) use kept::{Kept, KeptError, is_of_connection};
 pub(crate) use target::chain;
 pub use tenants::NamedTenant;
+pub use wanted::{BundleItem, Found};
 
 use crate::config::{ComputeArgs, DatabaseArgs};
 use crate::error::{ApiError, Failure};

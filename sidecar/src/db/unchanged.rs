@@ -1,10 +1,10 @@
 //! Asks Postgres of which bundles nothing has changed since they were computed, so that only the others are
 //! computed anew.
 
-use super::batch::{BundleItem, Found, Wanted};
-use super::chunk::Meter;
 use super::failure::classify;
+use super::meter::Meter;
 use super::session::{Query, Session};
+use super::wanted::{BundleItem, Found, Wanted};
 use crate::bundle::Known;
 use crate::error::ApiError;
 
