@@ -18,7 +18,8 @@ const COMPUTES: &str = "
 const FEEDS: &str = "
     GRANT USAGE ON SCHEMA dashboard TO @; GRANT SELECT ON dashboard.schema_history TO @;
     GRANT SELECT, INSERT, UPDATE, DELETE ON dashboard.delta, dashboard.counter, dashboard.pending, dashboard.counters,
-        dashboard.feed, dashboard.lease TO @;";
+        dashboard.feed, dashboard.lease TO @;
+    GRANT SELECT, UPDATE ON dashboard.lock TO @;";
 
 fn with_counters() -> Crm {
     let crm = Crm::start();

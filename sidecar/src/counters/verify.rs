@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use postgres::{Client, Row};
+use postgres::Row;
 
 use super::error::CountersError;
+use crate::db::{Client, Queries as _};
 use crate::error::Failure;
 use crate::tenant::ALL_TENANTS;
 

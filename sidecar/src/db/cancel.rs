@@ -5,12 +5,16 @@
 //! blocking side knows when a cancel request may be on its way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use postgres::CancelToken;
 use tokio::runtime::Handle;
+use tokio_postgres::CancelToken;
 
 use super::tls::Connector;
+
+/// How long a cancel request may take, connecting included. Past it, `statement_timeout` ends the query.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 enum Phase {
     /// Not yet on a connection.
@@ -70,11 +74,17 @@ impl Drop for CancelOnDrop {
         }
         if let Phase::Running(token) = std::mem::replace(&mut *phase, Phase::Abandoned) {
             let connector = self.connector.clone();
-            // Cancelling opens a connection of its own and blocks.
-            self.runtime.spawn_blocking(move || {
+            // Cancelling opens a connection of its own.
+            self.runtime.spawn(async move {
                 tracing::debug!("nobody waits for a query any more: cancelling it");
-                if let Err(error) = token.cancel_query(connector) {
-                    tracing::warn!(%error, "a query could not be cancelled; statement_timeout will end it");
+                match tokio::time::timeout(DEADLINE, token.cancel_query(connector)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, "a query could not be cancelled; statement_timeout will end it");
+                    }
+                    Err(_elapsed) => {
+                        tracing::warn!("a query could not be cancelled in time; statement_timeout will end it");
+                    }
                 }
             });
         }

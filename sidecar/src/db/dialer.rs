@@ -1,8 +1,8 @@
 //! Connections for a part of the program that keeps one of its own, outside of the lanes.
 
-use postgres::Client;
-
+use super::client::Client;
 use super::target::Target;
+use super::terms::Terms;
 use crate::config::DatabaseArgs;
 use crate::error::Failure;
 
@@ -10,6 +10,7 @@ use crate::error::Failure;
 #[derive(Clone)]
 pub struct Dialer {
     target: Target,
+    name: String,
 }
 
 impl Dialer {
@@ -22,15 +23,15 @@ impl Dialer {
     }
 
     pub(super) fn of(target: &Target, application_name: &str) -> Self {
-        Self { target: target.named(application_name) }
+        Self { target: target.clone(), name: application_name.to_owned() }
     }
 
     /// Opens a connection; logs once that Postgres is down, and once that it is back. Blocks.
     ///
     /// # Errors
     /// If Postgres cannot be reached or refuses.
-    pub fn dial(&self) -> Result<Client, postgres::Error> {
-        self.target.connect_again()
+    pub fn dial(&self, terms: Terms) -> Result<Client, postgres::Error> {
+        self.target.connect_again(&self.name, terms)
     }
 
     /// Turns a failed connection into the reason why the process ends.

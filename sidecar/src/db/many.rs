@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use postgres::types::Type;
-use postgres::{Client, Column, Row, Statement};
+use postgres::{Column, Row, Statement};
 
+use super::client::Client;
 use super::failure::classify;
 use super::list::{self, ListError, Rows, Shape};
+use super::queries::Queries as _;
 use super::returned::{self, Returned};
 use crate::bundle::{Content, NotABundle, Version};
 use crate::error::ApiError;

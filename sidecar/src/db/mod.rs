@@ -6,21 +6,30 @@
 mod batch;
 mod cancel;
 mod chunk;
+mod client;
 mod dialer;
 mod failure;
 mod gate;
 mod kept;
 mod lane;
+mod link;
 mod list;
+mod lock;
 mod many;
 mod meter;
+mod param;
+mod queries;
+mod recovery;
 mod returned;
 mod session;
 mod single;
+mod stand_in;
 mod target;
 mod tenants;
+mod terms;
 mod timestamp;
 mod tls;
+mod transaction;
 mod unchanged;
 mod wanted;
 
@@ -30,10 +39,16 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use batch::{BatchItem, BundleStream, Incomplete};
+pub use client::Client;
 pub use dialer::Dialer;
 pub(crate) use kept::{Kept, KeptError, is_of_connection};
+pub use lock::HOLDER;
+pub(crate) use lock::holding;
+pub(crate) use queries::Queries;
 pub(crate) use target::chain;
 pub use tenants::NamedTenant;
+pub use terms::Terms;
+pub(crate) use transaction::{CopyIn, Transaction};
 pub use wanted::{BundleItem, Found};
 
 use crate::config::{ComputeArgs, DatabaseArgs};
@@ -189,9 +204,7 @@ impl Database {
         const FUNCTION: &str = "dashboard.active_tenants";
         self.listing
             .run(FUNCTION, |session| {
-                let list =
-                    session.statement(Query::Tenants).and_then(|query| session.client.query(&query, &[]));
-                let names = list.map_err(|error| classify(FUNCTION, &error))?;
+                let names = session.query(Query::Tenants, &[]).map_err(|error| classify(FUNCTION, &error))?;
                 let mut tenants = Vec::with_capacity(names.len());
                 for row in names {
                     let name: Option<String> = row.try_get(0).map_err(|error| classify(FUNCTION, &error))?;
@@ -209,8 +222,8 @@ impl Database {
     pub async fn probe(&self) -> Health {
         const WHAT: &str = "the Postgres probe";
         let question = self.probes.run(WHAT, |session| {
-            let row = session.statement(Query::Probe).and_then(|query| session.client.query_one(&query, &[]));
-            let complete = row.and_then(|row| row.try_get(0)).map_err(|error| classify(WHAT, &error))?;
+            let row = session.query_one(Query::Probe, &[])?;
+            let complete = row.try_get(0).map_err(|error| classify(WHAT, &error))?;
             let functions = if complete { Ok(()) } else { Err(ApiError::not_migrated()) };
             let current = match migrate::is_current(&mut session.client) {
                 Ok(true) => Ok(()),
@@ -265,7 +278,7 @@ impl Database {
 ///
 /// # Errors
 /// If DATABASE_URL is missing or malformed, or Postgres refuses or cannot be reached.
-pub fn connect_once(args: &DatabaseArgs, application_name: &str) -> Result<postgres::Client, Failure> {
-    let target = Target::new(args)?.named(application_name);
-    target.connect().map_err(|error| target.failure(&error))
+pub fn connect_once(args: &DatabaseArgs, application_name: &str, terms: Terms) -> Result<Client, Failure> {
+    let target = Target::new(args)?;
+    target.connect(application_name, terms).map_err(|error| target.failure(&error))
 }

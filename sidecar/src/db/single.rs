@@ -37,15 +37,13 @@ pub(super) fn compute(
         tracing::info_span!("bundle", tenant = %id.tenant, include_test_data = id.include_test_data)
             .entered();
     let failed = |error: postgres::Error| classify(FUNCTION, &error);
-    let statement = session.statement(Query::One).map_err(failed)?;
     let started = Instant::now();
     let row = session
-        .client
-        .query_one(&statement, &[&id.tenant.as_str(), &id.include_test_data, &i64::from(max_bundle_bytes)]);
+        .query_one(Query::One, &[&id.tenant.as_str(), &id.include_test_data, &i64::from(max_bundle_bytes)]);
     let took = started.elapsed();
     waited(took);
     metrics::computed("single", took, row.is_ok());
-    let row = row.map_err(failed)?;
+    let row = row?;
     let generated_at: DateTime<Utc> = row.try_get(0).map_err(failed)?;
     let returned = Returned::of(&row, 1).map_err(failed)?;
     let version = returned::version(&row, 3, &id.tenant).map_err(failed)?;

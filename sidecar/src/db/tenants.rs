@@ -33,10 +33,8 @@ impl Database {
             .run(FUNCTION, move |session| {
                 let failed = |error: postgres::Error| classify(FUNCTION, &error);
                 let only = only.as_ref().map(Tenant::as_str);
-                let rows = session
-                    .statement(Query::Search)
-                    .and_then(|query| session.client.query(&query, &[&search, &only, &i32::from(most)]))
-                    .map_err(failed)?;
+                let rows =
+                    session.query(Query::Search, &[&search, &only, &i32::from(most)]).map_err(failed)?;
                 let mut tenants = Vec::with_capacity(rows.len());
                 for row in rows {
                     let (id, name): (String, String) =

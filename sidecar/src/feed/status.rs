@@ -1,16 +1,21 @@
 //! `dashboard-sidecar feed status`: how the feed is, as the database knows it.
 
-use postgres::{Client, Row};
+use std::time::Duration;
+
+use postgres::Row;
 
 use super::error::FeedError;
 use crate::config::FeedCommand;
-use crate::db;
+use crate::db::{self, Client, Queries as _, Terms};
 use crate::error::Failure;
 
 /// What pg_stat_activity shows.
 const APPLICATION_NAME: &str = "dashboard-sidecar feed status";
 /// A heartbeat goes through twice a second. One that is older by so much tells that nothing does.
 const LATE_MS: i64 = 10_000;
+
+/// Longest time for a statement.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const ASK: &str = "
     SELECT counters.ready,
@@ -27,7 +32,7 @@ const ASK: &str = "
 /// If DATABASE_URL is wrong or the database is not migrated; without a message, if changes are not followed.
 pub fn main(command: &FeedCommand) -> Result<(), Failure> {
     let FeedCommand::Status(database) = command;
-    let mut client = db::connect_once(database, APPLICATION_NAME)?;
+    let mut client = db::connect_once(database, APPLICATION_NAME, Terms::read_only(PATIENCE, ""))?;
     let status = ask(&mut client).map_err(|error| Failure::run(&error))?;
     println!("{}", status.lines.join("\n"));
     if status.well { Ok(()) } else { Err(Failure::already_reported()) }
