@@ -35,6 +35,7 @@ mod morning;
 mod no_blocking;
 mod panics;
 mod persistence;
+mod pooler;
 mod public_api;
 mod real_data;
 mod recovery;

@@ -98,7 +98,8 @@ fn nobody_stops_merging_by_taking_an_advisory_lock() {
     scene.fill();
     scene.crm.client().batch_execute("CREATE ROLE passer_by LOGIN").unwrap();
     let mut passer_by =
-        postgres::Client::connect(&scene.crm.url.replace("postgres@", "passer_by@"), postgres::NoTls).unwrap();
+        postgres::Client::connect(&scene.crm.url.replace("postgres@", "passer_by@"), postgres::NoTls)
+            .unwrap();
     // The numbers that were ours.
     for key in [7_164_775_482_013_344_114_i64, 7_164_775_482_013_344_115, 7_161_129_034_254_905_970] {
         passer_by.execute("SELECT pg_advisory_lock($1)", &[&key]).unwrap();

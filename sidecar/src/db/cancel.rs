@@ -10,17 +10,27 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_postgres::CancelToken;
+use tokio_util::sync::CancellationToken;
 
 use super::tls::Connector;
 
 /// How long a cancel request may take, connecting included. Past it, `statement_timeout` ends the query.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// How a query is ended.
+pub(super) enum Canceller {
+    /// By a cancel request to the server.
+    Ask(CancelToken),
+    /// By closing the connection: the pooler at its other end closes the server's, which notices. A request would go by the pooler's
+    /// book of who runs what, and some versions of PgBouncer (1.18) strike out the wrong one.
+    Close(CancellationToken),
+}
+
 enum Phase {
     /// Not yet on a connection.
     Waiting,
-    /// On the connection that the token names.
-    Running(CancelToken),
+    /// On a connection.
+    Running(Canceller),
     /// The query has ended by itself.
     Done,
     /// The client left first.
@@ -44,13 +54,13 @@ pub(super) fn pair(connector: Connector) -> (CancelOnDrop, QueryState) {
 }
 
 impl QueryState {
-    /// Announces the connection; false if nobody waits any more and the query must not begin.
-    pub(super) fn begin(&self, token: CancelToken) -> bool {
+    /// Announces how to end it; false if nobody waits any more and the query must not begin.
+    pub(super) fn begin(&self, canceller: Canceller) -> bool {
         let mut phase = self.0.lock();
         if matches!(*phase, Phase::Abandoned) {
             return false;
         }
-        *phase = Phase::Running(token);
+        *phase = Phase::Running(canceller);
         true
     }
 
@@ -72,7 +82,11 @@ impl Drop for CancelOnDrop {
         if matches!(*phase, Phase::Done) {
             return;
         }
-        if let Phase::Running(token) = std::mem::replace(&mut *phase, Phase::Abandoned) {
+        let Phase::Running(canceller) = std::mem::replace(&mut *phase, Phase::Abandoned) else { return };
+        if let Canceller::Close(closer) = &canceller {
+            closer.cancel();
+        }
+        if let Canceller::Ask(token) = canceller {
             let connector = self.connector.clone();
             // Cancelling opens a connection of its own.
             self.runtime.spawn(async move {

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use postgres::{Error, IsolationLevel, Row, Statement};
-use tokio_postgres::{CancelToken, Config};
+use tokio_postgres::Config;
 
+use super::cancel::Canceller;
 use super::link::Link;
 use super::param::{Param, typed, values};
 use super::queries::Queries;
@@ -20,6 +21,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// Whether the process that a connection names is the one that answers.
 const WHO: &str = "SELECT pg_backend_pid(), pg_is_in_recovery()";
 
+/// How often Postgres looks whether its client is still there, ms.
+const WATCH: &str = "client_connection_check_interval = 1000";
+
 /// A session. It must not be used, nor dropped, on a thread that runs async code.
 pub struct Client {
     // Before the link, which must outlive what it drives for.
@@ -31,6 +35,8 @@ pub struct Client {
     /// For pg_stat_activity, where each transaction has to say it.
     name: Option<String>,
     in_recovery: bool,
+    /// Each transaction says so.
+    watched: bool,
 }
 
 impl Client {
@@ -57,7 +63,7 @@ impl Client {
             None
         };
         let begin = terms.begin(name.as_deref());
-        Ok(Self { inner, link, terms, begin, name, in_recovery: who.try_get(1)? })
+        Ok(Self { inner, link, terms, begin, name, in_recovery: who.try_get(1)?, watched: false })
     }
 
     /// Whether a pooler is in between, so that the next transaction may be another server process's.
@@ -85,13 +91,40 @@ impl Client {
         let terms = self.terms.limited_to(timeout);
         if terms != self.terms {
             self.begin = terms.begin(self.name.as_deref());
+            if self.watched {
+                self.begin.push_str("; SET LOCAL ");
+                self.begin.push_str(WATCH);
+            }
             self.terms = terms;
         }
     }
 
     /// Ends what this session runs.
-    pub(super) fn cancel_token(&self) -> CancelToken {
-        self.inner.cancel_token()
+    pub(super) fn canceller(&self) -> Canceller {
+        if self.is_pooled() {
+            Canceller::Close(self.link.closer())
+        } else {
+            Canceller::Ask(self.inner.cancel_token())
+        }
+    }
+
+    /// Closes the connection.
+    pub(super) fn close(&mut self) {
+        self.link.closer().cancel();
+    }
+
+    /// Has Postgres look, in the middle of a statement, whether its client is still there: this process, or a pooler that lets go when this
+    /// process does. Postgres 14 and later can; on some systems they cannot, and refuse. Then statement_timeout has to do.
+    pub(super) fn watch_for_disconnects(&mut self) -> Result<(), Error> {
+        if self.is_pooled() {
+            self.batch_execute(&format!("SET LOCAL {WATCH}"))?;
+            self.begin.push_str("; SET LOCAL ");
+            self.begin.push_str(WATCH);
+            self.watched = true;
+            return Ok(());
+        }
+        // The session is ours alone, and this does nothing to anybody's statements.
+        self.execute_alone(&format!("SET {WATCH}"))
     }
 
     /// Forgets types, which may be others by now.

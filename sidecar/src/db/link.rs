@@ -8,6 +8,7 @@ use std::time::Duration;
 use postgres::Error;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::stand_in::failed;
 
@@ -21,6 +22,7 @@ pub(super) struct Link {
     runtime: Runtime,
     /// None once it has ended: the socket is closed then.
     driver: Option<Driver>,
+    given_up: CancellationToken,
 }
 
 impl Link {
@@ -30,7 +32,7 @@ impl Link {
             .enable_all()
             .build()
             .map_err(|error| failed(error.kind(), &format!("no resources for a connection: {error}")))?;
-        Ok(Self { runtime, driver: None })
+        Ok(Self { runtime, driver: None, given_up: CancellationToken::new() })
     }
 
     pub(super) fn drive(&mut self, driver: impl Future<Output = Result<(), Error>> + Send + 'static) {
@@ -63,6 +65,7 @@ impl Link {
         let driver = &mut self.driver;
         self.runtime.block_on(async {
             let mut work = pin!(work);
+            let mut given_up = pin!(self.given_up.cancelled());
             let mut deadline = pin!(sleep(patience.unwrap_or(FOR_EVER)));
             std::future::poll_fn(|context| {
                 // First what is asked, which hands it to the driver; then the driver, which hands back the answer.
@@ -80,6 +83,9 @@ impl Link {
                 if let Poll::Ready(outcome) = work.as_mut().poll(context) {
                     return Poll::Ready(outcome);
                 }
+                if given_up.as_mut().poll(context).is_ready() {
+                    *driver = None;
+                }
                 if driver.is_none() {
                     return Poll::Ready(Err(failed(io::ErrorKind::NotConnected, "the connection is closed")));
                 }
@@ -95,8 +101,13 @@ impl Link {
         })
     }
 
+    /// With this, anybody closes the connection, whatever is being waited for over it.
+    pub(super) fn closer(&self) -> CancellationToken {
+        self.given_up.clone()
+    }
+
     /// Whether there is no connection any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.driver.is_none()
+        self.driver.is_none() || self.given_up.is_cancelled()
     }
 }

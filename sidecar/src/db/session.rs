@@ -20,7 +20,7 @@ const APPLICATION_NAME: &str = "dashboard-sidecar compute";
 // Text in and text out: the JSON passes through untouched, unless it is too large to leave Postgres. OFFSET 0
 // keeps the planner from computing it once for each mention.
 const ONE: &str =
-    "SELECT now(), octet_length(json)::bigint, CASE WHEN octet_length(json) <= $3::bigint THEN json END, version
+    "SELECT now(), octet_length(json)::bigint, CASE WHEN octet_length(json) <= $3::bigint THEN json END, version, $1::text
                    FROM (SELECT dashboard.bundle($1::text, $2::boolean)::text AS json,
                                 dashboard.version($1::text) AS version OFFSET 0) AS computed";
 const UNCHANGED: &str = "SELECT dashboard.unchanged($1::text[], $2::text[])";
@@ -35,17 +35,13 @@ const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') I
 /// Said here because a database's own setting may be shorter than a reader of a batch may pause between two rows.
 const SETTINGS: &str = "SET LOCAL TimeZone = 'UTC'; SET LOCAL idle_in_transaction_session_timeout = '120s'";
 
-/// For the session, which is ours alone: it does nothing to anybody's statements.
-const CHECK_CLIENT: &str = "SELECT set_config(name, '1000', false) FROM pg_settings
-                            WHERE name = 'client_connection_check_interval'";
-
 /// How long a connection that has been idle may take to say that it is alive.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// The statements that a session runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Query {
-    /// Database time, bytes, bundle and version of one tenant; parameters tenant, include_test_data, most bytes.
+    /// Database time, bytes, bundle, version and name of one tenant; parameters tenant, include_test_data, most bytes.
     One,
     /// The tenants that warming covers.
     Tenants,
@@ -131,6 +127,11 @@ impl Session {
         self.client.limit_statements_to(timeout);
     }
 
+    /// The connection is not to be used again, whatever else becomes of it.
+    pub(super) fn give_up(&mut self) {
+        self.client.close();
+    }
+
     /// Keeps the connection from being used again, unless [`Session::keep`] follows.
     pub(super) fn discard(&mut self) {
         self.broken = true;
@@ -160,11 +161,7 @@ impl r2d2::ManageConnection for Manager {
 
     fn connect(&self) -> Result<Session, Error> {
         let mut client = self.target.connect_to_compute(APPLICATION_NAME, self.terms.clone())?;
-        // Postgres 14 and later notice by themselves when this process dies in the middle of a statement. Some systems cannot, and
-        // refuse; then statement_timeout has to do. Behind a pooler it is the pooler's to notice.
-        if !client.is_pooled()
-            && let Err(error) = client.execute_alone(CHECK_CLIENT)
-        {
+        if let Err(error) = client.watch_for_disconnects() {
             tracing::debug!(error = chain(&error), "client_connection_check_interval is not available");
         }
         Ok(Session { client, prepared: [const { None }; 5], many: None, broken: false, made: Instant::now() })

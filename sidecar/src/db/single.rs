@@ -44,6 +44,13 @@ pub(super) fn compute(
     waited(took);
     metrics::computed("single", took, row.is_ok());
     let row = row?;
+    let answered: &str = row.try_get(4).map_err(failed)?;
+    if answered != id.tenant.as_str() {
+        // One tenant's figures under another's name would be the worst of errors.
+        tracing::error!(answered, "an answer is not the one to what was asked; this connection is closed");
+        session.give_up();
+        return Err(ApiError::internal(FUNCTION));
+    }
     let generated_at: DateTime<Utc> = row.try_get(0).map_err(failed)?;
     let returned = Returned::of(&row, 1).map_err(failed)?;
     let version = returned::version(&row, 3, &id.tenant).map_err(failed)?;
