@@ -8,8 +8,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{CronCommand, CronRunArgs, CronSetArgs, DatabaseArgs, JobArgs};
-use crate::db::{Client, Dialer, Queries as _};
+use crate::db::Dialer;
 use crate::error::Failure;
+use crate::pg::{Client, Queries as _};
 use crate::scheduler::StoreError;
 use crate::scheduler::job::{Change, Job, WARM_FUNCTION, WARM_NAME, WARM_SCHEDULE};
 use crate::scheduler::runner::Runner;

@@ -19,7 +19,7 @@ pub use self::check::{Plan, Verdict, check};
 pub use self::error::Error;
 use self::history::Recorded;
 use self::lock::Turns;
-use crate::db::{self, Client, Queries as _};
+use crate::pg::{self, Client, Queries as _};
 
 /// The table that records what was applied: in a schema of our own, so that it is not taken for (or mixed up with)
 /// the `refinery_schema_history` of an application that uses the same migrator.
@@ -71,7 +71,7 @@ pub fn run(client: &mut Client, holder: &mut Client) -> Result<Report, Error> {
     let mut turns = Turns::begin();
     let migrations = turns.wait(|| apply(client))?;
     let indexes = turns.wait(|| {
-        db::holding(holder, "migrate", || Ok(indexes::build_missing(client))).map_err(Error::lock)
+        pg::holding(holder, "migrate", || Ok(indexes::build_missing(client))).map_err(Error::lock)
     })??;
     Ok(Report { migrations, indexes })
 }

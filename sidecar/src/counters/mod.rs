@@ -6,8 +6,9 @@ mod triggers;
 mod verify;
 
 use crate::config::{CountersCommand, DatabaseArgs};
-use crate::db::{self, Client, Queries as _, Terms};
+use crate::db;
 use crate::error::Failure;
+use crate::pg::{self, Client, Queries as _, Terms};
 use error::CountersError;
 
 /// What pg_stat_activity shows.
@@ -51,8 +52,8 @@ fn alone(
 ) -> Result<(), Failure> {
     let mut client = db::connect_once(database, APPLICATION_NAME, TERMS)?;
     prepare(&mut client)?;
-    let mut holder = db::connect_once(database, APPLICATION_NAME, db::HOLDER)?;
-    match db::holding(&mut holder, LOCK, || Ok(work(&mut client))) {
+    let mut holder = db::connect_once(database, APPLICATION_NAME, pg::HOLDER)?;
+    match pg::holding(&mut holder, LOCK, || Ok(work(&mut client))) {
         Ok(Some(done)) => done,
         Ok(None) => Err(CountersError::Busy.into()),
         Err(error) => Err(CountersError::Postgres(error).into()),

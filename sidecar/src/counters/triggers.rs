@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use postgres::error::SqlState;
 
 use super::error::CountersError;
-use crate::db::{Client, Queries as _, Transaction};
+use crate::pg::{Client, Queries as _, Transaction};
 
 /// Who waits for a table's lock keeps everybody behind it waiting, so it is waited for no longer than this; what is done
 /// with it takes some milliseconds more.

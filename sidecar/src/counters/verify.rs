@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use postgres::Row;
 
 use super::error::CountersError;
-use crate::db::{Client, Queries as _};
 use crate::error::Failure;
+use crate::pg::{Client, Queries as _};
 use crate::tenant::ALL_TENANTS;
 
 /// Tenants compared by one statement.

@@ -9,22 +9,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio_postgres::CancelToken;
-use tokio_util::sync::CancellationToken;
 
 use super::tls::Connector;
+use crate::pg::Canceller;
 
 /// How long a cancel request may take, connecting included. Past it, `statement_timeout` ends the query.
 const DEADLINE: Duration = Duration::from_secs(5);
-
-/// How a query is ended.
-pub(super) enum Canceller {
-    /// By a cancel request to the server.
-    Ask(CancelToken),
-    /// By closing the connection: the pooler at its other end closes the server's, which notices. A request would go by the pooler's
-    /// book of who runs what, and some versions of PgBouncer (1.18) strike out the wrong one.
-    Close(CancellationToken),
-}
 
 enum Phase {
     /// Not yet on a connection.

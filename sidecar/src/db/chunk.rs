@@ -16,12 +16,12 @@ use tokio::sync::mpsc;
 use super::failure::classify;
 use super::many::{FUNCTION, Many, mismatch};
 use super::meter::Meter;
-use super::param::Param;
 use super::session::Session;
 use super::single;
 use super::unchanged::{self, Split};
 use super::wanted::{BundleItem, Found, Wanted};
 use crate::error::ApiError;
+use crate::pg::Param;
 
 /// Rows fetched at once, at most. Postgres sends what it has when a fetch ends; within one, a small bundle may
 /// wait in its output buffer for the next ones, so there is more than one only where all of them are quick.

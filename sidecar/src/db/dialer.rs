@@ -1,10 +1,9 @@
 //! Connections for a part of the program that keeps one of its own, outside of the lanes.
 
-use super::client::Client;
 use super::target::Target;
-use super::terms::Terms;
 use crate::config::DatabaseArgs;
 use crate::error::Failure;
+use crate::pg::{Client, Terms};
 
 /// Opens connections under one name.
 #[derive(Clone)]

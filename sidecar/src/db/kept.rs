@@ -8,9 +8,8 @@ use postgres::types::WrongType;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
-use super::client::Client;
 use super::dialer::Dialer;
-use super::terms::Terms;
+use crate::pg::{Client, Terms};
 
 /// An error of such a part, as far as this file has to know it.
 pub(crate) trait KeptError: From<postgres::Error> + Send + 'static {

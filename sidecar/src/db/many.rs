@@ -4,13 +4,12 @@ use chrono::{DateTime, Utc};
 use postgres::types::Type;
 use postgres::{Column, Row, Statement};
 
-use super::client::Client;
 use super::failure::classify;
 use super::list::{self, ListError, Rows, Shape};
-use super::queries::Queries as _;
 use super::returned::{self, Returned};
 use crate::bundle::{Content, NotABundle, Version};
 use crate::error::ApiError;
+use crate::pg::{Client, Queries as _};
 use crate::tenant::Tenant;
 
 pub(super) const FUNCTION: &str = "dashboard.bundles";

@@ -1,10 +1,8 @@
 //! Whether bundles may be computed where a connection leads to.
 
+use crate::pg::{Client, Queries as _};
 use postgres::Error;
 use postgres::error::SqlState;
-
-use super::client::Client;
-use super::queries::Queries as _;
 
 /// Why not, for who runs the sidecar.
 pub(super) const REFUSAL: &str = "it is a standby, and the counters are enabled: bundles computed on a standby may be older than the change \

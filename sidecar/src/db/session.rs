@@ -5,14 +5,11 @@ use std::time::{Duration, Instant};
 
 use postgres::{Error, Row, Statement};
 
-use super::client::Client;
 use super::failure::classify;
 use super::many::Many;
-use super::param::Param;
-use super::queries::Queries as _;
 use super::target::{Target, chain};
-use super::terms::Terms;
 use crate::error::ApiError;
+use crate::pg::{Client, Param, Queries as _, Terms};
 
 /// What pg_stat_activity shows.
 const APPLICATION_NAME: &str = "dashboard-sidecar compute";

@@ -10,14 +10,11 @@ use postgres::config::Host;
 use postgres::error::SqlState;
 use tokio_postgres::Config;
 
-use super::client::Client;
-use super::queries::Queries as _;
 use super::recovery;
-use super::stand_in;
-use super::terms::Terms;
 use super::tls::{self, Connector};
 use crate::config::DatabaseArgs;
 use crate::error::Failure;
+use crate::pg::{self, Client, Queries as _, Terms};
 
 /// Longest wait for a TCP connection, unless DATABASE_URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -141,7 +138,7 @@ impl Target {
         if !self.state.standby.swap(true, Ordering::Relaxed) {
             tracing::error!(postgres, "nothing is computed by this Postgres: {}", recovery::REFUSAL);
         }
-        Err(stand_in::failed(io::ErrorKind::Unsupported, recovery::REFUSAL))
+        Err(pg::failed(io::ErrorKind::Unsupported, recovery::REFUSAL))
     }
 
     /// One connection has fallen silent: those that were made before it was noticed are not to be used without having been asked, as what has

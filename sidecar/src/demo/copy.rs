@@ -6,7 +6,7 @@ use std::fmt::{Display, Write as _};
 use chrono::{DateTime, Utc};
 
 use super::error::Error;
-use crate::db::{CopyIn, Transaction};
+use crate::pg::{CopyIn, Transaction};
 
 /// How much is gathered before it goes to the socket, in bytes.
 const BATCH: usize = 64 * 1024;

@@ -24,8 +24,8 @@ use chrono::Utc;
 pub use self::error::Error;
 use self::plan::Plan;
 use self::progress::Progress;
-use crate::db::{Client, Queries as _, Transaction};
 use crate::migrate;
+use crate::pg::{Client, Queries as _, Transaction};
 
 /// Which demonstration to load.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]

@@ -10,7 +10,7 @@ use super::moments::Calendar;
 use super::plan::{Plan, Table, Tenant, uuid};
 use super::progress::Progress;
 use super::{people, words};
-use crate::db::Transaction;
+use crate::pg::Transaction;
 
 /// One tenant at work on one table.
 struct Desk<'a> {

@@ -1,5 +1,7 @@
 //! Why changes cannot be followed, in words for who runs the sidecar.
 
+use postgres::error::SqlState;
+
 use crate::db::{KeptError, chain, is_of_connection};
 
 /// An error of the feed.
@@ -22,6 +24,13 @@ pub(crate) enum FeedError {
     /// A defect of ours.
     #[error("the thread that talks to Postgres ended abnormally")]
     Thread,
+}
+
+impl FeedError {
+    /// Whether Postgres has ended a statement because it took too long.
+    pub(super) fn is_out_of_time(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::QUERY_CANCELED))
+    }
 }
 
 impl KeptError for FeedError {

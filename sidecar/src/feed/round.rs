@@ -50,6 +50,8 @@ pub(super) struct Follower<'a> {
     /// There may be more to announce than was found.
     outstanding: bool,
     snapshot: Option<String>,
+    /// Deltas that are merged at a time: fewer once so many have taken too long.
+    most: i32,
     redis_is_silent: bool,
     lag_is_refused: bool,
 }
@@ -81,6 +83,7 @@ impl<'a> Follower<'a> {
             acknowledged: Acknowledged::default(),
             outstanding: true,
             snapshot: None,
+            most: store::MOST_DELTAS,
             redis_is_silent: false,
             lag_is_refused: false,
         }
@@ -114,8 +117,8 @@ impl<'a> Follower<'a> {
     async fn ask(&mut self, renew: bool, beat: bool) -> Result<Option<Found>, FeedError> {
         let done = std::mem::take(&mut self.acknowledged);
         let (owner, lease) = (self.settings.owner.clone(), self.settings.lease);
-        let (postgres, seen, outstanding) =
-            (self.state.postgres_now.clone(), self.snapshot.clone(), self.outstanding);
+        let (postgres, seen, outstanding, most) =
+            (self.state.postgres_now.clone(), self.snapshot.clone(), self.outstanding, self.most);
         let work = self.session.run(move |client| {
             let mut gap = None;
             if renew {
@@ -125,7 +128,7 @@ impl<'a> Follower<'a> {
                 }
             }
             store::acknowledge(client, &done)?;
-            let found = store::find(client, seen.as_deref(), outstanding)?;
+            let found = store::find(client, seen.as_deref(), outstanding, most)?;
             // After what was found: it waits for the next round, as any change does.
             let beat = if beat { Some((store::beat(client)?, Instant::now())) } else { None };
             Ok(Some((found, beat, gap)))
@@ -134,7 +137,17 @@ impl<'a> Follower<'a> {
             tracing::warn!("Postgres has not answered the feed in time");
             return Ok(None);
         };
-        let Some((mut found, beat, gap)) = outcome? else { return Ok(None) };
+        let outcome = match outcome {
+            // What was to be taken off the record comes again; and with fewer at a time, the next round may end in time.
+            Err(error) if error.is_out_of_time() && self.most > store::FEWEST_DELTAS => {
+                self.most = (self.most / 4).max(store::FEWEST_DELTAS);
+                tracing::warn!(most = self.most, "merging changes takes too long; merging fewer at a time");
+                return Ok(Some(Found::default()));
+            }
+            outcome => outcome?,
+        };
+        let Some((mut found, beat, gap)) = outcome else { return Ok(None) };
+        self.most = self.most.saturating_mul(2).min(store::MOST_DELTAS);
         // Who counts anew puts one on record.
         if gap.is_some() {
             self.state.gap = gap;

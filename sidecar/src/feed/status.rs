@@ -6,8 +6,9 @@ use postgres::Row;
 
 use super::error::FeedError;
 use crate::config::FeedCommand;
-use crate::db::{self, Client, Queries as _, Terms};
+use crate::db;
 use crate::error::Failure;
+use crate::pg::{Client, Queries as _, Terms};
 
 /// What pg_stat_activity shows.
 const APPLICATION_NAME: &str = "dashboard-sidecar feed status";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::FeedError;
-use crate::db::{Client, Queries as _, Terms};
+use crate::pg::{Client, Queries as _, Terms};
 
 /// What a statement may take, and what each transaction sets, because a role or a database may have other defaults. Commits are not
 /// waited for: one that a crash loses is done again, as it is lost with all after it.
@@ -15,8 +15,10 @@ pub(super) const TERMS: Terms = Terms::read_write(
 
 /// The name of the lease.
 const LEASE: &str = "feed";
-/// Deltas that are merged at a time.
-const MOST_DELTAS: i32 = 20_000;
+/// Deltas that are merged at a time, at most,
+pub(super) const MOST_DELTAS: i32 = 20_000;
+/// and at least, where more take too long.
+pub(super) const FEWEST_DELTAS: i32 = 100;
 /// Tenants that are announced at a time.
 pub(super) const MOST_PENDING: usize = 2_000;
 
@@ -180,11 +182,17 @@ pub(super) fn acknowledge(client: &mut Client, done: &Acknowledged) -> Result<()
     Ok(())
 }
 
-/// Merges what has been changed and finds what is to be announced. `seen` is what was seen while that was not possible.
-pub(super) fn find(client: &mut Client, seen: Option<&str>, outstanding: bool) -> Result<Found, FeedError> {
+/// Merges what has been changed, at most so many deltas, and finds what is to be announced. `seen` is what was seen while merging was
+/// not possible.
+pub(super) fn find(
+    client: &mut Client,
+    seen: Option<&str>,
+    outstanding: bool,
+    most: i32,
+) -> Result<Found, FeedError> {
     let row = client.query_one(
         "SELECT busy, merged, EXTRACT(epoch FROM heartbeat)::text FROM dashboard.compact($1)",
-        &[&MOST_DELTAS],
+        &[&most],
     )?;
     let mut found = Found {
         merged: u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or_default(),

@@ -16,7 +16,7 @@ use self::functions::Foreign;
 use super::error::Error;
 use super::indexes::{self, Missing};
 use super::{check_server_version, embedded, history, refuse_newer};
-use crate::db::{Client, Queries};
+use crate::pg::{Client, Queries};
 
 /// What [`super::run`] would do, and what stands in its way. Its `Display` is a line for each thing and one for all.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::HISTORY;
 use super::error::{Error, HistoryError};
-use crate::db::{Queries, Transaction};
+use crate::pg::{Queries, Transaction};
 
 /// What was applied, oldest first; nothing where there is no history yet.
 pub(super) fn applied(client: &mut impl Queries) -> Result<Vec<Migration>, Error> {

@@ -3,7 +3,7 @@
 //! file's; this decides only whether one is to be run.
 
 use super::error::{Error, FailedIndex};
-use crate::db::{Client, Queries};
+use crate::pg::{Client, Queries};
 
 const STATEMENTS: &str = include_str!("../../../migrations/indexes.sql");
 

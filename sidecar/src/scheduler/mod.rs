@@ -29,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use error::StoreError;
 
 use crate::config::{SchedulerArgs, Secret};
-use crate::db::{Client, Dialer, KeptError as _};
+use crate::db::{Dialer, KeptError as _};
+use crate::pg::Client;
 use job::{Action, Job};
 use runner::Runner;
 use session::session;

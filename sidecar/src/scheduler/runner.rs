@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::store::{self, Claim, Settled, Table};
 use crate::cache;
 use crate::config::Secret;
-use crate::db::Client;
+use crate::pg::Client;
 use crate::telemetry::metrics;
 
 /// What Redis calls the connection.

@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::job::{Action, Change, Due, Job, Lease, RETRY_AT, WARM_FUNCTION, retry_after};
 use super::report::Report;
 use super::settings::Settings;
-use crate::db::{Client, Queries, Terms, Transaction};
+use crate::pg::{Client, Queries, Terms, Transaction};
 
 /// More rows than that are not looked at.
 const MOST_JOBS: i64 = 1_000;

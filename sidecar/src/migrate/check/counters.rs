@@ -1,7 +1,7 @@
 //! What a check says of the counters: nothing that `migrate` would do, but what else there is to decide.
 
 use super::crm::Table;
-use crate::db::Queries;
+use crate::pg::Queries;
 
 /// A line or two for a person.
 pub(super) fn lines(client: &mut impl Queries, tables: &[Table]) -> Result<Vec<String>, postgres::Error> {

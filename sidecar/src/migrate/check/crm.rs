@@ -1,7 +1,7 @@
 //! The CRM's side of a check: where its tables lie, and what about them will matter after the migration.
 
 use super::Plan;
-use crate::db::Queries;
+use crate::pg::Queries;
 
 /// The migration that makes the tables that are missing.
 pub(super) const MADE_BY: i32 = 1;

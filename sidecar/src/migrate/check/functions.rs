@@ -7,7 +7,7 @@ use ring::digest::{SHA256, digest};
 
 use super::Plan;
 use super::crm::Table;
-use crate::db::Queries;
+use crate::pg::Queries;
 
 /// A function that a migration makes and that somebody may replace.
 struct Ours {

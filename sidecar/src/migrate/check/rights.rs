@@ -2,8 +2,8 @@
 
 use super::crm::{Place, Table};
 use super::{Plan, functions};
-use crate::db::Queries;
 use crate::migrate::HISTORY;
+use crate::pg::Queries;
 
 /// The migration that comments on the schema, which only its owner may.
 const SCHEMA_DESCRIBED_BY: i32 = 2;

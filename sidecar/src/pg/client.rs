@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use postgres::{Error, IsolationLevel, Row, Statement};
 use tokio_postgres::Config;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::cancel::Canceller;
+use super::canceller::Canceller;
 use super::link::Link;
 use super::param::{Param, typed, values};
 use super::queries::Queries;
 use super::stand_in;
 use super::terms::Terms;
-use super::tls::Connector;
 use super::transaction::Transaction;
 
 /// From the first byte on, TLS and the login included, for all hosts of the address together.
@@ -41,9 +41,9 @@ pub struct Client {
 
 impl Client {
     /// Connects, and finds out whether the server itself is at the other end. Blocks.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         config: &Config,
-        connector: Connector,
+        connector: MakeRustlsConnect,
         name: &str,
         terms: Terms,
     ) -> Result<Self, Error> {
@@ -72,7 +72,7 @@ impl Client {
     }
 
     /// Whether the server was a standby when it was connected to.
-    pub(super) fn is_in_recovery(&self) -> bool {
+    pub(crate) fn is_in_recovery(&self) -> bool {
         self.in_recovery
     }
 
@@ -82,7 +82,7 @@ impl Client {
     }
 
     /// Asks for a sign of life.
-    pub(super) fn is_valid(&mut self, patience: Duration) -> Result<(), Error> {
+    pub(crate) fn is_valid(&mut self, patience: Duration) -> Result<(), Error> {
         self.link.wait(Some(patience), self.inner.check_connection())
     }
 
@@ -100,7 +100,7 @@ impl Client {
     }
 
     /// Ends what this session runs.
-    pub(super) fn canceller(&self) -> Canceller {
+    pub(crate) fn canceller(&self) -> Canceller {
         if self.is_pooled() {
             Canceller::Close(self.link.closer())
         } else {
@@ -109,13 +109,13 @@ impl Client {
     }
 
     /// Closes the connection.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.link.closer().cancel();
     }
 
     /// Has Postgres look, in the middle of a statement, whether its client is still there: this process, or a pooler that lets go when this
     /// process does. Postgres 14 and later can; on some systems they cannot, and refuse. Then statement_timeout has to do.
-    pub(super) fn watch_for_disconnects(&mut self) -> Result<(), Error> {
+    pub(crate) fn watch_for_disconnects(&mut self) -> Result<(), Error> {
         if self.is_pooled() {
             self.batch_execute(&format!("SET LOCAL {WATCH}"))?;
             self.begin.push_str("; SET LOCAL ");
@@ -128,36 +128,23 @@ impl Client {
     }
 
     /// Forgets types, which may be others by now.
-    pub(super) fn clear_type_cache(&self) {
+    pub(crate) fn clear_type_cache(&self) {
         self.inner.clear_type_cache();
     }
 
     /// Prepares a statement, which is the session's: not for one that [is pooled](Self::is_pooled).
-    pub(super) fn prepare(&mut self, sql: &str) -> Result<Statement, Error> {
+    pub(crate) fn prepare(&mut self, sql: &str) -> Result<Statement, Error> {
         self.link.wait(self.terms.patience(), self.inner.prepare(sql))
     }
 
     /// Runs a prepared one.
-    pub(super) fn query_prepared(
+    pub(crate) fn query_prepared(
         &mut self,
         statement: &Statement,
         parameters: &[&dyn Param],
     ) -> Result<Vec<Row>, Error> {
         let values = values(parameters);
         self.in_transaction(async |inner| inner.query(statement, &values).await)
-    }
-
-    /// The names of a statement's columns, of whatever types they are.
-    pub(super) fn column_names(&mut self, sql: &str) -> Result<Vec<String>, Error> {
-        use tokio_postgres::SimpleQueryMessage::RowDescription;
-        let messages = self.in_transaction(async |inner| inner.simple_query(sql).await)?;
-        let names = messages.iter().find_map(|message| match message {
-            RowDescription(columns) => {
-                Some(columns.iter().map(|column| column.name().to_owned()).collect::<Vec<_>>())
-            }
-            _ => None,
-        });
-        Ok(names.unwrap_or_default())
     }
 
     /// Runs a statement that refuses to be part of a transaction. What limits it is the role's, or the database's, own.

@@ -44,13 +44,13 @@ impl<'a> Transaction<'a> {
     }
 
     /// Binds a prepared statement, whose rows then come by [`Transaction::query_portal`].
-    pub(super) fn bind(&mut self, statement: &Statement, parameters: &[&dyn Param]) -> Result<Portal, Error> {
+    pub(crate) fn bind(&mut self, statement: &Statement, parameters: &[&dyn Param]) -> Result<Portal, Error> {
         let values = values(parameters);
         self.ask(async |inner| inner.bind(statement, &values).await)
     }
 
     /// The next rows, at most so many.
-    pub(super) fn query_portal(&mut self, portal: &Portal, most: i32) -> Result<Vec<Row>, Error> {
+    pub(crate) fn query_portal(&mut self, portal: &Portal, most: i32) -> Result<Vec<Row>, Error> {
         self.ask(async |inner| inner.query_portal(portal, most).await)
     }
 
