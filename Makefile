@@ -23,7 +23,7 @@ stop: ## End what make run has started; the data stays
 	@scripts/stop.sh
 
 test: ## Run every test, on real servers and in a real browser of their own
-	@scripts/setup.sh chromium chromium-driver fonts-liberation python3-venv
+	@scripts/setup.sh chromium chromium-driver fonts-liberation pgbouncer python3-venv
 	cargo test --workspace
 
 test-compose: ## Start docker-compose.yml for real, with a Docker daemon of its own; needs root

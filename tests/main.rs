@@ -38,6 +38,7 @@ mod no_blocking;
 mod nowait;
 mod panics;
 mod persistence;
+mod pooler;
 mod public_api;
 mod queue;
 mod real_data;

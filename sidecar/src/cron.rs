@@ -4,13 +4,13 @@ mod error;
 mod list;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use postgres::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{CronCommand, CronRunArgs, CronSetArgs, DatabaseArgs, JobArgs};
 use crate::db::Dialer;
 use crate::error::Failure;
+use crate::pg::{Client, Queries as _};
 use crate::scheduler::StoreError;
 use crate::scheduler::job::{Change, Job, WARM_FUNCTION, WARM_NAME, WARM_SCHEDULE};
 use crate::scheduler::runner::Runner;
@@ -47,9 +47,8 @@ struct Desk {
 impl Desk {
     fn open(args: &DatabaseArgs) -> Result<Self, Failure> {
         let dialer = Dialer::new(args, APPLICATION_NAME)?;
-        let mut client = dialer.dial().map_err(|error| dialer.failure(&error))?;
-        let found = store::set_up(&mut client)
-            .and_then(|()| store::locate(&mut client, false))
+        let mut client = dialer.dial(store::TERMS).map_err(|error| dialer.failure(&error))?;
+        let found = store::locate(&mut client, false)
             .and_then(|table| store::jobs(&mut client, &table).map(|(now, jobs)| (table, now, jobs)));
         let (table, now, jobs) = found.map_err(failed)?;
         Ok(Self { client, table, now, jobs })

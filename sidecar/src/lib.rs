@@ -5,7 +5,7 @@
 //!
 //! 1. [`config`]: every setting, as one typed struct per subcommand.
 //! 2. [`tenant`] and [`bundle`]: what is computed, for whom, and how its bytes are put together.
-//! 3. [`db`]: Postgres; the only place that runs SQL for bundles.
+//! 3. [`pg`] and [`db`]: Postgres; how it is talked to, and the only place that runs SQL for bundles.
 //! 4. [`cache`]: Redis; the only place that speaks `DASHBOARD.*`.
 //! 5. `flights` and `rooms`: one flight for each thing that is waited for, and how many may wait; [`directory`]: tenants by name.
 //! 6. [`internal`]: the HTTP API that the Redis module calls.
@@ -36,6 +36,7 @@ mod flights;
 pub mod http;
 pub mod internal;
 pub mod migrate;
+pub mod pg;
 mod probe;
 pub mod public;
 mod rooms;

@@ -7,7 +7,7 @@ use clap::Parser;
 use dashboard_sidecar::config::{Cli, Command, DatabaseArgs, DemoCommand};
 use dashboard_sidecar::migrate::Verdict;
 use dashboard_sidecar::{
-    counters, cron, db, demo, error::Failure, feed, migrate, serve, telemetry, token, warm,
+    counters, cron, db, demo, error::Failure, feed, migrate, pg, serve, telemetry, token, warm,
 };
 
 fn main() -> ExitCode {
@@ -17,14 +17,16 @@ fn main() -> ExitCode {
         Command::Warm(args) => warm::main(args),
         Command::Migrate(args) if args.check => check(&args.database),
         Command::Migrate(args) => {
-            report(migrate::run(&mut db::connect_once(&args.database, "dashboard-sidecar migrate")?))
+            let connect = |terms| db::connect_once(&args.database, "dashboard-sidecar migrate", terms);
+            report(migrate::run(&mut connect(pg::Terms::without_end(""))?, &mut connect(pg::HOLDER)?))
         }
         Command::Cron { command } => cron::main(command),
         Command::Counters { command } => counters::main(command),
         Command::Feed { command } => feed::status::main(command),
         Command::Token(args) => token::main(args),
         Command::Demo { command: DemoCommand::Load(args) } => {
-            let mut client = db::connect_once(&args.database, "dashboard-sidecar demo load")?;
+            let mut client =
+                db::connect_once(&args.database, "dashboard-sidecar demo load", pg::Terms::without_end(""))?;
             report(demo::load(&mut client, &args.demo))
         }
     });
@@ -36,7 +38,7 @@ fn main() -> ExitCode {
 
 /// Prints what `migrate` would do; the exit code is the answer.
 fn check(args: &DatabaseArgs) -> Result<(), Failure> {
-    let mut client = db::connect_once(args, "dashboard-sidecar migrate --check")?;
+    let mut client = db::connect_once(args, "dashboard-sidecar migrate --check", pg::Terms::without_end(""))?;
     let plan = migrate::check(&mut client).map_err(|error| Failure::undecided(&error))?;
     println!("{plan}");
     match plan.verdict() {

@@ -13,12 +13,13 @@ mod lock;
 
 use std::fmt;
 
-use postgres::Client;
+use refinery::Migration;
 
 pub use self::check::{Plan, Verdict, check};
 pub use self::error::Error;
 use self::history::Recorded;
-use self::lock::Lock;
+use self::lock::Turns;
+use crate::pg::{self, Client, Queries as _};
 
 /// The table that records what was applied: in a schema of our own, so that it is not taken for (or mixed up with)
 /// the `refinery_schema_history` of an application that uses the same migrator.
@@ -58,19 +59,20 @@ impl fmt::Display for Report {
 
 /// Applies what is missing and reports it; a second call does nothing.
 ///
-/// The client must own the CRM tables, or be allowed to index them, and may create a schema. Its session settings
-/// are as before afterwards, but `statement_timeout`, which is back at the session's default.
+/// The client must own the CRM tables, or be allowed to index them, and may create a schema. `holder` is another session of
+/// the same role: it keeps others from building indexes meanwhile.
 ///
 /// # Errors
-/// When the server is too old, another session migrates for longer than five minutes, a recorded migration differs
-/// from this version's, or Postgres refuses a statement. Of the migrations none is kept then; of the indexes those
+/// When the server is too old, another session migrates for longer than five minutes, a newer version has migrated, a
+/// recorded migration differs from this version's, or Postgres refuses a statement. Of the migrations none is kept then; of the indexes those
 /// that could be built: one that cannot is reported after the others have been.
-pub fn run(client: &mut Client) -> Result<Report, Error> {
+pub fn run(client: &mut Client, holder: &mut Client) -> Result<Report, Error> {
     check_server_version(client)?;
-    let mut lock = Lock::acquire(client)?;
-    let migrations = apply(lock.client())?;
-    let indexes = indexes::build_missing(lock.client())?;
-    lock.release()?;
+    let mut turns = Turns::begin();
+    let migrations = turns.wait(|| apply(client))?;
+    let indexes = turns.wait(|| {
+        pg::holding(holder, "migrate", || Ok(indexes::build_missing(client))).map_err(Error::lock)
+    })??;
     Ok(Report { migrations, indexes })
 }
 
@@ -101,16 +103,19 @@ fn check_server_version(client: &mut Client) -> Result<(), Error> {
     Ok(())
 }
 
-/// Applies the versioned migrations in one transaction and names those that were missing.
-fn apply(client: &mut Client) -> Result<Vec<String>, Error> {
+/// Applies the versioned migrations in one transaction and names those that were missing; none while another session is at it.
+fn apply(client: &mut Client) -> Result<Option<Vec<String>>, Error> {
     let transaction =
         client.transaction().map_err(|source| Error::database("starting a transaction", source))?;
     let mut recorded = Recorded::new(transaction);
-    recorded.ensure_schema()?;
+    if !recorded.lock()? {
+        return Ok(None);
+    }
+    refuse_newer(&recorded.applied()?)?;
 
     let mut runner = embedded::migrations::runner()
         .set_abort_divergent(true)
-        // An older sidecar that starts beside a newer one must leave the newer one's migrations alone.
+        // Those of a newer version have been refused already, in words of ours.
         .set_abort_missing(false);
     runner.set_migration_table_name(HISTORY);
     let report = runner.run(&mut recorded).map_err(|error| {
@@ -118,7 +123,16 @@ fn apply(client: &mut Client) -> Result<Vec<String>, Error> {
         Error::migration(under_way.map(ToString::to_string), error)
     })?;
     recorded.commit()?;
-    Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+    Ok(Some(report.applied_migrations().iter().map(ToString::to_string).collect()))
+}
+
+/// A newer version's functions are not to be taken for ours.
+fn refuse_newer(applied: &[Migration]) -> Result<(), Error> {
+    let newest = embedded::migrations::runner().get_migrations().iter().map(Migration::version).max();
+    match applied.iter().max_by_key(|migration| migration.version()) {
+        Some(last) if Some(last.version()) > newest => Err(Error::newer(last, newest.unwrap_or_default())),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ pub(crate) fn serve(address: &str, redis_url: &str) {
     runtime.block_on(async {
         let address: SocketAddr = address.parse().expect("an address");
         let listener = Listener::tcp("address", address).expect("a free address");
-        let pool = Pool::new(&Secret::new(redis_url), 32, Duration::from_secs(10)).expect("a pool");
+        let keeping = Keeping { timeout: Duration::from_secs(10), age: Duration::from_secs(60) };
+        let pool = Pool::new(&Secret::new(redis_url), 32, keeping).expect("a pool");
         let pool = Arc::new(pool);
         let limits = Limits {
             connections: 1_024,

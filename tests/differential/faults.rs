@@ -210,7 +210,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "two merge at once",
         race: true,
-        plants: &[Plant::Text("compact", "NOT pg_try_advisory_xact_lock(7164775482013344114)", "false")],
+        plants: &[Plant::Text("compact", "busy := NOT FOUND", "busy := false")],
         ..ALONE
     },
     Fault {

@@ -3,7 +3,7 @@
 use harness::assert_eventually;
 
 use super::burst::Burst;
-use super::crm::{ALL, COMPACTOR, TENANTS, name};
+use super::crm::{ALL, KEEP_FROM_MERGING, TENANTS, name};
 use super::{Scene, follower, lines_with, lists};
 
 #[test]
@@ -13,7 +13,7 @@ fn what_is_committed_while_somebody_else_keeps_it_from_being_merged_is_seen_all_
     let mut client = scene.client();
     let mut session = scene.crm.client();
     let mut transaction = session.transaction().unwrap();
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&COMPACTOR]).unwrap();
+    transaction.execute(KEEP_FROM_MERGING, &[]).unwrap();
     for n in 0..10 {
         let (tenant, lead) = (name(n % TENANTS), format!("peeked-{n}"));
         scene.crm.rename(0, n % TENANTS, &lead);
@@ -37,7 +37,7 @@ fn what_was_found_then_and_redis_refused_to_hear_is_said_again() {
     scene.fill();
     let mut session = scene.crm.client();
     let mut transaction = session.transaction().unwrap();
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&COMPACTOR]).unwrap();
+    transaction.execute(KEEP_FROM_MERGING, &[]).unwrap();
     client.ok(&["ACL", "SETUSER", "feed", "-dashboard.clear"]);
     scene.crm.rename(0, 0, "peeked");
     assert_eventually!(lines_with(&feed, "Redis cannot be told of changes") == 1, "it is not heard");
@@ -90,4 +90,29 @@ fn where_the_counters_are_disabled_there_is_nothing_to_follow_until_they_are_ena
 fn assert_no_error(scene: &Scene) {
     assert_eq!(lines_with(&scene.sidecar, "\"level\":\"ERROR\""), 0, "{}", scene.sidecar.log());
     assert_eq!(lines_with(&scene.sidecar, "the feed cannot go on"), 0, "{}", scene.sidecar.log());
+}
+
+#[test]
+fn nobody_stops_merging_by_taking_an_advisory_lock() {
+    let scene = Scene::start();
+    scene.fill();
+    scene.crm.client().batch_execute("CREATE ROLE passer_by LOGIN").unwrap();
+    let mut passer_by =
+        postgres::Client::connect(&scene.crm.url.replace("postgres@", "passer_by@"), postgres::NoTls)
+            .unwrap();
+    // The numbers that were ours.
+    for key in [7_164_775_482_013_344_114_i64, 7_164_775_482_013_344_115, 7_161_129_034_254_905_970] {
+        passer_by.execute("SELECT pg_advisory_lock($1)", &[&key]).unwrap();
+    }
+    let refused = passer_by.batch_execute("SELECT FROM dashboard.lock FOR UPDATE").unwrap_err();
+    assert_eq!(refused.code(), Some(&postgres::error::SqlState::INSUFFICIENT_PRIVILEGE), "{refused:?}");
+    scene.crm.rename(0, 0, "merged");
+    let unmerged = "SELECT EXISTS (SELECT FROM dashboard.delta WHERE kind <> 'H')";
+    assert_eventually!(!scene.crm.value::<bool>(unmerged), "it is merged");
+    for what in ["rebuild", "verify"] {
+        scene.crm.counters(what);
+    }
+    scene.assert_all_is_seen();
+    drop(passer_by);
+    scene.crm.client().batch_execute("DROP ROLE passer_by").unwrap();
 }

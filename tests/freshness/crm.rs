@@ -11,8 +11,8 @@ pub(super) const TENANTS: usize = 5;
 pub(super) const WRITERS: usize = 4;
 pub(super) const ALL: &str = "SUPERADMIN_GLOBAL";
 
-/// The key by which the one is known who merges.
-pub(super) const COMPACTOR: i64 = 7_164_775_482_013_344_114;
+/// Locks the row of whoever merges.
+pub(super) const KEEP_FROM_MERGING: &str = "SELECT FROM dashboard.lock WHERE name = 'compactor' FOR UPDATE";
 
 pub(super) fn name(tenant: usize) -> String {
     format!("00000000-0000-4000-8000-{tenant:012}")

@@ -7,6 +7,7 @@
 //! - [`Sidecar`]: the real `dashboard-sidecar`
 //! - [`Postgres`]: a database of its own on the one Postgres server of this run
 //! - [`PostgresServer`]: a Postgres server of the test's own, which may be restarted
+//! - [`PgBouncer`]: a connection pooler in front of such a database
 //! - [`Browser`]: a headless Chromium
 //! - [`EventStream`]: a client that hears of changes
 //! - [`KeepAlive`]: a client that keeps its connection
@@ -29,6 +30,7 @@ mod fake_upstream;
 mod http;
 pub mod jwt;
 mod keep_alive;
+mod pgbouncer;
 mod postgres;
 mod postgres_server;
 mod process;
@@ -44,6 +46,7 @@ pub use event_stream::{Event, EventStream};
 pub use fake_upstream::{Answer, FakeUpstream, Known, Request};
 pub use http::{Endpoint, Response, http, send};
 pub use keep_alive::KeepAlive;
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub use postgres_server::PostgresServer;
 pub use process::{Process, free_port, freeze_pid, repository_root, run, run_ok, thaw_pid};

@@ -89,6 +89,16 @@ impl Postgres {
         url(&self.directory, &self.database)
     }
 
+    /// Its name.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Where the server's socket lies.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// A new connection.
     pub fn client(&self) -> postgres::Client {
         postgres::Client::connect(&self.url(), NoTls).unwrap_or_else(|e| panic!("{e}\n{}", server_log()))

@@ -5,23 +5,21 @@ mod error;
 mod triggers;
 mod verify;
 
-use postgres::Client;
-
 use crate::config::{CountersCommand, DatabaseArgs};
 use crate::db;
 use crate::error::Failure;
+use crate::pg::{self, Client, Queries as _, Terms};
 use error::CountersError;
 
 /// What pg_stat_activity shows.
 const APPLICATION_NAME: &str = "dashboard-sidecar counters";
 
-/// "counters" in ASCII, less one: the compactor's lock is not this.
-const KEY: i64 = 0x636f_756e_7465_7272;
+/// The lock of whoever is at the counters.
+const LOCK: &str = "counters";
 
-/// What a session needs: whatever it takes takes as long as it takes, and a policy that hides rows is an error.
-const SET_UP: &str =
-    "SET row_security = off; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
-    SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
+/// Whatever it takes takes as long as it takes, and a policy that hides rows is an error.
+const TERMS: Terms =
+    Terms::without_end("SET LOCAL row_security = off; SET LOCAL idle_in_transaction_session_timeout = 0");
 
 /// A type of leads.source of which two values may be equal and not the same: they would be counted apart.
 const UNFIT: &str = "
@@ -47,38 +45,28 @@ pub fn main(command: &CountersCommand) -> Result<(), Failure> {
     }
 }
 
-/// Does it in a session of its own. The lock is given back before the process ends: Postgres notices that only some time after
-/// it, and the next command of a script would be refused.
+/// Does it in a session of its own, while another one keeps others from the counters.
 fn alone(
     database: &DatabaseArgs,
     work: impl FnOnce(&mut Client) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut client = open(database)?;
-    let done = work(&mut client);
-    if let Err(error) = client.execute("SELECT pg_advisory_unlock($1)", &[&KEY]) {
-        tracing::debug!(%error, "the lock goes with the session");
-    }
-    done
-}
-
-/// A session that nobody else is at the counters with.
-fn open(database: &DatabaseArgs) -> Result<Client, Failure> {
-    let mut client = db::connect_once(database, APPLICATION_NAME)?;
+    let mut client = db::connect_once(database, APPLICATION_NAME, TERMS)?;
     prepare(&mut client)?;
-    Ok(client)
+    let mut holder = db::connect_once(database, APPLICATION_NAME, pg::HOLDER)?;
+    match pg::holding(&mut holder, LOCK, || Ok(work(&mut client))) {
+        Ok(Some(done)) => done,
+        Ok(None) => Err(CountersError::Busy.into()),
+        Err(error) => Err(CountersError::Postgres(error).into()),
+    }
 }
 
 fn prepare(client: &mut Client) -> Result<(), CountersError> {
-    client.batch_execute(SET_UP)?;
-    let migrated = "SELECT to_regclass('dashboard.counters') IS NOT NULL";
+    let migrated = "SELECT to_regclass('dashboard.lock') IS NOT NULL";
     if !client.query_one(migrated, &[])?.try_get::<_, bool>(0)? {
         return Err(CountersError::NotMigrated);
     }
     if !client.query_one("SELECT dashboard.bundle_is_ours()", &[])?.try_get::<_, bool>(0)? {
         return Err(CountersError::NotOurs);
-    }
-    if !client.query_one("SELECT pg_try_advisory_lock($1)", &[&KEY])?.try_get::<_, bool>(0)? {
-        return Err(CountersError::Busy);
     }
     Ok(())
 }
@@ -114,7 +102,7 @@ fn count(client: &mut Client) -> Result<i64, CountersError> {
     tracing::info!("counting what is there; writers go on");
     let counted = client.query_one("SELECT dashboard.recount()", &[])?.try_get(0)?;
     // Nobody has to wait for the next autovacuum to read them well.
-    if let Err(error) = client.batch_execute("VACUUM (ANALYZE) dashboard.counter") {
+    if let Err(error) = client.execute_alone("VACUUM (ANALYZE) dashboard.counter") {
         tracing::debug!(%error, "dashboard.counter is left to autovacuum");
     }
     Ok(counted)

@@ -3,10 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use postgres::Client;
 use postgres::error::SqlState;
 
 use super::error::CountersError;
+use crate::pg::{Client, Queries as _, Transaction};
 
 /// Who waits for a table's lock keeps everybody behind it waiting, so it is waited for no longer than this; what is done
 /// with it takes some milliseconds more.
@@ -64,7 +64,7 @@ pub(super) fn drop(client: &mut Client) -> Result<(), CountersError> {
 fn soon<T>(
     client: &mut Client,
     member: &Member,
-    work: impl Fn(&mut postgres::Transaction<'_>) -> Result<T, postgres::Error>,
+    work: impl Fn(&mut Transaction<'_>) -> Result<T, postgres::Error>,
 ) -> Result<T, CountersError> {
     let begun = Instant::now();
     loop {

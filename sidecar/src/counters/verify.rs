@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use postgres::{Client, Row};
+use postgres::Row;
 
 use super::error::CountersError;
 use crate::error::Failure;
 use crate::feed::Look;
+use crate::pg::{Client, Queries as _};
 use crate::tenant::ALL_TENANTS;
 
 /// Tenants compared by one statement.

@@ -14,28 +14,18 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Database;
-use super::chunk::{self, Delivery, Limits, Meter, Outstanding};
+use super::chunk::{self, Delivery, Limits, Outstanding};
 use super::many;
+use super::meter::Meter;
 use super::session::Session;
-use crate::bundle::{Bundle, Etag, Known};
+use super::wanted::{BundleItem, Wanted, WantedBundle};
+use crate::bundle::Known;
 use crate::error::ApiError;
 use crate::telemetry::metrics;
-use crate::tenant::{BundleId, Tenant};
+use crate::tenant::BundleId;
 
 /// Finished bundles that wait for the reader.
 const BUFFERED: usize = 16;
-
-/// One of a batch's bundles, or why it could not be computed.
-pub type BundleItem = (BundleId, Result<Found, ApiError>);
-
-/// What there is of a bundle.
-#[derive(Debug)]
-pub enum Found {
-    /// All of it.
-    Computed(Bundle),
-    /// Nothing has changed since the one that its asker has, which has this etag.
-    Unchanged(Etag),
-}
 
 /// What comes out of a batch.
 #[derive(Debug)]
@@ -140,33 +130,6 @@ impl Database {
     }
 }
 
-/// A tenant, and which of its bundles are to be handed over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) tenant: Tenant,
-    pub(super) bundles: Vec<WantedBundle>,
-}
-
-/// One of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct WantedBundle {
-    pub(super) include_test_data: bool,
-    /// What its asker has already.
-    pub(super) known: Option<Known>,
-}
-
-impl Wanted {
-    /// Its bundles.
-    pub(super) fn ids(&self) -> impl Iterator<Item = BundleId> {
-        self.bundles.iter().map(|bundle| self.id(bundle))
-    }
-
-    /// One of its bundles.
-    pub(super) fn id(&self, bundle: &WantedBundle) -> BundleId {
-        BundleId { tenant: self.tenant.clone(), include_test_data: bundle.include_test_data }
-    }
-}
-
 /// Each tenant once, as they come; all tenants together are the last: they take longest.
 fn by_tenant(ids: Vec<(BundleId, Option<Known>)>) -> Vec<Wanted> {
     let mut places = HashMap::new();
@@ -193,7 +156,7 @@ fn chunks(batch: &[Wanted], largest: usize) -> impl Iterator<Item = &[Wanted]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenant::ALL_TENANTS;
+    use crate::tenant::{ALL_TENANTS, Tenant};
 
     fn batch(names: &[(&str, bool)]) -> Vec<Wanted> {
         let id = |&(name, include_test_data): &(&str, bool)| {

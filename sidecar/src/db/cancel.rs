@@ -5,18 +5,22 @@
 //! blocking side knows when a cancel request may be on its way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use postgres::CancelToken;
 use tokio::runtime::Handle;
 
 use super::tls::Connector;
+use crate::pg::Canceller;
+
+/// How long a cancel request may take, connecting included. Past it, `statement_timeout` ends the query.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 enum Phase {
     /// Not yet on a connection.
     Waiting,
-    /// On the connection that the token names.
-    Running(CancelToken),
+    /// On a connection.
+    Running(Canceller),
     /// The query has ended by itself.
     Done,
     /// The client left first.
@@ -40,13 +44,13 @@ pub(super) fn pair(connector: Connector) -> (CancelOnDrop, QueryState) {
 }
 
 impl QueryState {
-    /// Announces the connection; false if nobody waits any more and the query must not begin.
-    pub(super) fn begin(&self, token: CancelToken) -> bool {
+    /// Announces how to end it; false if nobody waits any more and the query must not begin.
+    pub(super) fn begin(&self, canceller: Canceller) -> bool {
         let mut phase = self.0.lock();
         if matches!(*phase, Phase::Abandoned) {
             return false;
         }
-        *phase = Phase::Running(token);
+        *phase = Phase::Running(canceller);
         true
     }
 
@@ -68,13 +72,23 @@ impl Drop for CancelOnDrop {
         if matches!(*phase, Phase::Done) {
             return;
         }
-        if let Phase::Running(token) = std::mem::replace(&mut *phase, Phase::Abandoned) {
+        let Phase::Running(canceller) = std::mem::replace(&mut *phase, Phase::Abandoned) else { return };
+        if let Canceller::Close(closer) = &canceller {
+            closer.cancel();
+        }
+        if let Canceller::Ask(token) = canceller {
             let connector = self.connector.clone();
-            // Cancelling opens a connection of its own and blocks.
-            self.runtime.spawn_blocking(move || {
+            // Cancelling opens a connection of its own.
+            self.runtime.spawn(async move {
                 tracing::debug!("nobody waits for a query any more: cancelling it");
-                if let Err(error) = token.cancel_query(connector) {
-                    tracing::warn!(%error, "a query could not be cancelled; statement_timeout will end it");
+                match tokio::time::timeout(DEADLINE, token.cancel_query(connector)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, "a query could not be cancelled; statement_timeout will end it");
+                    }
+                    Err(_elapsed) => {
+                        tracing::warn!("a query could not be cancelled in time; statement_timeout will end it");
+                    }
                 }
             });
         }

@@ -6,22 +6,22 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use postgres::Row;
-use postgres::types::ToSql;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::batch::{BundleItem, Found, Wanted};
 use super::failure::classify;
 use super::many::{FUNCTION, Many, mismatch};
+use super::meter::Meter;
 use super::session::Session;
 use super::single;
 use super::unchanged::{self, Split};
+use super::wanted::{BundleItem, Found, Wanted};
 use crate::error::ApiError;
+use crate::pg::Param;
 
 /// Rows fetched at once, at most. Postgres sends what it has when a fetch ends; within one, a small bundle may
 /// wait in its output buffer for the next ones, so there is more than one only where all of them are quick.
@@ -36,32 +36,6 @@ pub(super) struct Limits {
     pub(super) together: Duration,
     /// The one for a single bundle.
     pub(super) one: Duration,
-}
-
-/// For how long Postgres was waited for; the time that a reader takes is not in it.
-#[derive(Clone, Default)]
-pub(super) struct Meter {
-    nanos: Arc<AtomicU64>,
-}
-
-impl Meter {
-    /// All that was added.
-    pub(super) fn total(&self) -> Duration {
-        Duration::from_nanos(self.nanos.load(Ordering::Acquire))
-    }
-
-    fn add(&self, time: Duration) {
-        self.nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::AcqRel);
-    }
-
-    /// Runs something that waits for Postgres, and adds the time that it takes.
-    pub(super) fn time<T>(&self, work: impl FnOnce() -> T) -> (T, Duration) {
-        let started = Instant::now();
-        let outcome = work();
-        let took = started.elapsed();
-        self.add(took);
-        (outcome, took)
-    }
 }
 
 /// What has not been handed over yet of a batch, in its order.
@@ -148,7 +122,7 @@ pub(super) fn compute(
     if delivery.sender.is_closed() {
         return Ok(());
     }
-    session.limit_statements_to(limits.together).map_err(|error| classify(FUNCTION, &error))?;
+    session.limit_statements_to(limits.together);
     let Split { unchanged, rest } = unchanged::split(session, chunk, &delivery.query_time);
     delivery.outstanding.narrow(chunk.len(), &rest);
     // The question may have ended because its reader has gone.
@@ -156,13 +130,21 @@ pub(super) fn compute(
         return Ok(());
     }
     let mut rest = &rest[..];
-    let outcome = together(session, &mut rest, delivery, limits.together);
+    let Some(many) = delivery.query_time.time(|| session.many()).0.or_else(|error| {
+        session.forget_many();
+        if error.is_about_one_tenant() { Ok(None) } else { Err(error) }
+    })?
+    else {
+        session.limit_statements_to(limits.one);
+        return one_by_one(session, rest, delivery);
+    };
+    let outcome = together(session, &many, &mut rest, delivery, limits.together);
     if let Err(Stop::Failed(_)) = outcome {
         session.forget_many();
     }
     let Some(failed) = delivery.outcome(outcome)? else { return Ok(()) };
     tracing::warn!(%failed, "a statement for many tenants failed; computing the rest of them one by one");
-    session.limit_statements_to(limits.one).map_err(|error| classify(FUNCTION, &error))?;
+    session.limit_statements_to(limits.one);
     one_by_one(session, rest, delivery)
 }
 
@@ -170,6 +152,7 @@ pub(super) fn compute(
 /// were not. Each fetch has the session's statement_timeout to itself; all of them together have `limit`.
 fn together(
     session: &mut Session,
+    many: &Many,
     rest: &mut &[Wanted],
     delivery: &Delivery,
     limit: Duration,
@@ -177,9 +160,8 @@ fn together(
     let failed = |error: postgres::Error| Stop::Failed(classify(FUNCTION, &error));
     let chunk = *rest;
     let tenants: Vec<&str> = chunk.iter().map(|wanted| wanted.tenant.as_str()).collect();
-    let parameters: [&(dyn ToSql + Sync); 2] = [&tenants, &i64::from(delivery.max_bundle_bytes)];
+    let parameters: [&dyn Param; 2] = [&tenants, &i64::from(delivery.max_bundle_bytes)];
     let meter = &delivery.query_time;
-    let many = meter.time(|| session.many()).0.map_err(Stop::Failed)?;
     // Read-only as the session is. Dropped early, it is rolled back, and the rest is never computed.
     let mut transaction = meter.time(|| session.client.transaction()).0.map_err(failed)?;
     let portal = meter.time(|| transaction.bind(&many.statement, &parameters)).0.map_err(failed)?;
@@ -200,7 +182,7 @@ fn together(
         let each = if is_first && many.at_once { share } else { took / count };
         for row in &rows {
             let Some((wanted, others)) = rest.split_first() else { break };
-            deliver_row(row, &many, wanted, each.max(share), delivery)?;
+            deliver_row(row, many, wanted, each.max(share), delivery)?;
             *rest = others;
         }
         spent += took;
@@ -265,7 +247,7 @@ fn one_by_one(session: &mut Session, rest: &[Wanted], delivery: &Delivery) -> Re
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::WantedBundle;
+    use super::super::wanted::WantedBundle;
     use super::*;
     use crate::tenant::Tenant;
 

@@ -1,15 +1,15 @@
 //! Connections for a part of the program that keeps one of its own, outside of the lanes.
 
-use postgres::Client;
-
 use super::target::Target;
 use crate::config::DatabaseArgs;
 use crate::error::Failure;
+use crate::pg::{Client, Terms};
 
 /// Opens connections under one name.
 #[derive(Clone)]
 pub struct Dialer {
     target: Target,
+    name: String,
 }
 
 impl Dialer {
@@ -22,15 +22,15 @@ impl Dialer {
     }
 
     pub(super) fn of(target: &Target, application_name: &str) -> Self {
-        Self { target: target.named(application_name) }
+        Self { target: target.clone(), name: application_name.to_owned() }
     }
 
     /// Opens a connection; logs once that Postgres is down, and once that it is back. Blocks.
     ///
     /// # Errors
     /// If Postgres cannot be reached or refuses.
-    pub fn dial(&self) -> Result<Client, postgres::Error> {
-        self.target.connect_again()
+    pub fn dial(&self, terms: Terms) -> Result<Client, postgres::Error> {
+        self.target.connect_again(&self.name, terms)
     }
 
     /// Turns a failed connection into the reason why the process ends.

@@ -4,12 +4,12 @@ use std::error::Error as _;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use postgres::Client;
 use postgres::types::WrongType;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use super::dialer::Dialer;
+use crate::pg::{Client, Terms};
 
 /// An error of such a part, as far as this file has to know it.
 pub(crate) trait KeptError: From<postgres::Error> + Send + 'static {
@@ -31,7 +31,7 @@ pub(crate) fn is_of_connection(error: &postgres::Error) -> bool {
 /// A session that several share, one piece of work after the other.
 pub(crate) struct Kept<E> {
     dialer: Dialer,
-    set_up: &'static str,
+    terms: Terms,
     slot: Arc<Mutex<Slot>>,
     error: PhantomData<fn() -> E>,
 }
@@ -41,14 +41,19 @@ struct Slot(Option<Client>);
 
 impl<E> Clone for Kept<E> {
     fn clone(&self) -> Self {
-        Self { dialer: self.dialer.clone(), set_up: self.set_up, slot: self.slot.clone(), error: PhantomData }
+        Self {
+            dialer: self.dialer.clone(),
+            terms: self.terms.clone(),
+            slot: self.slot.clone(),
+            error: PhantomData,
+        }
     }
 }
 
 impl<E: KeptError> Kept<E> {
-    /// `set_up` is run on each new connection.
-    pub(crate) fn new(dialer: Dialer, set_up: &'static str) -> Self {
-        Self { dialer, set_up, slot: Arc::default(), error: PhantomData }
+    /// Each of its transactions is on these terms.
+    pub(crate) fn new(dialer: Dialer, terms: Terms) -> Self {
+        Self { dialer, terms, slot: Arc::default(), error: PhantomData }
     }
 
     /// Does `work` on a blocking thread. It goes on there even if the future is dropped.
@@ -57,16 +62,12 @@ impl<E: KeptError> Kept<E> {
         work: impl FnOnce(&mut Client) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
         let mut slot = Arc::clone(&self.slot).lock_owned().await;
-        let (dialer, set_up) = (self.dialer.clone(), self.set_up);
+        let (dialer, terms) = (self.dialer.clone(), self.terms.clone());
         let task = tokio::task::spawn_blocking(move || {
             // Taken out, so that a panic in the work does not leave a session in the middle of something.
             let mut client = match slot.0.take().filter(|client| !client.is_closed()) {
                 Some(client) => client,
-                None => {
-                    let mut client = dialer.dial()?;
-                    client.batch_execute(set_up)?;
-                    client
-                }
+                None => dialer.dial(terms)?,
             };
             let outcome = work(&mut client);
             if !outcome.as_ref().is_err_and(E::is_connection) {

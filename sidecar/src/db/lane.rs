@@ -76,7 +76,7 @@ impl Lane {
             // Declared first, so that it is released last, when the session is back in the pool.
             let _permit = permit;
             let mut session = acquire(&pool, target.is_down())?;
-            if !query.begin(session.client.cancel_token()) {
+            if !query.begin(session.client.canceller()) {
                 return Err(ApiError::timeout(what));
             }
             // A panic in the work leaves the session marked, and the pool drops it.

@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use postgres::types::Type;
-use postgres::{Client, Column, Row, Statement};
+use postgres::{Column, Row, Statement};
 
 use super::failure::classify;
 use super::list::{self, ListError, Rows, Shape};
-use super::single::{self, Returned};
+use super::returned::{self, Returned};
 use crate::bundle::{Content, NotABundle, Version};
 use crate::error::ApiError;
+use crate::pg::{Client, Queries as _};
 use crate::tenant::Tenant;
 
 pub(super) const FUNCTION: &str = "dashboard.bundles";
@@ -99,7 +100,7 @@ impl Many {
         }
         let with = Returned::of(row, 2).map_err(failed)?;
         let without = Returned::of(row, 4).map_err(failed)?;
-        let version = single::version(row, 6, tenant).map_err(failed)?;
+        let version = returned::version(row, 6, tenant).map_err(failed)?;
         let mut lists = Vec::with_capacity(self.lists.len());
         for (list, column) in self.lists.iter().zip((FIRST_LIST..).step_by(2)) {
             let with: Option<Rows<'_>> = row.try_get(column).map_err(failed)?;

@@ -13,6 +13,9 @@ mod kept;
 mod lane;
 mod list;
 mod many;
+mod meter;
+mod recovery;
+mod returned;
 mod session;
 mod single;
 mod target;
@@ -20,21 +23,24 @@ mod tenants;
 mod timestamp;
 mod tls;
 mod unchanged;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-pub use batch::{BatchItem, BundleItem, BundleStream, Found, Incomplete};
+pub use batch::{BatchItem, BundleStream, Incomplete};
 pub use dialer::Dialer;
 pub(crate) use kept::{Kept, KeptError, is_of_connection};
 pub(crate) use target::chain;
 pub use tenants::{Listed, NamedTenant};
+pub use wanted::{BundleItem, Found};
 
 use crate::config::{ComputeArgs, DatabaseArgs};
 use crate::error::{ApiError, Failure};
 use crate::migrate;
+use crate::pg::{Client, Terms};
 use crate::probe::SharedProbe;
 use crate::telemetry::metrics::PoolUse;
 use crate::tenant::Tenant;
@@ -185,9 +191,7 @@ impl Database {
         const FUNCTION: &str = "dashboard.active_tenants";
         self.listing
             .run(FUNCTION, |session| {
-                let list =
-                    session.statement(Query::Tenants).and_then(|query| session.client.query(&query, &[]));
-                let names = list.map_err(|error| classify(FUNCTION, &error))?;
+                let names = session.query(Query::Tenants, &[]).map_err(|error| classify(FUNCTION, &error))?;
                 let mut tenants = Vec::with_capacity(names.len());
                 for row in names {
                     let name: Option<String> = row.try_get(0).map_err(|error| classify(FUNCTION, &error))?;
@@ -205,8 +209,8 @@ impl Database {
     pub async fn probe(&self) -> Health {
         const WHAT: &str = "the Postgres probe";
         let question = self.probes.run(WHAT, |session| {
-            let row = session.statement(Query::Probe).and_then(|query| session.client.query_one(&query, &[]));
-            let complete = row.and_then(|row| row.try_get(0)).map_err(|error| classify(WHAT, &error))?;
+            let row = session.query_one(Query::Probe, &[])?;
+            let complete = row.try_get(0).map_err(|error| classify(WHAT, &error))?;
             let functions = if complete { Ok(()) } else { Err(ApiError::not_migrated()) };
             let current = match migrate::is_current(&mut session.client) {
                 Ok(true) => Ok(()),
@@ -261,7 +265,7 @@ impl Database {
 ///
 /// # Errors
 /// If DATABASE_URL is missing or malformed, or Postgres refuses or cannot be reached.
-pub fn connect_once(args: &DatabaseArgs, application_name: &str) -> Result<postgres::Client, Failure> {
-    let target = Target::new(args)?.named(application_name);
-    target.connect().map_err(|error| target.failure(&error))
+pub fn connect_once(args: &DatabaseArgs, application_name: &str, terms: Terms) -> Result<Client, Failure> {
+    let target = Target::new(args)?;
+    target.connect(application_name, terms).map_err(|error| target.failure(&error))
 }

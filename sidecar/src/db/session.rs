@@ -1,13 +1,15 @@
 //! One compute connection: its set-up, its prepared statements, and how the pool makes and checks it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use postgres::{Client, Error, Statement};
+use postgres::{Error, Row, Statement};
 
+use super::failure::classify;
 use super::many::Many;
 use super::target::{Target, chain};
 use crate::error::ApiError;
+use crate::pg::{Client, Param, Queries as _, Terms};
 
 /// What pg_stat_activity shows.
 const APPLICATION_NAME: &str = "dashboard-sidecar compute";
@@ -15,7 +17,7 @@ const APPLICATION_NAME: &str = "dashboard-sidecar compute";
 // Text in and text out: the JSON passes through untouched, unless it is too large to leave Postgres. OFFSET 0
 // keeps the planner from computing it once for each mention.
 const ONE: &str =
-    "SELECT now(), octet_length(json)::bigint, CASE WHEN octet_length(json) <= $3::bigint THEN json END, version
+    "SELECT now(), octet_length(json)::bigint, CASE WHEN octet_length(json) <= $3::bigint THEN json END, version, $1::text
                    FROM (SELECT dashboard.bundle($1::text, $2::boolean)::text AS json,
                                 dashboard.version($1::text) AS version OFFSET 0) AS computed";
 const UNCHANGED: &str = "SELECT dashboard.unchanged($1::text[], $2::text[])";
@@ -27,17 +29,16 @@ const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') I
                         AND to_regprocedure('dashboard.version(text)') IS NOT NULL
                         AND to_regprocedure('dashboard.unchanged(text[], text[])') IS NOT NULL";
 
-/// How long a batch may wait for its reader between two rows. Said here because a database's own setting may be
-/// shorter than a reader may pause.
-const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(120);
+/// Said here because a database's own setting may be shorter than a reader of a batch may pause between two rows.
+const SETTINGS: &str = "SET LOCAL TimeZone = 'UTC'; SET LOCAL idle_in_transaction_session_timeout = '120s'";
 
-const CHECK_CLIENT: &str = "SELECT set_config(name, '1000', false) FROM pg_settings
-                            WHERE name = 'client_connection_check_interval'";
+/// How long a connection that has been idle may take to say that it is alive.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// The statements that a session runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Query {
-    /// Database time, bytes, bundle and version of one tenant; parameters tenant, include_test_data, most bytes.
+    /// Database time, bytes, bundle, version and name of one tenant; parameters tenant, include_test_data, most bytes.
     One,
     /// The tenants that warming covers.
     Tenants,
@@ -49,18 +50,32 @@ pub(super) enum Query {
     Unchanged,
 }
 
+impl Query {
+    /// What it asks, for messages.
+    fn function(self) -> &'static str {
+        match self {
+            Self::One => "dashboard.bundle",
+            Self::Tenants => "dashboard.active_tenants",
+            Self::Directory => "dashboard.directory",
+            Self::Probe => "the Postgres probe",
+            Self::Unchanged => "dashboard.unchanged",
+        }
+    }
+}
+
 /// A connection in a pool.
 pub(super) struct Session {
     pub(super) client: Client,
     prepared: [Option<Statement>; 5],
     many: Option<Arc<Many>>,
-    statement_timeout: Duration,
     broken: bool,
+    made: Instant,
 }
 
 impl Session {
-    /// The prepared statement, prepared on first use: planning costs more than running it does.
-    pub(super) fn statement(&mut self, query: Query) -> Result<Statement, Error> {
+    /// Runs a statement: prepared on first use, as planning costs more than running it does, unless a pooler may hand the next
+    /// transaction to another server process, which would know nothing of that.
+    pub(super) fn query(&mut self, query: Query, parameters: &[&dyn Param]) -> Result<Vec<Row>, Error> {
         let (slot, sql) = match query {
             Query::One => (0, ONE),
             Query::Tenants => (1, TENANTS),
@@ -68,22 +83,34 @@ impl Session {
             Query::Directory => (3, DIRECTORY),
             Query::Unchanged => (4, UNCHANGED),
         };
-        if let Some(statement) = &self.prepared[slot] {
-            return Ok(statement.clone());
+        if self.client.is_pooled() {
+            return self.client.query(sql, parameters);
         }
-        let statement = self.client.prepare(sql)?;
-        self.prepared[slot] = Some(statement.clone());
-        Ok(statement)
+        let statement = match &self.prepared[slot] {
+            Some(statement) => statement.clone(),
+            None => self.prepared[slot].insert(self.client.prepare(sql)?).clone(),
+        };
+        self.client.query_prepared(&statement, parameters)
     }
 
-    /// The statement for many tenants, likewise.
-    pub(super) fn many(&mut self) -> Result<Arc<Many>, ApiError> {
+    /// The same for a statement that returns one row.
+    pub(super) fn query_one(&mut self, query: Query, parameters: &[&dyn Param]) -> Result<Row, ApiError> {
+        let function = query.function();
+        let rows = self.query(query, parameters).map_err(|error| classify(function, &error))?;
+        rows.into_iter().next().ok_or_else(|| ApiError::internal(function))
+    }
+
+    /// The statement for many tenants, likewise; none where it cannot be kept.
+    pub(super) fn many(&mut self) -> Result<Option<Arc<Many>>, ApiError> {
+        if self.client.is_pooled() {
+            return Ok(None);
+        }
         if let Some(many) = &self.many {
-            return Ok(many.clone());
+            return Ok(Some(many.clone()));
         }
         let many = Arc::new(Many::prepare(&mut self.client)?);
         self.many = Some(many.clone());
-        Ok(many)
+        Ok(Some(many))
     }
 
     /// Has the statement for many tenants prepared anew: the function, or the types of its lists, may be others by now.
@@ -93,12 +120,13 @@ impl Session {
     }
 
     /// Sets how long the next statements may take.
-    pub(super) fn limit_statements_to(&mut self, timeout: Duration) -> Result<(), Error> {
-        if self.statement_timeout != timeout {
-            self.client.batch_execute(&format!("SET statement_timeout = {}", timeout.as_millis()))?;
-            self.statement_timeout = timeout;
-        }
-        Ok(())
+    pub(super) fn limit_statements_to(&mut self, timeout: Duration) {
+        self.client.limit_statements_to(timeout);
+    }
+
+    /// The connection is not to be used again, whatever else becomes of it.
+    pub(super) fn give_up(&mut self) {
+        self.client.close();
     }
 
     /// Keeps the connection from being used again, unless [`Session::keep`] follows.
@@ -115,12 +143,12 @@ impl Session {
 /// Makes and checks sessions for a pool.
 pub(super) struct Manager {
     target: Target,
-    statement_timeout: Duration,
+    terms: Terms,
 }
 
 impl Manager {
     pub(super) fn new(target: &Target, statement_timeout: Duration) -> Self {
-        Self { target: target.named(APPLICATION_NAME), statement_timeout }
+        Self { target: target.clone(), terms: Terms::read_only(statement_timeout, SETTINGS) }
     }
 }
 
@@ -129,32 +157,22 @@ impl r2d2::ManageConnection for Manager {
     type Error = Error;
 
     fn connect(&self) -> Result<Session, Error> {
-        let mut client = self.target.connect_again()?;
-        client.batch_execute(&format!(
-            "SET default_transaction_read_only = on; SET TimeZone = 'UTC';
-             SET idle_in_transaction_session_timeout = {}; SET statement_timeout = {}",
-            IDLE_IN_TRANSACTION_TIMEOUT.as_millis(),
-            self.statement_timeout.as_millis()
-        ))?;
-        // Postgres 14 and later notice by themselves when this process dies in the middle of a statement.
-        // Some systems cannot, and refuse; then statement_timeout has to do.
-        if let Err(error) = client.batch_execute(CHECK_CLIENT) {
+        let mut client = self.target.connect_to_compute(APPLICATION_NAME, self.terms.clone())?;
+        if let Err(error) = client.watch_for_disconnects() {
             tracing::debug!(error = chain(&error), "client_connection_check_interval is not available");
         }
-        Ok(Session {
-            client,
-            prepared: [const { None }; 5],
-            many: None,
-            statement_timeout: self.statement_timeout,
-            broken: false,
-        })
+        Ok(Session { client, prepared: [const { None }; 5], many: None, broken: false, made: Instant::now() })
     }
 
     fn is_valid(&self, session: &mut Session) -> Result<(), Error> {
-        session.client.is_valid(Duration::from_secs(2))
+        let outcome = session.client.is_valid(SIGN_OF_LIFE);
+        if outcome.is_err() {
+            self.target.suspect();
+        }
+        outcome
     }
 
     fn has_broken(&self, session: &mut Session) -> bool {
-        session.broken || session.client.is_closed()
+        session.broken || session.client.is_closed() || self.target.is_suspect(session.made)
     }
 }

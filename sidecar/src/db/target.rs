@@ -1,16 +1,20 @@
 //! Where Postgres is and how connections to it are made, from DATABASE_URL.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use postgres::config::Host;
 use postgres::error::SqlState;
-use postgres::{Client, Config};
+use tokio_postgres::Config;
 
+use super::recovery;
 use super::tls::{self, Connector};
 use crate::config::DatabaseArgs;
 use crate::error::Failure;
+use crate::pg::{self, Client, Queries as _, Terms};
 
 /// Longest wait for a TCP connection, unless DATABASE_URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,6 +29,9 @@ const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(3);
 /// so many times.
 const KEEPALIVES_RETRIES: u32 = 3;
 
+/// Longest time for the statements of the check at start.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Everything needed to open a connection.
 #[derive(Clone)]
 pub(super) struct Target {
@@ -32,7 +39,16 @@ pub(super) struct Target {
     pub(super) connector: Connector,
     /// Host, database and user, for messages; never the password.
     pub(super) description: String,
-    down: Arc<AtomicBool>,
+    state: Arc<State>,
+}
+
+/// What is known about it, and said once.
+#[derive(Default)]
+struct State {
+    down: AtomicBool,
+    pooled: AtomicBool,
+    standby: AtomicBool,
+    suspect_before: Mutex<Option<Instant>>,
 }
 
 impl Target {
@@ -76,30 +92,31 @@ impl Target {
         }
         let connector = tls::connector(config.get_ssl_mode(), args.database_ca_file.as_deref())?;
         let description = describe(&config);
-        Ok(Self { config, connector, description, down: Arc::default() })
+        Ok(Self { config, connector, description, state: Arc::default() })
     }
 
-    /// The same with the name that pg_stat_activity shows.
-    pub(super) fn named(&self, application_name: &str) -> Self {
-        let mut target = self.clone();
-        target.config.application_name(application_name);
-        target
-    }
-
-    /// Opens a connection. Blocks.
-    pub(super) fn connect(&self) -> Result<Client, postgres::Error> {
-        self.config.connect(self.connector.clone())
+    /// Opens a connection under the name that pg_stat_activity shows. Blocks.
+    pub(super) fn connect(&self, name: &str, terms: Terms) -> Result<Client, postgres::Error> {
+        let client = Client::connect(&self.config, self.connector.clone(), name, terms)?;
+        if client.is_pooled() && !self.state.pooled.swap(true, Ordering::Relaxed) {
+            tracing::info!(
+                postgres = self.description,
+                "DATABASE_URL leads to a connection pooler: statements are not prepared in advance, and nothing is set for longer \
+                 than a transaction"
+            );
+        }
+        Ok(client)
     }
 
     /// The same for a pool, which tries for ever: logs once that Postgres is down, and once that it is back.
-    pub(super) fn connect_again(&self) -> Result<Client, postgres::Error> {
-        let outcome = self.connect();
+    pub(super) fn connect_again(&self, name: &str, terms: Terms) -> Result<Client, postgres::Error> {
+        let outcome = self.connect(name, terms);
         let postgres = &self.description;
         match &outcome {
-            Ok(_) if self.down.swap(false, Ordering::Relaxed) => {
+            Ok(_) if self.state.down.swap(false, Ordering::Relaxed) => {
                 tracing::info!(postgres, "Postgres can be reached again");
             }
-            Err(error) if !self.down.swap(true, Ordering::Relaxed) => {
+            Err(error) if !self.state.down.swap(true, Ordering::Relaxed) => {
                 let error = chain(error);
                 tracing::warn!(postgres, error, "Postgres (DATABASE_URL) cannot be reached; trying again");
             }
@@ -108,19 +125,65 @@ impl Target {
         outcome
     }
 
+    /// The same for computing, which not every server does for.
+    pub(super) fn connect_to_compute(&self, name: &str, terms: Terms) -> Result<Client, postgres::Error> {
+        let mut client = self.connect_again(name, terms)?;
+        let postgres = &self.description;
+        if recovery::may_compute(&mut client)? {
+            if self.state.standby.swap(false, Ordering::Relaxed) {
+                tracing::info!(postgres, "bundles can be computed again");
+            }
+            return Ok(client);
+        }
+        if !self.state.standby.swap(true, Ordering::Relaxed) {
+            tracing::error!(postgres, "nothing is computed by this Postgres: {}", recovery::REFUSAL);
+        }
+        Err(pg::failed(io::ErrorKind::Unsupported, recovery::REFUSAL))
+    }
+
+    /// One connection has fallen silent: those that were made before it was noticed are not to be used without having been asked, as what has
+    /// swallowed that one has most often swallowed all.
+    pub(super) fn suspect(&self) {
+        *self.state.suspect_before.lock() = Some(Instant::now());
+    }
+
+    /// Whether a connection made then is such a one.
+    pub(super) fn is_suspect(&self, made: Instant) -> bool {
+        self.state.suspect_before.lock().is_some_and(|noticed| made <= noticed)
+    }
+
     /// Whether the last attempt to connect, by whatever pool, failed.
     pub(super) fn is_down(&self) -> bool {
-        self.down.load(Ordering::Relaxed)
+        self.state.down.load(Ordering::Relaxed)
     }
 
     /// Connects once; only an answer that the settings are wrong is an error. Blocks.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let postgres = &self.description;
-        match self.named("dashboard-sidecar").connect() {
-            Ok(_client) => tracing::info!(postgres, "Postgres answers"),
+        let outcome =
+            self.connect("dashboard-sidecar", Terms::read_only(CHECK_TIMEOUT, "")).and_then(|mut client| {
+                // A pooler may refuse transactions.
+                client.batch_execute("SELECT 1")?;
+                recovery::may_compute(&mut client)
+            });
+        match outcome {
+            Ok(true) => tracing::info!(postgres, "Postgres answers"),
+            Ok(false) => {
+                return Err(Failure::config(format!(
+                    "DATABASE_URL does not do for computing: Postgres at {postgres}: {}",
+                    recovery::REFUSAL
+                )));
+            }
+            Err(error) if is_statement_pooling(&error) => {
+                return Err(Failure::config(format!(
+                    "DATABASE_URL leads to a connection pooler that allows no transactions ({postgres}): {}. Set pool_mode to transaction \
+                     or session for this database, or set DATABASE_URL to Postgres itself",
+                    chain(&error)
+                )));
+            }
             Err(error) if is_misconfiguration(&error) => return Err(self.failure(&error)),
             Err(error) => {
-                self.down.store(true, Ordering::Relaxed);
+                self.state.down.store(true, Ordering::Relaxed);
                 let error = chain(&error);
                 tracing::warn!(
                     postgres,
@@ -150,6 +213,11 @@ fn is_misconfiguration(error: &postgres::Error) -> bool {
         SqlState::INVALID_CATALOG_NAME,
     ];
     error.code().is_some_and(|code| wrong.contains(code))
+}
+
+/// Whether a pooler hands out server processes for single statements.
+fn is_statement_pooling(error: &postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| error.message().contains("statement pooling mode"))
 }
 
 /// An error with its causes on one line, each said once.

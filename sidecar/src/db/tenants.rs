@@ -37,10 +37,7 @@ impl Database {
         self.searches
             .run(FUNCTION, move |session| {
                 let failed = |error: postgres::Error| classify(FUNCTION, &error);
-                let rows = session
-                    .statement(Query::Directory)
-                    .and_then(|query| session.client.query(&query, &[]))
-                    .map_err(failed)?;
+                let rows = session.query(Query::Directory, &[]).map_err(failed)?;
                 let mut tenants = Vec::with_capacity(rows.len());
                 for row in rows {
                     let id: String = row.try_get(0).map_err(failed)?;

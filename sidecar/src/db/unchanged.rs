@@ -1,10 +1,10 @@
 //! Asks Postgres of which bundles nothing has changed since they were computed, so that only the others are
 //! computed anew.
 
-use super::batch::{BundleItem, Found, Wanted};
-use super::chunk::Meter;
 use super::failure::classify;
+use super::meter::Meter;
 use super::session::{Query, Session};
+use super::wanted::{BundleItem, Found, Wanted};
 use crate::bundle::Known;
 use crate::error::ApiError;
 
@@ -81,8 +81,7 @@ impl<'a> Questions<'a> {
     /// An answer for each; what is NULL is not known, and so not unchanged.
     fn ask(&self, session: &mut Session) -> Result<Vec<bool>, ApiError> {
         let failed = |error: postgres::Error| classify(FUNCTION, &error);
-        let statement = session.statement(Query::Unchanged).map_err(failed)?;
-        let row = session.client.query_one(&statement, &[&self.tenants, &self.versions]).map_err(failed)?;
+        let row = session.query_one(Query::Unchanged, &[&self.tenants, &self.versions])?;
         let answers: Option<Vec<Option<bool>>> = row.try_get(0).map_err(failed)?;
         let answers = answers.unwrap_or_default();
         if answers.len() != self.tenants.len() {

@@ -2,12 +2,11 @@
 //! Knows the format and bounds the memory; what the rows mean is the caller's business.
 
 use std::fmt::{Display, Write as _};
-use std::io::Write;
 
 use chrono::{DateTime, Utc};
-use postgres::Transaction;
 
 use super::error::Error;
+use crate::pg::{CopyIn, Transaction};
 
 /// How much is gathered before it goes to the socket, in bytes.
 const BATCH: usize = 64 * 1024;
@@ -15,7 +14,7 @@ const BATCH: usize = 64 * 1024;
 /// One table's COPY.
 pub(super) struct Copy<'a> {
     table: &'static str,
-    writer: postgres::CopyInWriter<'a>,
+    writer: CopyIn<'a>,
     lines: Lines,
     rows: u64,
 }
@@ -48,9 +47,7 @@ impl<'a> Copy<'a> {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.writer
-            .write_all(self.lines.text.as_bytes())
-            .map_err(|source| Error::copy(self.table, source))?;
+        self.writer.write(self.lines.text.as_bytes()).map_err(|source| Error::copy(self.table, source))?;
         self.lines.text.clear();
         Ok(())
     }

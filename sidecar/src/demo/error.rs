@@ -17,7 +17,7 @@ enum Kind {
     Foreign { tenants: i64 },
     Incomplete { found: i64, expected: usize },
     Database { doing: &'static str, source: postgres::Error },
-    Copy { table: &'static str, source: std::io::Error },
+    Copy { table: &'static str, source: postgres::Error },
 }
 
 impl Error {
@@ -41,7 +41,7 @@ impl Error {
         Self { kind: Kind::Database { doing, source } }
     }
 
-    pub(super) fn copy(table: &'static str, source: std::io::Error) -> Self {
+    pub(super) fn copy(table: &'static str, source: postgres::Error) -> Self {
         Self { kind: Kind::Copy { table, source } }
     }
 }

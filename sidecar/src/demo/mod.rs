@@ -20,12 +20,12 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use postgres::{Client, Transaction};
 
 pub use self::error::Error;
 use self::plan::Plan;
 use self::progress::Progress;
 use crate::migrate;
+use crate::pg::{Client, Queries as _, Transaction};
 
 /// Which demonstration to load.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
@@ -98,7 +98,7 @@ pub fn load(client: &mut Client, args: &Args) -> Result<Summary, Error> {
         progress.step("statistics");
         // VACUUM, too: bundles are counted from indexes alone once pages are known to be visible to all.
         client
-            .batch_execute("VACUUM (ANALYZE) tenant, contacts, accounts, leads, opportunities, activities")
+            .execute_alone("VACUUM (ANALYZE) tenant, contacts, accounts, leads, opportunities, activities")
             .map_err(|source| Error::database("analysing the tables", source))?;
         rows
     };

@@ -1,7 +1,6 @@
 //! The rows of each table: which column gets what. One function a table, one COPY each, tenant after tenant.
 
 use chrono::{DateTime, Utc};
-use postgres::Transaction;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -11,6 +10,7 @@ use super::moments::Calendar;
 use super::plan::{Plan, Table, Tenant, uuid};
 use super::progress::Progress;
 use super::{people, words};
+use crate::pg::Transaction;
 
 /// One tenant at work on one table.
 struct Desk<'a> {

@@ -1,5 +1,7 @@
 //! Why changes cannot be followed, in words for who runs the sidecar.
 
+use postgres::error::SqlState;
+
 use crate::db::{KeptError, chain, is_of_connection};
 
 /// An error of the feed.
@@ -25,6 +27,11 @@ pub(crate) enum FeedError {
 }
 
 impl FeedError {
+    /// Whether Postgres has ended a statement because it took too long.
+    pub(super) fn is_out_of_time(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::QUERY_CANCELED))
+    }
+
     /// What anybody may be told: what Postgres said goes to the log, and no further.
     pub(super) fn said(&self) -> String {
         match self {

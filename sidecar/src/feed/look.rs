@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postgres::Client;
+use crate::pg::{Client, Queries as _};
 
 use super::error::FeedError;
 use super::followed::{Evidence, Followed, Part};

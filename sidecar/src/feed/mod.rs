@@ -78,7 +78,7 @@ impl Feed {
     ) -> Self {
         health.unknown();
         Self {
-            session: Kept::new(dialer, store::SET_UP),
+            session: Kept::new(dialer, store::TERMS),
             settings: Settings {
                 owner,
                 poll: Duration::from_millis(args.feed_poll_ms),

@@ -51,6 +51,8 @@ pub(super) struct Follower<'a> {
     /// There may be more to announce than was found.
     outstanding: bool,
     snapshot: Option<String>,
+    /// Deltas that are merged at a time: fewer once so many have taken too long.
+    most: i32,
     lag_is_refused: bool,
 }
 
@@ -76,6 +78,7 @@ impl<'a> Follower<'a> {
             acknowledged: Acknowledged::default(),
             outstanding: true,
             snapshot: None,
+            most: store::MOST_DELTAS,
             lag_is_refused: false,
         }
     }
@@ -114,8 +117,8 @@ impl<'a> Follower<'a> {
     async fn ask(&mut self, renew: bool, beat: bool) -> Result<Option<Found>, FeedError> {
         let done = std::mem::take(&mut self.acknowledged);
         let (owner, lease) = (self.settings.owner.clone(), self.settings.lease);
-        let (postgres, seen, outstanding) =
-            (self.state.postgres_now.clone(), self.snapshot.clone(), self.outstanding);
+        let (postgres, seen, outstanding, most) =
+            (self.state.postgres_now.clone(), self.snapshot.clone(), self.outstanding, self.most);
         let look = renew && self.health.is_to_look_at_triggers();
         let work = self.session.run(move |client| {
             let unrecorded = if look { Some(look::unrecorded(client)?) } else { None };
@@ -127,7 +130,7 @@ impl<'a> Follower<'a> {
                 }
             }
             store::acknowledge(client, &done)?;
-            let found = store::find(client, seen.as_deref(), outstanding)?;
+            let found = store::find(client, seen.as_deref(), outstanding, most)?;
             // After what was found: it waits for the next round, as any change does.
             let beat = if beat { Some((store::beat(client)?, Instant::now())) } else { None };
             Ok(Some((found, beat, gap, unrecorded)))
@@ -136,7 +139,17 @@ impl<'a> Follower<'a> {
             tracing::warn!("Postgres has not answered the feed in time");
             return Ok(None);
         };
-        let Some((mut found, beat, gap, unrecorded)) = outcome? else { return Ok(None) };
+        let outcome = match outcome {
+            // What was to be taken off the record comes again; and with fewer at a time, the next round may end in time.
+            Err(error) if error.is_out_of_time() && self.most > store::FEWEST_DELTAS => {
+                self.most = (self.most / 4).max(store::FEWEST_DELTAS);
+                tracing::warn!(most = self.most, "merging changes takes too long; merging fewer at a time");
+                return Ok(Some(Found::default()));
+            }
+            outcome => outcome?,
+        };
+        let Some((mut found, beat, gap, unrecorded)) = outcome else { return Ok(None) };
+        self.most = self.most.saturating_mul(2).min(store::MOST_DELTAS);
         if let Some(tables) = unrecorded {
             self.health.unrecorded(tables);
         }

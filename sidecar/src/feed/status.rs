@@ -6,9 +6,13 @@ use super::look::Look;
 use crate::config::FeedCommand;
 use crate::db;
 use crate::error::Failure;
+use crate::pg::Terms;
 
 /// What pg_stat_activity shows.
 const APPLICATION_NAME: &str = "dashboard-sidecar feed status";
+
+/// Longest time for a statement.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Does one of the subcommands, and prints what it found.
 ///
@@ -16,7 +20,7 @@ const APPLICATION_NAME: &str = "dashboard-sidecar feed status";
 /// If DATABASE_URL is wrong or the database is not migrated; without a message, if changes are not followed.
 pub fn main(command: &FeedCommand) -> Result<(), Failure> {
     let FeedCommand::Status(args) = command;
-    let mut client = db::connect_once(&args.database, APPLICATION_NAME)?;
+    let mut client = db::connect_once(&args.database, APPLICATION_NAME, Terms::read_only(PATIENCE, ""))?;
     let look = Look::at(&mut client).map_err(|error| Failure::run(&error))?;
     let followed = look.followed(args.limit.duration());
     println!("{}", describe(&look).join("\n"));

@@ -2,21 +2,23 @@
 
 use std::time::Duration;
 
-use postgres::Client;
-
 use super::error::FeedError;
+use crate::pg::{Client, Queries as _, Terms};
 
-/// What a new session runs. Isolation and write access are said here, because a role or a database may have other defaults. Commits
-/// are not waited for: one that a crash loses is done again, as it is lost with all after it.
-pub(super) const SET_UP: &str =
-    "SET search_path = pg_catalog, pg_temp; SET TimeZone = 'UTC'; SET statement_timeout = '60s';
-    SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '10s'; SET synchronous_commit = off;
-    SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
+/// What a statement may take, and what each transaction sets, because a role or a database may have other defaults. Commits are not
+/// waited for: one that a crash loses is done again, as it is lost with all after it.
+pub(super) const TERMS: Terms = Terms::read_write(
+    Duration::from_secs(5),
+    "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL TimeZone = 'UTC'; SET LOCAL lock_timeout = '2s';
+    SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL synchronous_commit = off",
+);
 
 /// The name of the lease.
 const LEASE: &str = "feed";
-/// Deltas that are merged at a time.
-const MOST_DELTAS: i32 = 20_000;
+/// Deltas that are merged at a time, at most,
+pub(super) const MOST_DELTAS: i32 = 20_000;
+/// and at least, where more take too long.
+pub(super) const FEWEST_DELTAS: i32 = 100;
 /// Tenants that are announced at a time.
 pub(super) const MOST_PENDING: usize = 2_000;
 
@@ -26,7 +28,10 @@ const MISSING: &str = "
         SELECT format('%s ON dashboard.%s', verb, name)
         FROM unnest(ARRAY['delta', 'counter', 'pending', 'counters', 'feed', 'lease']) AS name,
              unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS verb
-        WHERE NOT has_table_privilege('dashboard.' || name, verb))";
+        WHERE NOT has_table_privilege('dashboard.' || name, verb)
+        UNION ALL
+        SELECT format('%s ON dashboard.lock', verb) FROM unnest(ARRAY['SELECT', 'UPDATE']) AS verb
+        WHERE NOT has_table_privilege('dashboard.lock', verb))";
 
 /// Whether there is anything to follow, whose lease it is, and how far the feed is.
 const LOOK: &str = "
@@ -118,7 +123,7 @@ pub(super) struct Acknowledged {
 
 /// Takes the lease, or keeps it, if there is something to follow and no other sidecar does.
 pub(super) fn stand(client: &mut Client, owner: &str, lease: Duration) -> Result<Standing, FeedError> {
-    let migrated = "SELECT to_regclass('dashboard.feed') IS NOT NULL";
+    let migrated = "SELECT to_regclass('dashboard.lock') IS NOT NULL";
     if !client.query_one(migrated, &[])?.try_get::<_, bool>(0)? {
         return Err(FeedError::NotMigrated);
     }
@@ -177,11 +182,17 @@ pub(super) fn acknowledge(client: &mut Client, done: &Acknowledged) -> Result<()
     Ok(())
 }
 
-/// Merges what has been changed and finds what is to be announced. `seen` is what was seen while that was not possible.
-pub(super) fn find(client: &mut Client, seen: Option<&str>, outstanding: bool) -> Result<Found, FeedError> {
+/// Merges what has been changed, at most so many deltas, and finds what is to be announced. `seen` is what was seen while merging was
+/// not possible.
+pub(super) fn find(
+    client: &mut Client,
+    seen: Option<&str>,
+    outstanding: bool,
+    most: i32,
+) -> Result<Found, FeedError> {
     let row = client.query_one(
         "SELECT busy, merged, EXTRACT(epoch FROM heartbeat)::text FROM dashboard.compact($1)",
-        &[&MOST_DELTAS],
+        &[&most],
     )?;
     let mut found = Found {
         merged: u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or_default(),

@@ -8,14 +8,15 @@ mod rights;
 
 use std::fmt;
 
-use postgres::{Client, GenericClient, IsolationLevel};
+use postgres::IsolationLevel;
 use refinery::Migration;
 
 use self::crm::{Place, Table};
 use self::functions::Foreign;
 use super::error::Error;
 use super::indexes::{self, Missing};
-use super::{check_server_version, embedded, history};
+use super::{check_server_version, embedded, history, refuse_newer};
+use crate::pg::{Client, Queries};
 
 /// What [`super::run`] would do, and what stands in its way. Its `Display` is a line for each thing and one for all.
 #[derive(Debug, Default)]
@@ -58,10 +59,7 @@ struct Step {
 pub fn check(client: &mut Client) -> Result<Plan, Error> {
     check_server_version(client)?;
     let mut transaction = client
-        .build_transaction()
-        .read_only(true)
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .start()
+        .transaction_at(IsolationLevel::RepeatableRead, true)
         .map_err(|source| Error::database("starting a transaction", source))?;
     let migrations = pending(&mut transaction)?;
     let plan = look(&mut transaction, migrations)
@@ -71,8 +69,9 @@ pub fn check(client: &mut Client) -> Result<Plan, Error> {
 }
 
 /// The migrations of this version that the history does not have.
-fn pending(client: &mut impl GenericClient) -> Result<Vec<Step>, Error> {
+fn pending(client: &mut impl Queries) -> Result<Vec<Step>, Error> {
     let applied = history::applied(client)?;
+    refuse_newer(&applied)?;
     let mut pending = Vec::new();
     for migration in embedded::migrations::runner().get_migrations() {
         match applied.iter().find(|applied| applied.version() == migration.version()) {
@@ -84,7 +83,7 @@ fn pending(client: &mut impl GenericClient) -> Result<Vec<Step>, Error> {
     Ok(pending)
 }
 
-fn look(client: &mut impl GenericClient, migrations: Vec<Step>) -> Result<Plan, postgres::Error> {
+fn look(client: &mut impl Queries, migrations: Vec<Step>) -> Result<Plan, postgres::Error> {
     let mut plan =
         Plan { place: Place::find(client)?, migrations, tables: crm::tables(client)?, ..Plan::default() };
     plan.indexes = indexes::missing(client, &plan.created())?;

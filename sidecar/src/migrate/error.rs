@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use postgres::error::SqlState;
 use refinery::Migration;
 use refinery::error::Kind as Refinery;
 
@@ -18,6 +19,8 @@ pub struct Error {
 enum Kind {
     ServerTooOld { version: i32 },
     Busy { waited: Duration },
+    Newer { applied: String, newest: i32 },
+    Limited { millis: String },
     Database { doing: &'static str, source: postgres::Error },
     Migration { name: String, source: Box<refinery::Error> },
     Diverged { name: String },
@@ -53,6 +56,29 @@ impl Error {
 
     pub(super) fn busy(waited: Duration) -> Self {
         Self { kind: Kind::Busy { waited } }
+    }
+
+    /// A newer version has applied `last`; `newest` is the last that this one knows.
+    pub(super) fn newer(last: &Migration, newest: i32) -> Self {
+        Self { kind: Kind::Newer { applied: last.to_string(), newest } }
+    }
+
+    /// Indexes cannot be built within so many milliseconds.
+    pub(super) fn limited(millis: String) -> Self {
+        Self { kind: Kind::Limited { millis } }
+    }
+
+    /// The row that keeps others from building indexes.
+    pub(super) fn lock(source: postgres::Error) -> Self {
+        Self::database("taking the migration lock", source)
+    }
+
+    /// What Postgres said, if it did.
+    pub(super) fn code(&self) -> Option<&SqlState> {
+        match &self.kind {
+            Kind::Database { source, .. } => source.code(),
+            _ => None,
+        }
     }
 
     pub(super) fn database(doing: &'static str, source: postgres::Error) -> Self {
@@ -98,6 +124,16 @@ impl fmt::Display for Error {
                 "another session has been migrating this database for {} s: wait for it (pg_stat_activity shows \
                  what it does), then run migrate again",
                 waited.as_secs()
+            ),
+            Kind::Newer { applied, newest } => write!(
+                f,
+                "a newer version of the sidecar has migrated this database ({applied}; this version knows migrations up to V{newest}): \
+                 run the newer version's migrate"
+            ),
+            Kind::Limited { millis } => write!(
+                f,
+                "statement_timeout is {millis} ms for this role, and behind a connection pooler it cannot be lifted for building indexes; \
+                 everything else is done. Run migrate again with DATABASE_URL set to Postgres itself"
             ),
             Kind::Database { doing, source } => write!(f, "{doing} failed: {}", reason(source)),
             Kind::Migration { name, source } => {

@@ -1,7 +1,8 @@
 //! Lets refinery work inside one transaction of ours, its history table included. Of its own accord it would make
 //! the table in one transaction, read it in another and migrate in a third, and not say which file failed.
 
-use postgres::{GenericClient, Row, Transaction};
+use postgres::Row;
+use postgres::error::SqlState;
 use refinery::{Migrate, Migration, SchemaVersion};
 use refinery_core::traits::sync;
 use time::OffsetDateTime;
@@ -9,9 +10,10 @@ use time::format_description::well_known::Rfc3339;
 
 use super::HISTORY;
 use super::error::{Error, HistoryError};
+use crate::pg::{Queries, Transaction};
 
 /// What was applied, oldest first; nothing where there is no history yet.
-pub(super) fn applied(client: &mut impl GenericClient) -> Result<Vec<Migration>, Error> {
+pub(super) fn applied(client: &mut impl Queries) -> Result<Vec<Migration>, Error> {
     if !exists(client)? {
         return Ok(Vec::new());
     }
@@ -23,7 +25,7 @@ pub(super) fn applied(client: &mut impl GenericClient) -> Result<Vec<Migration>,
 }
 
 /// Whether there is a history.
-pub(super) fn exists(client: &mut impl GenericClient) -> Result<bool, Error> {
+pub(super) fn exists(client: &mut impl Queries) -> Result<bool, Error> {
     client
         .query_one("SELECT to_regclass($1) IS NOT NULL", &[&HISTORY])
         .and_then(|row| row.try_get(0))
@@ -57,9 +59,46 @@ impl<'a> Recorded<'a> {
         Self { transaction, last: String::new() }
     }
 
+    /// Keeps other sessions from migrating, until the transaction ends; false if one does. The history is what is locked: nobody who may only
+    /// read it can lock it likewise. Where there is none yet, making it keeps out whoever makes it, too.
+    pub(super) fn lock(&mut self) -> Result<bool, Error> {
+        let taken = self.try_lock();
+        let another_is_at_it = [
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::UNIQUE_VIOLATION,
+            SqlState::DUPLICATE_SCHEMA,
+            SqlState::DUPLICATE_TABLE,
+        ];
+        match taken {
+            Ok(()) => Ok(true),
+            Err(error) if error.code().is_some_and(|code| another_is_at_it.contains(code)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn try_lock(&mut self) -> Result<(), Error> {
+        let failed = |source| Error::database("taking the migration lock", source);
+        self.transaction.batch_execute("SET LOCAL lock_timeout = '100ms'").map_err(failed)?;
+        self.ensure_schema()?;
+        if !exists(&mut self.transaction)? {
+            let create = Recorded::assert_migrations_table_query(HISTORY);
+            self.transaction.batch_execute(&create).map_err(failed)?;
+        }
+        self.transaction
+            .batch_execute(&format!(
+                "LOCK TABLE {HISTORY} IN SHARE ROW EXCLUSIVE MODE; SET LOCAL lock_timeout TO DEFAULT"
+            ))
+            .map_err(failed)
+    }
+
+    /// What was applied before.
+    pub(super) fn applied(&mut self) -> Result<Vec<Migration>, Error> {
+        applied(&mut self.transaction)
+    }
+
     /// Makes the schema that the history lies in. Not with IF NOT EXISTS, which asks for the right to create one
     /// even where it exists.
-    pub(super) fn ensure_schema(&mut self) -> Result<(), Error> {
+    fn ensure_schema(&mut self) -> Result<(), Error> {
         let exists: bool = self
             .transaction
             .query_one("SELECT to_regnamespace('dashboard') IS NOT NULL", &[])

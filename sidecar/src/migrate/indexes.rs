@@ -2,9 +2,8 @@
 //! any transaction, which is what CREATE INDEX CONCURRENTLY demands. The statements and their reasons are the
 //! file's; this decides only whether one is to be run.
 
-use postgres::{Client, GenericClient};
-
 use super::error::{Error, FailedIndex};
+use crate::pg::{Client, Queries};
 
 const STATEMENTS: &str = include_str!("../../../migrations/indexes.sql");
 
@@ -58,10 +57,7 @@ impl Found {
 }
 
 /// What [`build_missing`] would build now, in the file's order, if the tables named in `created` were there and empty.
-pub(super) fn missing(
-    client: &mut impl GenericClient,
-    created: &[&str],
-) -> Result<Vec<Missing>, postgres::Error> {
+pub(super) fn missing(client: &mut impl Queries, created: &[&str]) -> Result<Vec<Missing>, postgres::Error> {
     let mut missing = Vec::new();
     for index in parse(STATEMENTS) {
         let (concurrently, invalid) = match look(client, &index)? {
@@ -78,6 +74,7 @@ pub(super) fn missing(
 /// Builds what is missing and names it, in the file's order. One that cannot be built does not keep the others
 /// from being built.
 pub(super) fn build_missing(client: &mut Client) -> Result<Vec<String>, Error> {
+    lift_timeout(client)?;
     let indexes = parse(STATEMENTS);
     let of = indexes.len();
     let (mut built, mut failed) = (Vec::new(), Vec::new());
@@ -95,10 +92,25 @@ pub(super) fn build_missing(client: &mut Client) -> Result<Vec<String>, Error> {
     if failed.is_empty() { Ok(built) } else { Err(Error::indexes(failed, of)) }
 }
 
+/// An index takes as long as it takes, and is built outside of any transaction, where only a session's own setting counts. Behind a pooler
+/// there is no session of ours.
+fn lift_timeout(client: &mut Client) -> Result<(), Error> {
+    let failed = |source| Error::database("lifting the statement timeout", source);
+    if !client.is_pooled() {
+        return client.execute_alone("SET statement_timeout = 0").map_err(failed);
+    }
+    let sql = "SELECT reset_val FROM pg_settings WHERE name = 'statement_timeout'";
+    let millis: String = client.query_one(sql, &[]).and_then(|row| row.try_get(0)).map_err(failed)?;
+    if millis == "0" || missing(client, &[]).map_err(failed)?.is_empty() {
+        return Ok(());
+    }
+    Err(Error::limited(millis))
+}
+
 /// Removes what a failed attempt has left: every write would keep it up, and no read could use it.
 fn drop_invalid(client: &mut Client, index: &Index) {
     let outcome = look(client, index).and_then(|found| match found {
-        Some(Found { valid: Some(false), removal, .. }) => client.batch_execute(&removal),
+        Some(Found { valid: Some(false), removal, .. }) => client.execute_alone(&removal),
         _ => Ok(()),
     });
     if let Err(error) = outcome {
@@ -113,17 +125,17 @@ fn build_if_missing(client: &mut Client, index: &Index) -> Result<bool, postgres
     tracing::info!(index = %index.name, table = %index.table, "building an index");
     if found.valid == Some(false) {
         // An interrupted attempt leaves an index that every write keeps up and no read uses.
-        client.batch_execute(&found.removal)?;
+        client.execute_alone(&found.removal)?;
     }
     let concurrently = if concurrently { "CONCURRENTLY " } else { "" };
     let Index { name, table, definition } = index;
     client
-        .batch_execute(&format!("CREATE INDEX {concurrently}IF NOT EXISTS {name} ON {table} {definition}"))?;
+        .execute_alone(&format!("CREATE INDEX {concurrently}IF NOT EXISTS {name} ON {table} {definition}"))?;
     Ok(true)
 }
 
 /// `None` when the table is out of reach: then the functions are somebody's own, and so are their tables.
-fn look(client: &mut impl GenericClient, index: &Index) -> Result<Option<Found>, postgres::Error> {
+fn look(client: &mut impl Queries, index: &Index) -> Result<Option<Found>, postgres::Error> {
     let row = client.query_opt(
         "SELECT crm.relkind::text,
                 (SELECT indisvalid FROM pg_index JOIN pg_class AS named ON named.oid = indexrelid

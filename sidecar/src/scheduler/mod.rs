@@ -30,6 +30,7 @@ pub(crate) use error::StoreError;
 
 use crate::config::{SchedulerArgs, Secret};
 use crate::db::{Dialer, KeptError as _};
+use crate::pg::Client;
 use job::{Action, Job};
 use runner::Runner;
 use session::session;
@@ -147,7 +148,7 @@ impl Scheduler {
     async fn settle(&mut self, table: &Table, job: Job, shutdown: &CancellationToken) {
         let (settings, id) = (self.runner.settings.clone(), job.id.clone());
         let there = table.clone();
-        let work = move |client: &mut postgres::Client| store::settle(client, &there, &id, &settings, false);
+        let work = move |client: &mut Client| store::settle(client, &there, &id, &settings, false);
         match self.runner.session.run(work).await {
             Ok(Settled::Claimed(claim)) => {
                 let (runner, shutdown, table) = (self.runner.clone(), shutdown.clone(), table.clone());

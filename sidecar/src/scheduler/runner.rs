@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use postgres::Client;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +13,7 @@ use super::settings::Settings;
 use super::store::{self, Claim, Settled, Table};
 use crate::cache;
 use crate::config::Secret;
+use crate::pg::Client;
 use crate::telemetry::metrics;
 
 /// What Redis calls the connection.

@@ -9,5 +9,5 @@ pub(crate) type Session = Kept<StoreError>;
 
 /// Prepares it; it is opened when it is needed.
 pub(crate) fn session(dialer: Dialer) -> Session {
-    Kept::new(dialer, store::SET_UP)
+    Kept::new(dialer, store::TERMS)
 }

@@ -3,24 +3,28 @@
 //! Every function blocks. All time is the database's. A row is locked before its lease, always, and what is
 //! locked is never waited for by who only looks for work: another sidecar is at it.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use postgres::Row;
 use postgres::types::Json;
-use postgres::{Client, GenericClient, Row, Transaction};
 use serde_json::{Map, Value};
 
 use super::error::StoreError;
 use super::job::{Action, Change, Due, Job, Lease, RETRY_AT, WARM_FUNCTION, retry_after};
 use super::report::Report;
 use super::settings::Settings;
+use crate::pg::{Client, Queries, Terms, Transaction};
 
 /// More rows than that are not looked at.
 const MOST_JOBS: i64 = 1_000;
 
-/// Isolation and write access are said here, because a role or a database may have other defaults.
-pub(crate) const SET_UP: &str =
-    "SET row_security = off; SET TimeZone = 'UTC'; SET search_path = pg_catalog, pg_temp;
-    SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '10s';
-    SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
+/// What a statement may take, and what each transaction sets, because a role or a database may have other defaults.
+pub(crate) const TERMS: Terms = Terms::read_write(
+    Duration::from_secs(5),
+    "SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL search_path = pg_catalog, pg_temp;
+    SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '10s'",
+);
 
 /// What the role may not do and must, for running jobs. Asked for each time: tables and rights change.
 const LOCATE: &str = "
@@ -85,11 +89,6 @@ pub(crate) enum Settled {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended {
     pub(crate) duration_ms: i64,
-}
-
-/// Prepares a new session.
-pub(crate) fn set_up(client: &mut Client) -> Result<(), StoreError> {
-    Ok(client.batch_execute(SET_UP)?)
 }
 
 /// Finds the table, for reading only or for running its jobs.
@@ -240,7 +239,7 @@ impl Claim {
 
 /// One job, under a lock that [`lock`] has taken.
 pub(crate) fn job(
-    client: &mut impl GenericClient,
+    client: &mut impl Queries,
     table: &Table,
     id: &str,
 ) -> Result<Option<(DateTime<Utc>, Job)>, StoreError> {

@@ -1,14 +1,10 @@
 //! What a check says of the counters: nothing that `migrate` would do, but what else there is to decide.
 
-use postgres::GenericClient;
-
 use super::crm::Table;
+use crate::pg::Queries;
 
 /// A line or two for a person.
-pub(super) fn lines(
-    client: &mut impl GenericClient,
-    tables: &[Table],
-) -> Result<Vec<String>, postgres::Error> {
+pub(super) fn lines(client: &mut impl Queries, tables: &[Table]) -> Result<Vec<String>, postgres::Error> {
     let state = client.query_one(
         "SELECT counters IS NOT NULL, has_table_privilege(counters, 'SELECT')
          FROM to_regclass('dashboard.counters') AS found(counters)",

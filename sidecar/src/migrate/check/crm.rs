@@ -1,8 +1,7 @@
 //! The CRM's side of a check: where its tables lie, and what about them will matter after the migration.
 
-use postgres::GenericClient;
-
 use super::Plan;
+use crate::pg::Queries;
 
 /// The migration that makes the tables that are missing.
 pub(super) const MADE_BY: i32 = 1;
@@ -111,7 +110,7 @@ impl Found {
 }
 
 impl Place {
-    pub(super) fn find(client: &mut impl GenericClient) -> Result<Self, postgres::Error> {
+    pub(super) fn find(client: &mut impl Queries) -> Result<Self, postgres::Error> {
         // As V1 chooses the schema.
         let row = client.query_one(
             "SELECT quote_ident(current_database()), quote_ident(current_user), current_setting('search_path'),
@@ -129,11 +128,11 @@ impl Place {
 }
 
 /// All of them, in V1's order.
-pub(super) fn tables(client: &mut impl GenericClient) -> Result<Vec<Table>, postgres::Error> {
+pub(super) fn tables(client: &mut impl Queries) -> Result<Vec<Table>, postgres::Error> {
     TABLES.iter().map(|(name, _)| Ok(Table { name, found: find(client, name)? })).collect()
 }
 
-fn find(client: &mut impl GenericClient, name: &str) -> Result<Option<Found>, postgres::Error> {
+fn find(client: &mut impl Queries, name: &str) -> Result<Option<Found>, postgres::Error> {
     let row = client.query_opt(
         "SELECT crm.oid, format('%I.%I', nspname, relname), quote_ident(nspname),
                 quote_ident(pg_get_userbyid(relowner)), pg_has_role(relowner, 'USAGE'),
@@ -158,7 +157,7 @@ fn find(client: &mut impl GenericClient, name: &str) -> Result<Option<Found>, po
 }
 
 /// What does not keep `migrate` from its work, but is better known before.
-pub(super) fn notes(client: &mut impl GenericClient, plan: &Plan) -> Result<Vec<String>, postgres::Error> {
+pub(super) fn notes(client: &mut impl Queries, plan: &Plan) -> Result<Vec<String>, postgres::Error> {
     let mut notes = Vec::new();
     let Plan { place: Place { role, .. }, tables, .. } = plan;
     let hiding = |table: &&Table| table.found.as_ref().is_some_and(|found| found.hides_rows);
@@ -198,11 +197,7 @@ pub(super) fn notes(client: &mut impl GenericClient, plan: &Plan) -> Result<Vec<
 }
 
 /// What is wrong with a table's columns.
-fn unfit(
-    client: &mut impl GenericClient,
-    found: &Found,
-    columns: &[&str],
-) -> Result<Vec<String>, postgres::Error> {
+fn unfit(client: &mut impl Queries, found: &Found, columns: &[&str]) -> Result<Vec<String>, postgres::Error> {
     // Tenants are compared as uuids; a domain over one will do.
     let rows = client.query(
         "SELECT CASE WHEN typ.oid IS NULL THEN format('has no column %I', name)
@@ -219,7 +214,7 @@ fn unfit(
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-fn may_insert(client: &mut impl GenericClient, found: &Found) -> Result<bool, postgres::Error> {
+fn may_insert(client: &mut impl Queries, found: &Found) -> Result<bool, postgres::Error> {
     client
         .query_one(
             "SELECT has_table_privilege($1::oid, 'SELECT') AND has_table_privilege($1::oid, 'INSERT')",

@@ -3,11 +3,11 @@
 
 use std::fmt;
 
-use postgres::GenericClient;
 use ring::digest::{SHA256, digest};
 
 use super::Plan;
 use super::crm::Table;
+use crate::pg::Queries;
 
 /// A function that a migration makes and that somebody may replace.
 struct Ours {
@@ -82,10 +82,7 @@ impl fmt::Display for Foreign {
 }
 
 /// Those that exist and are not ours.
-pub(super) fn not_ours(
-    client: &mut impl GenericClient,
-    plan: &Plan,
-) -> Result<Vec<Foreign>, postgres::Error> {
+pub(super) fn not_ours(client: &mut impl Queries, plan: &Plan) -> Result<Vec<Foreign>, postgres::Error> {
     let mut foreign = Vec::new();
     for Ours { signature, made_by, replaces, remade, text } in OURS {
         let source = client.query_opt(
@@ -105,7 +102,7 @@ pub(super) fn not_ours(
 
 /// Those that a pending migration would replace and the role does not own, each with its owner.
 pub(super) fn out_of_hand(
-    client: &mut impl GenericClient,
+    client: &mut impl Queries,
     plan: &Plan,
 ) -> Result<Vec<(String, String)>, postgres::Error> {
     let mut found = Vec::new();

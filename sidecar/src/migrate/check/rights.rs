@@ -1,10 +1,9 @@
 //! What the role lacks for what is to be done, each with who could give it.
 
-use postgres::GenericClient;
-
 use super::crm::{Place, Table};
 use super::{Plan, functions};
 use crate::migrate::HISTORY;
+use crate::pg::Queries;
 
 /// The migration that comments on the schema, which only its owner may.
 const SCHEMA_DESCRIBED_BY: i32 = 2;
@@ -21,10 +20,7 @@ struct Schema {
 }
 
 /// A sentence for each thing that `migrate` would be refused.
-pub(super) fn obstacles(
-    client: &mut impl GenericClient,
-    plan: &Plan,
-) -> Result<Vec<String>, postgres::Error> {
+pub(super) fn obstacles(client: &mut impl Queries, plan: &Plan) -> Result<Vec<String>, postgres::Error> {
     let Plan { place, tables, indexes, .. } = plan;
     let mut obstacles = in_our_schema(client, plan)?;
     obstacles.extend(in_theirs(client, place, &plan.created())?);
@@ -48,7 +44,7 @@ pub(super) fn obstacles(
     Ok(obstacles)
 }
 
-fn in_our_schema(client: &mut impl GenericClient, plan: &Plan) -> Result<Vec<String>, postgres::Error> {
+fn in_our_schema(client: &mut impl Queries, plan: &Plan) -> Result<Vec<String>, postgres::Error> {
     let Place { database, role, .. } = &plan.place;
     let schema = Schema::look(client)?;
     let mut obstacles = Vec::new();
@@ -83,7 +79,7 @@ fn in_our_schema(client: &mut impl GenericClient, plan: &Plan) -> Result<Vec<Str
 
 /// What the CRM tables that are missing need.
 fn in_theirs(
-    client: &mut impl GenericClient,
+    client: &mut impl Queries,
     Place { role, search_path, home, .. }: &Place,
     created: &[&str],
 ) -> Result<Vec<String>, postgres::Error> {
@@ -111,7 +107,7 @@ fn in_theirs(
 }
 
 impl Schema {
-    fn look(client: &mut impl GenericClient) -> Result<Self, postgres::Error> {
+    fn look(client: &mut impl Queries) -> Result<Self, postgres::Error> {
         let row = client.query_one(
             "SELECT has_database_privilege(current_database(), 'CREATE'),
                     quote_ident(pg_get_userbyid(nspowner)), pg_has_role(nspowner, 'USAGE'),
