@@ -3,7 +3,8 @@
 //!
 //! - [`crm`]: the rows, the truth about them, and what the database knows of the feed
 //! - [`burst`]: writers and readers that go on while something happens
-//! - the tests: [`everyday`], [`faults`], [`gaps`], [`stalls`], [`takeover`], [`counting`], [`lag`]
+//! - the tests: [`everyday`], [`faults`], [`gaps`], [`stalls`], [`silence`], [`refusals`],
+//!   [`takeover`], [`gives_way`], [`counting`], [`lag`]
 
 mod burst;
 mod counting;
@@ -11,12 +12,15 @@ mod crm;
 mod everyday;
 mod faults;
 mod gaps;
+mod gives_way;
 mod lag;
+mod refusals;
+mod silence;
 mod stalls;
 mod takeover;
 
 use harness::{
-    Client, Postgres, Redis, RedisBuilder, Sidecar, SidecarBuilder, assert_eventually, fields, text,
+    Client, Postgres, Redis, RedisBuilder, Relay, Sidecar, SidecarBuilder, assert_eventually, fields, text,
 };
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -118,6 +122,11 @@ fn follower(database: &str, redis: &str) -> SidecarBuilder {
         .env("REDIS_URL", redis)
         .env("DASHBOARD_FEED", "on")
         .env("DASHBOARD_FEED_LEASE_MS", LEASE.to_string())
+}
+
+/// How Redis is reached through a relay.
+fn url(relay: &Relay) -> String {
+    format!("redis+unix://{}", relay.socket().display())
 }
 
 /// How a bundle is answered, and the bundle; or the error.

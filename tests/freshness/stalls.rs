@@ -6,7 +6,7 @@ use harness::{Relay, Sidecar, assert_eventually};
 use tempfile::TempDir;
 
 use super::crm::{ALL, name};
-use super::{Scene, follower, lines_with, lists};
+use super::{Scene, follower, lines_with, lists, url};
 
 /// A scene whose changes are followed through a relay in front of Redis.
 fn behind_a_relay() -> (Scene, Relay, Sidecar) {
@@ -15,10 +15,6 @@ fn behind_a_relay() -> (Scene, Relay, Sidecar) {
     let feed = follower(&scene.crm.url, &url(&relay)).start();
     scene.fill();
     (scene, relay, feed)
-}
-
-fn url(relay: &Relay) -> String {
-    format!("redis+unix://{}", relay.socket().display())
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod clear;
 mod events;
 mod execute;
 mod health;
+mod moved;
 mod neighbours;
 mod openapi;
 mod probes;

@@ -4,6 +4,7 @@ mod command_line;
 mod crm_tables;
 mod jobs;
 mod several;
+mod silence;
 
 use std::process::Output;
 

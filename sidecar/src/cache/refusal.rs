@@ -22,6 +22,7 @@ pub(crate) struct Refused {
 impl Refused {
     /// What Redis or the connection said.
     pub(crate) fn of(error: &RedisError) -> Self {
+        let error = &first(error);
         let hint = hint(error).unwrap_or_else(|| "Redis cannot be told; see the sidecar's log".to_owned());
         Self { code: error.code().map(str::to_owned), explained: explain(error), hint }
     }
@@ -52,6 +53,13 @@ fn remedy(code: &str) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+/// Of a pipeline's errors the first: only that has the word that Redis began with.
+fn first(error: &RedisError) -> RedisError {
+    let all = error.clone().into_server_errors();
+    let first = all.and_then(|errors| errors.first().map(|(_, error)| RedisError::from(error.clone())));
+    first.unwrap_or_else(|| error.clone())
 }
 
 /// What Redis said, and what to do about it.
