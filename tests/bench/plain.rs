@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use std::sync::Arc;
 
+use dashboard_sidecar::cache::Keeping;
 use dashboard_sidecar::cache::pool::Pool;
 use dashboard_sidecar::config::Secret;
 use dashboard_sidecar::http::{self, Limits, Listener, Stop};
@@ -14,13 +15,16 @@ use hyper::StatusCode;
 /// What tells the bench that it is to be this server; its address and Redis's URL follow.
 pub(crate) const ARGUMENT: &str = "plain-get-server";
 
+/// As the sidecar keeps its connections.
+const KEEPING: Keeping = Keeping { timeout: Duration::from_secs(10), age: Duration::from_secs(60) };
+
 /// Serves until it is killed.
 pub(crate) fn serve(address: &str, redis_url: &str) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let address: SocketAddr = address.parse().expect("an address");
         let listener = Listener::tcp("address", address).expect("a free address");
-        let pool = Pool::new(&Secret::new(redis_url), 32, Duration::from_secs(10)).expect("a pool");
+        let pool = Pool::new(&Secret::new(redis_url), 32, KEEPING).expect("a pool");
         let pool = Arc::new(pool);
         let limits = Limits {
             connections: 1_024,
