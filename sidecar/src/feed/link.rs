@@ -137,9 +137,7 @@ impl Link {
         self.gap_is_told = false;
         self.pause = Pause::first();
         if self.trouble.take().is_some() {
-            tracing::info!(
-                "Redis seems to take changes from here again"
-            );
+            tracing::info!("Redis seems to take changes from here again");
             self.health.redis(None);
         }
     }
