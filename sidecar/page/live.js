@@ -37,6 +37,9 @@ export function showLifetime(seconds) {
   draw();
 }
 
+/** Lifetimes are spread by some percent: whole minutes say enough. @param {number} seconds */
+const about = (seconds) => duration(seconds < 90 ? seconds : Math.round(seconds / 60) * 60);
+
 /** @returns {{ text: string, tone: string, title: string }} */
 function look() {
   if (stream !== "connected") return { text: STREAM[stream], tone: stream, title: stream === "unavailable" ? UNAVAILABLE : "" };
@@ -48,7 +51,7 @@ function look() {
     return { text: `Changes are ${duration(lag / 1_000)} behind`, tone: "behind", title };
   }
   if (state === "stuck") return { text: "Changes are not followed", tone: "behind", title };
-  const often = ttlSeconds === null ? UNKNOWN : `refreshed every ${duration(ttlSeconds)}`;
+  const often = ttlSeconds === null ? UNKNOWN : `refreshed every ${about(ttlSeconds)}`;
   return { text: `${state === "disabled" ? "Not followed" : "Not known"}: ${often}`, tone: "unknown", title };
 }
 

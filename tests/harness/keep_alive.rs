@@ -51,10 +51,12 @@ impl KeepAlive {
     /// If no whole answer comes.
     pub fn get(&mut self, path: &str) -> Result<Response, Error> {
         let request = hyper::Request::get(path).header("host", "localhost").body(Full::default())?;
-        let exchange = self.sender.send_request(request);
+        let sender = &mut self.sender;
         self.runtime.block_on(async {
             tokio::time::timeout(DEADLINE, async {
-                let (head, body) = exchange.await?.into_parts();
+                // The last answer's end may still be on its way through the client.
+                sender.ready().await?;
+                let (head, body) = sender.send_request(request).await?.into_parts();
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let headers =
                     head.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes())));

@@ -99,8 +99,10 @@ fn who_comes_after_a_clear_is_not_given_what_was_under_way_before() {
     street.upstream.hold();
     std::thread::scope(|scope| {
         let first = scope.spawn(|| street.get("a"));
-        street.upstream.wait_for(1);
-        street.redis.client().ok(&["DASHBOARD.CLEAR", "a"]);
+        // In Redis: what it asked first, without waiting, has begun to fill the cache before.
+        let mut client = street.redis.client();
+        assert_eventually!(client.figure("waiters") == 1, "the first one waits");
+        client.ok(&["DASHBOARD.CLEAR", "a"]);
         let later: Vec<_> = (0..3).map(|_| scope.spawn(|| street.get("a"))).collect();
         street.wait_for(4);
         street.upstream.release();
