@@ -14,6 +14,7 @@ use crate::error::Failure;
 use crate::feed::{self, Feed, FeedHealth};
 use crate::http::{Limits, Listener};
 use crate::public::{Executor, Streams};
+use crate::scheduler::pulse::Pulse;
 use crate::scheduler::view::View;
 use crate::scheduler::{self, Scheduler};
 use crate::telemetry::metrics;
@@ -52,13 +53,14 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     let database = Arc::new(Database::new(&args.database, &args.compute)?);
 
     let feed_health = FeedHealth::default();
+    let pulse = Pulse::default();
     let internal_state = Arc::new(internal::State { database: database.clone(), token });
     let shutdown = CancellationToken::new();
     let public_state = Arc::new(public::State {
         database: database.clone(),
         cache,
         access,
-        jobs: View::new(database.dialer(VIEW_NAME)),
+        jobs: View::new(database.dialer(VIEW_NAME), pulse.clone()),
         executor: Executor::new(
             &args.scheduler.lease,
             database.dialer(EXECUTOR_NAME),
@@ -72,7 +74,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     });
     let scheduler = args.scheduler.scheduler.then(|| {
         let dialer = database.dialer(scheduler::APPLICATION_NAME);
-        Scheduler::new(&args.scheduler, dialer, &args.redis.redis_url)
+        Scheduler::new(&args.scheduler, dialer, &args.redis.redis_url, pulse)
     });
     let feed = if args.feed.feed {
         let dialer = match &args.feed.feed_database_url {

@@ -1,9 +1,11 @@
-//! A socket in front of a server's, which can hold back what clients send, and what they are answered.
+//! A socket in front of a server's, which can hold back what clients send, and what they are answered, or fall silent.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -13,6 +15,8 @@ use tempfile::TempDir;
 pub struct Relay {
     gate: Arc<Gate>,
     replies: Arc<Gate>,
+    /// One for each connection: whether nothing passes any more.
+    silent: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
     directory: TempDir,
 }
 
@@ -60,24 +64,48 @@ impl Relay {
         let listener = UnixListener::bind(directory.path().join("relay.sock")).expect("a socket");
         let gate = Arc::new(Gate::default());
         let replies = Arc::new(Gate::default());
+        let silent = Arc::<Mutex<Vec<Arc<AtomicBool>>>>::default();
         let (passing, answering, server) = (gate.clone(), replies.clone(), server.to_owned());
+        let connections = silent.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = UnixStream::connect(&server) else { continue };
                 let (from, to) = (client.try_clone(), server.try_clone());
                 let (passing, answering) = (passing.clone(), answering.clone());
                 if let (Ok(from), Ok(to)) = (from, to) {
-                    thread::spawn(move || copy(from, to, || passing.pass()));
-                    thread::spawn(move || copy(server, client, || answering.pass()));
+                    let is_silent = Arc::new(AtomicBool::new(false));
+                    let is_silent_too = is_silent.clone();
+                    connections.lock().unwrap_or_else(PoisonError::into_inner).push(is_silent.clone());
+                    thread::spawn(move || copy(from, to, &is_silent, || passing.pass()));
+                    thread::spawn(move || copy(server, client, &is_silent_too, || answering.pass()));
                 }
             }
         });
-        Self { gate, replies, directory }
+        Self { gate, replies, silent, directory }
+    }
+
+    /// Relays to the Postgres server at this address; with it, the relay's own address. It lasts as long as the directory.
+    pub fn to_postgres(url: &str) -> (Self, String, TempDir) {
+        let (before, rest) = url.split_once('@').expect("an address with a user");
+        let (host, database) = rest.split_once('/').expect("an address with a database");
+        let relay = Self::to(&Path::new(&host.replace("%2F", "/")).join(".s.PGSQL.5432"));
+        // Where a client of Postgres looks for it.
+        let directory = TempDir::with_prefix("dashboard-relay-").expect("a temporary directory");
+        symlink(relay.socket(), directory.path().join(".s.PGSQL.5432")).expect("a link");
+        let host = directory.path().display().to_string().replace('/', "%2F");
+        (relay, format!("{before}@{host}/{database}"), directory)
     }
 
     /// Its socket file.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("relay.sock")
+    }
+
+    /// Lets nothing pass any more on the connections that are open now, which stay open; new ones work.
+    pub fn silence(&self) {
+        for connection in self.silent.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            connection.store(true, Ordering::SeqCst);
+        }
     }
 
     /// Holds back what clients send from now on.
@@ -111,10 +139,13 @@ impl Relay {
     }
 }
 
-fn copy(mut from: UnixStream, mut to: UnixStream, pass: impl Fn()) {
+fn copy(mut from: UnixStream, mut to: UnixStream, is_silent: &AtomicBool, pass: impl Fn()) {
     let mut buffer = [0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         pass();
+        if is_silent.load(Ordering::SeqCst) {
+            continue;
+        }
         if to.write_all(&buffer[..length]).is_err() {
             break;
         }

@@ -23,7 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Heartbeats that are waited for; older ones are given up.
 const MOST_BEATS: usize = 1_024;
 /// Longest time for one round's statements: a Postgres that hangs is left, and the lease with it.
-const LONGEST_ROUND: Duration = Duration::from_secs(90);
+const LONGEST_ROUND: Duration = Duration::from_secs(30);
 
 /// Follows changes and announces them, until the lease is another's.
 pub(super) struct Follower<'a> {
