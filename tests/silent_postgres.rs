@@ -32,7 +32,7 @@ fn a_miss_is_answered_although_every_connection_of_the_pool_has_fallen_silent() 
     tenant(&postgres);
     let (relay, url, _directory) = Relay::to_postgres(&postgres.url());
     let sidecar = quiet().database(url).env("DASHBOARD_POOL", "4").start();
-    let path = format!("/internal/v1/bundle?tenant_id={TENANT}&include_test_data=true");
+    let path = format!("/internal/v1/bundle?tenant={TENANT}&include_test_data=true");
     // All four are open.
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -53,7 +53,7 @@ fn a_statement_whose_answer_never_comes_is_given_up_a_second_after_its_own_time_
     tenant(&postgres);
     let (relay, url, _directory) = Relay::to_postgres(&postgres.url());
     let sidecar = quiet().database(url).env("DASHBOARD_POOL", "1").start();
-    let path = format!("/internal/v1/bundle?tenant_id={TENANT}&include_test_data=true");
+    let path = format!("/internal/v1/bundle?tenant={TENANT}&include_test_data=true");
     assert_eq!(sidecar.internal().get(&path).status, 200);
     relay.hold_replies();
     std::thread::scope(|scope| {

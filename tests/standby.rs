@@ -35,7 +35,7 @@ fn without_counters_a_standby_computes_and_once_they_are_enabled_no_longer() {
     let primary = primary();
     let standby = primary.standby();
     let sidecar = Sidecar::builder().database(standby.url()).env("DASHBOARD_POOL", "1").start();
-    let path = format!("/internal/v1/bundle?tenant_id={TENANT}&include_test_data=true");
+    let path = format!("/internal/v1/bundle?tenant={TENANT}&include_test_data=true");
     assert_eq!(sidecar.internal().get(&path).status, 200);
     run_ok(&mut Sidecar::command(&["counters", "enable"], &primary.url()));
     let ready =

@@ -240,7 +240,10 @@ fn a_version_that_is_older_than_the_schema_refuses_to_migrate_and_names_the_newe
         let Output { status, stderr, .. } = crm.run(&crm.owner, arguments);
         let said = String::from_utf8_lossy(&stderr);
         assert!(!status.success(), "{arguments:?}: {said}");
-        assert!(said.contains("a newer version of the sidecar has migrated this database (V99__later"), "{said}");
+        assert!(
+            said.contains("a newer version of the sidecar has migrated this database (V99__later"),
+            "{said}"
+        );
         assert!(said.contains("run the newer version's migrate"), "{said}");
     }
 }
