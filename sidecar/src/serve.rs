@@ -14,6 +14,7 @@ use crate::error::Failure;
 use crate::feed::{self, Feed, FeedHealth};
 use crate::http::{Limits, Listener, Stop};
 use crate::public::{Executor, ReadsLog, Streams};
+use crate::scheduler::pulse::Pulse;
 use crate::scheduler::view::View;
 use crate::scheduler::{self, Scheduler};
 use crate::telemetry::metrics;
@@ -51,6 +52,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     let database = Arc::new(Database::new(&args.database, &args.compute)?);
 
     let feed_health = FeedHealth::new(args.feed.limit.duration());
+    let pulse = Pulse::default();
     let internal_state = Arc::new(internal::State { database: database.clone(), token });
     let stop = Stop::default();
     let public_state = Arc::new(public::State {
@@ -58,7 +60,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         cache,
         access,
         directory: Directory::new(database.clone()),
-        jobs: View::new(database.dialer(VIEW_NAME)),
+        jobs: View::new(database.dialer(VIEW_NAME), pulse.clone()),
         executor: Executor::new(
             &args.scheduler.lease,
             database.dialer(EXECUTOR_NAME),
@@ -73,7 +75,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
     });
     let scheduler = args.scheduler.scheduler.then(|| {
         let dialer = database.dialer(scheduler::APPLICATION_NAME);
-        Scheduler::new(&args.scheduler, dialer, &args.redis.redis_url)
+        Scheduler::new(&args.scheduler, dialer, &args.redis.redis_url, pulse)
     });
     let feed = if args.feed.feed {
         let dialer = match &args.feed.feed_database_url {

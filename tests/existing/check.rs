@@ -227,3 +227,23 @@ fn a_check_says_whether_counters_are_enabled_and_what_it_takes() {
         .unwrap();
     assert_said(&check(&crm, &crm.owner).0, &["counters: changes of crm.activities_later are not recorded"]);
 }
+
+#[test]
+fn a_version_that_is_older_than_the_schema_refuses_to_migrate_and_names_the_newer_one() {
+    let crm = Crm::start();
+    assert!(crm.run(&crm.owner, &["migrate"]).status.success());
+    crm.postgres.execute(
+        "INSERT INTO dashboard.schema_history (version, name, applied_on, checksum)
+         SELECT 99, 'later', applied_on, '1' FROM dashboard.schema_history WHERE version = 1",
+    );
+    for arguments in [&["migrate"][..], &["migrate", "--check"]] {
+        let Output { status, stderr, .. } = crm.run(&crm.owner, arguments);
+        let said = String::from_utf8_lossy(&stderr);
+        assert!(!status.success(), "{arguments:?}: {said}");
+        assert!(
+            said.contains("a newer version of the sidecar has migrated this database (V99__later"),
+            "{said}"
+        );
+        assert!(said.contains("run the newer version's migrate"), "{said}");
+    }
+}

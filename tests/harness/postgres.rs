@@ -184,8 +184,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes an empty one, in `data`.
-    pub(crate) fn create() -> Self {
+    /// A place for one, in `data`, which is still to be made.
+    pub(crate) fn empty() -> Self {
         let directory = tempfile::Builder::new()
             .prefix("dashboard-postgres-")
             .permissions(fs::Permissions::from_mode(0o755))
@@ -193,10 +193,16 @@ impl Cluster {
             .expect("a temporary directory");
         let binaries = newest_binaries();
         let as_user = owner(directory.path());
-        let mut initdb = command(&as_user);
-        initdb.arg(binaries.join("initdb")).arg("-D").arg(directory.path().join("data"));
-        run_ok(initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]));
         Self { directory, binaries, as_user }
+    }
+
+    /// Makes one that nobody has created anything in.
+    pub(crate) fn create() -> Self {
+        let cluster = Self::empty();
+        let mut initdb = command(&cluster.as_user);
+        initdb.arg(cluster.binaries.join("initdb")).arg("-D").arg(cluster.directory.path().join("data"));
+        run_ok(initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]));
+        cluster
     }
 }
 
@@ -223,7 +229,7 @@ fn owner(directory: &Path) -> Vec<String> {
     ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"].map(str::to_owned).to_vec()
 }
 
-fn command(first_words: &[String]) -> Command {
+pub(crate) fn command(first_words: &[String]) -> Command {
     let mut command = Command::new("env");
     command.args(first_words).current_dir("/");
     command

@@ -6,7 +6,7 @@ use std::path::Path;
 use postgres::NoTls;
 
 use crate::artefacts::Artefacts;
-use crate::postgres::{Cluster, SETTINGS, url};
+use crate::postgres::{Cluster, SETTINGS, command, url};
 use crate::process::{Process, run_ok};
 use crate::sidecar::Sidecar;
 
@@ -32,6 +32,21 @@ impl PostgresServer {
         server.wait_ready();
         run_ok(&mut Sidecar::command(&["migrate"], &server.url()));
         server
+    }
+
+    /// A standby that follows this server: a base backup of it, started in recovery.
+    pub fn standby(&self) -> Self {
+        let mut backup = command(&self.cluster.as_user);
+        let cluster = Cluster::empty();
+        backup
+            .arg(cluster.binaries.join("pg_basebackup"))
+            .arg("-D")
+            .arg(cluster.directory.path().join("data"));
+        run_ok(backup.args(["-X", "stream", "-c", "fast", "-R", "-d", &self.url()]));
+        let settings = self.settings.clone();
+        let mut standby = Self { process: spawn(&cluster, &settings), cluster, settings };
+        standby.wait_ready();
+        standby
     }
 
     /// How the sidecar and other clients reach the database.

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -101,6 +102,18 @@ impl Relay {
             }
         });
         Self { gate, replies, way, directory }
+    }
+
+    /// Relays to the Postgres server at this address; with it, the relay's own address. It lasts as long as the directory.
+    pub fn to_postgres(url: &str) -> (Self, String, TempDir) {
+        let (before, rest) = url.split_once('@').expect("an address with a user");
+        let (host, database) = rest.split_once('/').expect("an address with a database");
+        let relay = Self::to(&Path::new(&host.replace("%2F", "/")).join(".s.PGSQL.5432"));
+        // Where a client of Postgres looks for it.
+        let directory = TempDir::with_prefix("dashboard-relay-").expect("a temporary directory");
+        symlink(relay.socket(), directory.path().join(".s.PGSQL.5432")).expect("a link");
+        let host = directory.path().display().to_string().replace('/', "%2F");
+        (relay, format!("{before}@{host}/{database}"), directory)
     }
 
     /// Connections that are made from now on lead to this server; the others stay where they are.

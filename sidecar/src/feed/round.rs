@@ -22,7 +22,7 @@ const MOST_BEATS: usize = 1_024;
 /// Redis cannot be told for so long: then another sidecar may be able to.
 const HAND_OVER: Duration = Duration::from_secs(3);
 /// Longest time for one round's statements: a Postgres that hangs is left, and the lease with it.
-const LONGEST_ROUND: Duration = Duration::from_secs(90);
+const LONGEST_ROUND: Duration = Duration::from_secs(30);
 
 /// Why it does not go round any more.
 pub(super) enum End {

@@ -50,7 +50,7 @@ impl State {
             ("module", info.is_ok()),
             ("postgres", database.postgres.is_ok()),
             ("migrations", database.migrations.is_ok()),
-            ("schedule", jobs.is_ok()),
+            ("schedule", jobs.is_ok() && self.jobs.is_followed().is_ok()),
             ("change-feed", self.feed.followed().is_well()),
         ] {
             page.sample("dashboard_up", &[("part", part)], u8::from(works));

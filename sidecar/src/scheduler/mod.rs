@@ -11,6 +11,7 @@
 
 mod error;
 pub(crate) mod job;
+pub mod pulse;
 pub(crate) mod report;
 pub(crate) mod runner;
 pub mod schedule;
@@ -32,6 +33,7 @@ use crate::config::{SchedulerArgs, Secret};
 use crate::db::{Dialer, KeptError as _};
 use crate::pg::Client;
 use job::{Action, Job};
+use pulse::Pulse;
 use runner::Runner;
 use session::session;
 use settings::Settings;
@@ -51,6 +53,7 @@ const LONGEST_END: Duration = Duration::from_secs(5);
 pub struct Scheduler {
     runner: Runner,
     poll: Duration,
+    pulse: Pulse,
     runs: JoinSet<String>,
     running: HashSet<String>,
     troubles: Troubles,
@@ -58,12 +61,13 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// Prepares it; nothing is asked yet.
-    pub fn new(args: &SchedulerArgs, dialer: Dialer, redis_url: &Secret) -> Self {
+    pub fn new(args: &SchedulerArgs, dialer: Dialer, redis_url: &Secret, pulse: Pulse) -> Self {
         let settings = Settings::new(&args.lease);
         let runner = Runner { session: session(dialer), settings, redis_url: redis_url.clone() };
         Self {
             runner,
             poll: Duration::from_millis(args.scheduler_poll_ms),
+            pulse,
             runs: JoinSet::new(),
             running: HashSet::new(),
             troubles: Troubles::default(),
@@ -85,13 +89,16 @@ impl Scheduler {
     async fn work(&mut self, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
             // Not broken off by a shutdown: a run that is claimed must be known, to be given back.
+            self.pulse.beat(Duration::ZERO);
             let pause = self.look(shutdown).await;
+            self.pulse.beat(pause);
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = sleep(pause) => {}
                 Some(ended) = self.runs.join_next(), if !self.runs.is_empty() => self.forget(ended),
             }
         }
+        self.pulse.rest();
         while let Some(ended) = self.runs.join_next().await {
             self.forget(ended);
         }

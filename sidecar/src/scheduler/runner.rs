@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,12 @@ use crate::telemetry::metrics;
 
 /// What Redis calls the connection.
 const CALLER: &str = "dashboard-sidecar-cron";
+/// And the one that asks how far the warming is.
+const WATCHER: &str = "dashboard-sidecar-cron-watch";
+/// For how many leases Redis may not be at a warming whose end it has not told.
+const UNSEEN: u32 = 3;
+/// For how many leases a warming may make no progress: a statement for many tenants is given up sooner.
+const UNMOVED: u32 = 20;
 /// How long a run that has ended waits for a Postgres that is away. By then it has long been taken over.
 const LONGEST_WAIT_TO_WRITE: Duration = Duration::from_secs(15 * 60);
 /// How many times of a schedule are looked at for the longest pause between two.
@@ -85,6 +92,7 @@ impl Runner {
         tracing::info!(job, attempt = claim.due.attempt, "a scheduled run begins");
         let end = tokio::select! {
             report = self.warm(&claim) => End::Report(report),
+            why = self.stands_still() => End::Report(Report::failed(why)),
             () = self.keep_lease(&claim) => End::Lost,
             () = shutdown.cancelled() => End::Stopped,
         };
@@ -113,6 +121,51 @@ impl Runner {
         match cache::warm(&self.redis_url, CALLER, &tenants, false).await {
             Ok(warmed) => Report::warmed(warmed, self.warn_of_cold_mornings(claim).await),
             Err(error) => Report::failed(error.message()),
+        }
+    }
+
+    /// Returns when the warming makes no progress any more, and why: it is not waited for without end, nor is the lease kept for it.
+    async fn stands_still(&self) -> String {
+        let lease = self.settings.lease;
+        let (lost, stuck) = (lease * UNSEEN, lease * UNMOVED);
+        let begun = Instant::now();
+        let last = Mutex::new((begun, begun, 0));
+        let watch = async {
+            loop {
+                let seen = |progress: &cache::Progress| {
+                    let now = Instant::now();
+                    let mut last = last.lock();
+                    let moved = if progress.done == last.2 { last.1 } else { now };
+                    *last = (now, moved, progress.done);
+                };
+                let Err(error) = cache::watch(&self.redis_url, WATCHER, seen).await;
+                tracing::debug!(%error, "how far the warming is cannot be asked");
+                if error.message().starts_with("Redis answered") {
+                    // A user that may not ask learns nothing, neither that it goes on nor that it does not.
+                    let now = Instant::now();
+                    *last.lock() = (now, now, 0);
+                }
+                sleep(lease / 3).await;
+            }
+        };
+        let clock = async {
+            loop {
+                sleep(lease / 3).await;
+                let (seen, moved, _) = *last.lock();
+                if seen.elapsed() > lost {
+                    return format!(
+                        "Redis has not said how the warming ended, and has not been at it for {} s: the connection has been lost",
+                        lost.as_secs()
+                    );
+                }
+                if moved.elapsed() > stuck {
+                    return format!("the warming has made no progress for {} s", stuck.as_secs());
+                }
+            }
+        };
+        tokio::select! {
+            why = clock => why,
+            () = watch => String::new(),
         }
     }
 

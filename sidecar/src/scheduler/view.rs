@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::error::StoreError;
 use super::job::Job;
+use super::pulse::Pulse;
 use super::session::{Session, session};
 use super::store;
 use crate::db::Dialer;
@@ -17,6 +18,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// Asks for the jobs that are ours to run, over a session of its own; many who ask at once share an answer.
 pub struct View {
     session: Session,
+    pulse: Pulse,
     shared: SharedProbe<Result<Jobs, String>>,
 }
 
@@ -29,8 +31,22 @@ pub struct Jobs {
 
 impl View {
     /// Prepares it; nothing is asked yet.
-    pub fn new(dialer: Dialer) -> Self {
-        Self { session: session(dialer), shared: SharedProbe::default() }
+    pub fn new(dialer: Dialer, pulse: Pulse) -> Self {
+        Self { session: session(dialer), pulse, shared: SharedProbe::default() }
+    }
+
+    /// Whether the schedule is followed here, if it is to be.
+    ///
+    /// # Errors
+    /// For how long it has not been looked at.
+    pub fn is_followed(&self) -> Result<(), String> {
+        match self.pulse.overdue() {
+            None => Ok(()),
+            Some(late) => Err(format!(
+                "the schedule has not been looked at for {} s more than it should: Postgres does not answer its session",
+                late.as_secs()
+            )),
+        }
     }
 
     /// The jobs.

@@ -53,6 +53,14 @@ impl ScheduleError {
         ))
     }
 
+    /// Words as people say them, and the form that is meant.
+    pub(super) fn phrase(said: &str, form: Option<String>) -> Self {
+        Self::new(match form {
+            Some(form) => format!("'{said}' is no schedule: write '{form}'"),
+            None => format!("'{said}' is no schedule: an interval is one word, such as 'every_5_minutes'"),
+        })
+    }
+
     pub(super) fn unknown_zone(name: &str) -> Self {
         Self::new(format!("'{name}' is no time zone of the IANA database, such as Europe/Berlin"))
     }

@@ -84,6 +84,12 @@ impl Schedule {
             parts.pop();
             named = Some(last);
         }
+        if let [first, rest @ ..] = parts.as_slice()
+            && first.eq_ignore_ascii_case("every")
+            && !rest.is_empty()
+        {
+            return Err(ScheduleError::phrase(&parts.join(" "), form_of(rest)));
+        }
         let found =
             |name: &str| Tz::from_str_insensitive(name.trim()).map_err(|_| ScheduleError::unknown_zone(name));
         let named = named.map(|name| found(name).map(|zone| (name, zone))).transpose()?;
@@ -108,7 +114,10 @@ impl Schedule {
             return fields(&pattern.split(' ').collect::<Vec<_>>()).map(|cron| Rule::Fields(Box::new(cron)));
         }
         match name.strip_prefix("every_") {
-            Some(rest) => Interval::parse(rest).map(Rule::Every).ok_or_else(|| ScheduleError::interval(word)),
+            Some(rest) => Interval::parse(rest).map(Rule::Every).ok_or_else(|| match form_of(&[rest]) {
+                Some(form) => ScheduleError::phrase(word, Some(form)),
+                None => ScheduleError::interval(word),
+            }),
             None => Err(ScheduleError::unknown_word(word)),
         }
     }
@@ -137,6 +146,23 @@ impl fmt::Display for Schedule {
             Rule::Every(interval) => interval.fmt(f),
         }
     }
+}
+
+/// How 'every' and these words are written as a schedule, where that can be guessed.
+fn form_of(words: &[&str]) -> Option<String> {
+    const WEEKDAYS: [&str; 7] =
+        ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
+    let words: Vec<String> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
+    if let [day] = words.as_slice()
+        && let Some(number) = WEEKDAYS.iter().position(|known| {
+            day.strip_suffix('s').unwrap_or(day) == *known
+                || (day.len() == 3 && known.starts_with(day.as_str()))
+        })
+    {
+        return Some(format!("cron:0 0 * * {number}"));
+    }
+    let interval = words.join("_");
+    Interval::parse(&interval).map(|_| format!("every_{interval}"))
 }
 
 fn strip<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
