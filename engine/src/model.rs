@@ -751,7 +751,7 @@ mod by_hand {
         let mut engine = Engine::new();
         let (mut launches, limits) = (Vec::new(), Limits { max_flights: 1, max_waiters: 100, ..LIMITS });
         let refresh = Ask { max_age: Some(0), ..WAIT };
-        let mut ask = |engine: &mut Engine<u64>, now, waiter, launches: &mut Vec<Launch>| {
+        let ask = |engine: &mut Engine<u64>, now, waiter, launches: &mut Vec<Launch>| {
             let plan = engine.read(now, &limits, &bundle(0), Stored::Changed, refresh, launches);
             let Plan::Wait(seat) = plan else { panic!("{plan:?}") };
             engine.join(seat, waiter);
