@@ -176,3 +176,18 @@ fn a_replica_takes_no_word_of_a_feed_and_does_once_it_is_the_primary() {
     client.ok(&["DASHBOARD.FEED", "3", HOUR]);
     assert_eq!(lag(&mut client).as_deref(), Some("3"));
 }
+
+#[test]
+fn a_primary_that_becomes_a_replica_has_no_feed_that_is_late() {
+    let upstream = FakeUpstream::start();
+    let builder = || Redis::builder().upstream(&upstream).setting("feed-lag-limit", 200);
+    let (primary, demoted) = (builder().tcp().start(), builder().start());
+    demoted.client().ok(&["DASHBOARD.FEED", "0", "0"]);
+    demoted.follow(&primary);
+    let (mut client, mut replica) = (primary.client(), demoted.client());
+    client.json(&["DASHBOARD.GET", "a"]);
+    assert_eventually!(replica.int(&["EXISTS", &crate::states::key("a")]) == 1, "it is replicated");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(read(&mut replica, "a"), ("hit".to_owned(), Value::Nil), "as on every other replica");
+    assert_eq!(lag(&mut replica), None);
+}

@@ -84,3 +84,16 @@ fn a_panic_in_a_clear_is_an_error_and_never_counts_as_cleared() {
     }
     all_is_well(&redis);
 }
+
+#[test]
+fn a_panic_in_a_clear_of_several_databases_leaves_the_client_in_its_own() {
+    let (_upstream, redis) = scene();
+    let (mut zero, mut three) = (redis.client(), redis.client());
+    three.ok(&["SELECT", "3"]);
+    zero.ok(&["SET", "of", "zero"]);
+    let error = three.error(&["DASHBOARD.CLEAR", "panics-in-clear", "SOFT"]);
+    assert!(error.starts_with("ERR an internal error"), "{error}");
+    three.ok(&["SET", "of", "three"]);
+    assert_eq!(zero.bytes(&["GET", "of"]), b"zero");
+    all_is_well(&redis);
+}

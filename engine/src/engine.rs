@@ -185,7 +185,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         begun.map(|flight| (flight, false, false)).inspect_err(|why| self.count_refused(*why, 1))
     }
 
-    /// A flight of its own for a bundle, which may have to wait for a place.
+    /// A flight of its own for a bundle, which may have to wait for a place: behind those who wait for one already.
     pub(crate) fn begin(
         &mut self,
         now: Millis,
@@ -195,24 +195,34 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         launches: &mut Vec<Launch>,
     ) -> Result<FlightId, Refusal> {
         match self.room(now, limits) {
-            Ok(()) => Ok(self.launch(now, bundle, Carrier::Single, false, launches)),
-            Err(Refusal::TooManyFlights) if may_queue && self.is_worth_a_wait(limits) => {
-                let flight = self.enter(now, bundle.clone(), Carrier::Single, false);
-                if let Some(entered) = self.flights.get_mut(&flight) {
-                    entered.queued = true;
-                }
-                self.queue.push(&bundle.tenant, flight);
-                self.counters.queued += 1;
+            Ok(()) if may_queue && !self.queue.is_empty() => {
+                let flight = self.enqueue(now, bundle);
+                self.queue.pop().into_iter().for_each(|first| self.take_off(now, first, launches));
                 Ok(flight)
+            }
+            Ok(()) => Ok(self.launch(now, bundle, Carrier::Single, false, launches)),
+            Err(Refusal::TooManyFlights) if may_queue && self.is_worth_a_wait(limits, &bundle) => {
+                Ok(self.enqueue(now, bundle))
             }
             Err(why) => Err(why),
         }
     }
 
+    fn enqueue(&mut self, now: Millis, bundle: BundleId) -> FlightId {
+        let tenant = bundle.tenant.clone();
+        let flight = self.enter(now, bundle, Carrier::Single, false);
+        if let Some(entered) = self.flights.get_mut(&flight) {
+            entered.queued = true;
+        }
+        self.queue.push(&tenant, flight);
+        self.counters.queued += 1;
+        flight
+    }
+
     /// Whether one that joins the queue now can expect its bundle within its time.
-    fn is_worth_a_wait(&self, limits: &Limits) -> bool {
-        self.queue.len() < limits.max_waiters
-            && self.queue.expected(limits.max_flights).is_none_or(|wait| wait < limits.timeout)
+    fn is_worth_a_wait(&self, limits: &Limits, bundle: &BundleId) -> bool {
+        let expected = self.queue.expected(&bundle.tenant, limits.max_flights);
+        self.queue.len() < limits.max_waiters && expected.is_none_or(|wait| wait < limits.timeout)
     }
 
     /// Begins those that wait in the queue, as far as there is room. If the sidecar is not asked any more, all of them
@@ -370,6 +380,9 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         }
         // Unless it has ended otherwise just before.
         let cancelled = cancelled.filter(|_| outcome == Err(&Failure::Abandoned));
+        // One that began when its clients had waited for a while has not had the time that the sidecar is given.
+        let had_its_time = now - began + BATCH_PATIENCE >= limits.timeout;
+        let cancelled = cancelled.map(|why| if had_its_time { why } else { Cancelled::Unwanted });
         let outcome = if cancelled == Some(Cancelled::Late) { Err(&Failure::Timeout) } else { outcome };
         if cancelled == Some(Cancelled::Unwanted) {
             // It says nothing about anything.
@@ -397,13 +410,15 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
                 landing.again.push(Again { bundle: bundle.clone(), waiters: runs });
             }
         }
-        if !next.is_empty() {
-            let refused = self.follow(now, limits, bundle, next, again, &mut landing.relaunch);
+        let is_followed = !next.is_empty();
+        if is_followed {
+            let refused = self.follow(now, limits, bundle.clone(), next, again, &mut landing.relaunch);
             landing.refused.extend(refused);
-        } else if again && outcome.is_ok() {
-            self.refresh_behind(now, limits, &bundle, None, &mut landing.relaunch);
         }
         self.begin_queued(now, limits, &mut landing);
+        if again && !is_followed && outcome.is_ok() {
+            self.refresh_behind(now, limits, &bundle, None, &mut landing.relaunch);
+        }
         Some(landing)
     }
 
@@ -448,7 +463,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         match self.begin(now, limits, bundle.clone(), true, launches) {
             Ok(number) => {
                 if let Some(flight) = self.flights.get_mut(&number) {
-                    flight.kept = kept && !flight.queued;
+                    flight.kept = kept;
                 }
                 self.seat_all(number, next, false);
                 None

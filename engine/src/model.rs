@@ -142,6 +142,8 @@ struct World {
     kept: HashMap<BundleId, Kept>,
     in_air: Vec<InAir>,
     waiting: HashMap<u64, Waits>,
+    /// Whose next flight, which may wait in the queue, may be of use although nobody waits.
+    next_of_use: HashSet<BundleId>,
     last_waiter: u64,
     /// Whose last flight failed: they may be in their back-off.
     failed: HashSet<BundleId>,
@@ -171,6 +173,7 @@ impl World {
             kept: HashMap::new(),
             in_air: Vec::new(),
             waiting: HashMap::new(),
+            next_of_use: HashSet::new(),
             last_waiter: 0,
             failed: HashSet::new(),
             dead: 0,
@@ -189,6 +192,7 @@ impl World {
     fn took_off(&mut self, launches: Vec<Launch>, kept: bool) {
         for Launch { flight, carrier, bundle } in launches {
             let version = self.versions[number(&bundle)];
+            let may_be_of_use = self.next_of_use.remove(&bundle);
             let begun = InAir {
                 flight,
                 bundle,
@@ -198,7 +202,7 @@ impl World {
                 carrier,
                 cancelled: false,
                 kept,
-                may_be_of_use: false,
+                may_be_of_use,
                 again: false,
             };
             self.in_air.push(begun);
@@ -426,8 +430,9 @@ impl World {
         }
         let of_use = flight.again || overtaken && flight.may_be_of_use;
         self.took_off(relaunch, false);
-        let following = self.in_air.iter_mut().find(|f| f.bundle == bundle && !f.orphan);
-        following.into_iter().for_each(|following| following.may_be_of_use |= of_use);
+        if of_use {
+            self.is_of_use(&bundle);
+        }
         for waiter in waiters {
             let waits = self.release(waiter);
             assert_eq!(waits.bundle, bundle);
@@ -475,14 +480,20 @@ impl World {
                     assert!(self.now >= soft.min(hard), "not before its deadline");
                     self.waiting.remove(&waiter);
                     if fallback {
-                        self.in_air
-                            .iter_mut()
-                            .filter(|f| f.bundle == waits.bundle)
-                            .for_each(|f| f.may_be_of_use = true);
+                        self.is_of_use(&waits.bundle);
                     }
                     self.cancelled(cancel);
                 }
             }
+        }
+    }
+
+    /// What its flight brings, or the next one's, may be of use although nobody waits for it.
+    fn is_of_use(&mut self, bundle: &BundleId) {
+        let mut in_air: Vec<_> = self.in_air.iter_mut().filter(|f| f.bundle == *bundle).collect();
+        in_air.iter_mut().for_each(|f| f.may_be_of_use = true);
+        if in_air.iter().all(|f| f.orphan) {
+            self.next_of_use.insert(bundle.clone());
         }
     }
 
@@ -694,5 +705,105 @@ mod by_hand {
         assert_eq!(landing.relaunch.len(), 1);
         let landing = engine.land(3, &LIMITS, landing.relaunch[0].flight, Ok(())).unwrap();
         assert!(landing.current && !landing.overtaken && landing.relaunch.is_empty());
+    }
+
+    /// A cold bundle of a tenant in a database, and who waits for it.
+    fn cold(
+        engine: &mut Engine<u64>,
+        limits: &Limits,
+        (db, n, waiter): (i32, usize, u64),
+        launches: &mut Vec<Launch>,
+    ) -> Plan {
+        let id = BundleId { db, tenant: tenant(n), include: true };
+        let plan = engine.read(0, limits, &id, Stored::Absent, WAIT, launches);
+        if let Plan::Wait(seat) = plan {
+            engine.join(seat, waiter);
+        }
+        plan
+    }
+
+    #[test]
+    fn flights_that_left_the_queue_too_late_say_nothing_about_the_sidecar() {
+        let mut engine = Engine::new();
+        let (mut launches, limits) = (Vec::new(), Limits { max_flights: 5, max_waiters: 100, ..LIMITS });
+        for n in 0..10 {
+            assert!(matches!(cold(&mut engine, &limits, (0, n, n as u64), &mut launches), Plan::Wait(_)));
+        }
+        assert_eq!(engine.queued(), 5);
+        let begun = std::mem::take(&mut launches);
+        for launch in begun {
+            let landing = engine.land(400, &limits, launch.flight, Ok(())).unwrap();
+            landing.waiters.into_iter().for_each(|waiter| assert!(engine.release(waiter)));
+            launches.extend(landing.relaunch);
+        }
+        // Each of these has a tenth of a second, which is not the time that the sidecar is given.
+        while let Some(waiter) = engine.due(500) {
+            let expiry = engine.expire(500, &limits, waiter, false, &mut Vec::new());
+            let Expiry::Out { cancel: Some(flight) } = expiry else { panic!("{expiry:?}") };
+            engine.land(500, &limits, flight, Err(&Failure::Abandoned)).unwrap();
+        }
+        assert_eq!((engine.breaker_state(500), engine.flights()), ("closed", 0));
+        assert_eq!(engine.counters.cancelled, 5);
+    }
+
+    #[test]
+    fn a_bundle_that_is_asked_for_without_end_does_not_keep_the_queue_waiting() {
+        let mut engine = Engine::new();
+        let (mut launches, limits) = (Vec::new(), Limits { max_flights: 1, max_waiters: 100, ..LIMITS });
+        let refresh = Ask { max_age: Some(0), ..WAIT };
+        let ask = |engine: &mut Engine<u64>, now, waiter, launches: &mut Vec<Launch>| {
+            let plan = engine.read(now, &limits, &bundle(0), Stored::Changed, refresh, launches);
+            let Plan::Wait(seat) = plan else { panic!("{plan:?}") };
+            engine.join(seat, waiter);
+        };
+        ask(&mut engine, 0, 1, &mut launches);
+        assert!(matches!(cold(&mut engine, &limits, (0, 1, 2), &mut launches), Plan::Wait(_)));
+        ask(&mut engine, 1, 3, &mut launches);
+        let landing = engine.land(10, &limits, launches[0].flight, Ok(())).unwrap();
+        let begun: Vec<&str> = landing.relaunch.iter().map(|l| l.bundle.tenant.as_str()).collect();
+        assert_eq!(begun, ["t1"], "its turn has come");
+        let landing = engine.land(20, &limits, landing.relaunch[0].flight, Ok(())).unwrap();
+        let begun: Vec<&str> = landing.relaunch.iter().map(|l| l.bundle.tenant.as_str()).collect();
+        assert_eq!((begun, engine.queued()), (vec!["t0"], 0), "then that of the other again");
+    }
+
+    #[test]
+    fn what_changed_while_the_queue_is_full_has_its_turn_though_its_readers_fell_back() {
+        let mut engine = Engine::new();
+        let (mut launches, limits) = (Vec::new(), Limits { max_flights: 1, max_waiters: 100, ..LIMITS });
+        let Plan::Wait(seat) = engine.read(0, &limits, &bundle(0), Stored::Changed, WAIT, &mut launches)
+        else {
+            panic!()
+        };
+        engine.join(seat, 1);
+        engine.overtake(Scope::Tenant(0, &tenant(0)));
+        let Plan::Wait(seat) = engine.read(1, &limits, &bundle(0), Stored::Changed, WAIT, &mut launches)
+        else {
+            panic!()
+        };
+        engine.join(seat, 2);
+        assert!(matches!(cold(&mut engine, &limits, (0, 1, 3), &mut launches), Plan::Wait(_)));
+        let landing = engine.land(10, &limits, launches[0].flight, Ok(())).unwrap();
+        assert_eq!((landing.relaunch.len(), engine.queued()), (1, 1));
+        assert!(engine.release(1));
+        assert_eq!(engine.due(60), Some(2));
+        assert_eq!(engine.expire(60, &limits, 2, true, &mut launches), Expiry::Out { cancel: None });
+        let landing = engine.land(70, &limits, landing.relaunch[0].flight, Ok(())).unwrap();
+        assert_eq!(landing.relaunch.len(), 1, "the next one finds the new bundle");
+        assert_eq!(landing.relaunch[0].bundle, bundle(0));
+    }
+
+    #[test]
+    fn the_bundles_that_one_tenant_waits_for_do_not_make_another_one_late() {
+        let mut engine = Engine::new();
+        let (mut launches, limits) = (Vec::new(), Limits { max_flights: 1, max_waiters: 100, ..LIMITS });
+        assert!(matches!(cold(&mut engine, &limits, (0, 0, 0), &mut launches), Plan::Wait(_)));
+        let landing = engine.land(100, &limits, launches[0].flight, Ok(())).unwrap();
+        assert!(engine.release(*landing.waiters.first().unwrap()));
+        let plans: Vec<Plan> =
+            (0..16).map(|db| cold(&mut engine, &limits, (db, 0, 10 + db as u64), &mut launches)).collect();
+        assert_eq!(plans.last(), Some(&Plan::Refuse(Refusal::TooManyFlights)), "its own are too many");
+        let plan = cold(&mut engine, &limits, (0, 1, 90), &mut launches);
+        assert!(matches!(plan, Plan::Wait(_)), "it is next but one: {plan:?}");
     }
 }

@@ -142,7 +142,7 @@ pub enum Carrier {
 /// Why a flight is broken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
-    /// Its clients have gone, or a clear has made its result useless.
+    /// Its clients have gone, or began to wait long before it began, or a clear has made its result useless.
     Unwanted,
     /// It took longer than the last of its clients could wait.
     Late,

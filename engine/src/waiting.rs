@@ -27,7 +27,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         let flight = self.flights.get_mut(&number)?;
         let current = self.current.get(&flight.bundle) == Some(&number);
         if flight.queued {
-            if flight.waiters.is_empty() {
+            if flight.waiters.is_empty() && !flight.kept {
                 self.queue.remove(&flight.bundle.tenant, number);
                 self.current.remove(&flight.bundle);
                 self.flights.remove(&number);
@@ -70,8 +70,7 @@ impl<W: Copy + Ord + std::hash::Hash> Engine<W> {
         }
         // Those who fell back will be asking again, and the next one is to find the new one there.
         if let Some(flight) = self.flights.get_mut(&place.flight) {
-            // One that waits in the queue is not known to be of use then.
-            flight.kept |= !flight.queued;
+            flight.kept = true;
             flight.again |= flight.overtaken;
         }
         Expiry::Out { cancel: self.leave(waiter) }

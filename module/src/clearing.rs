@@ -14,7 +14,8 @@ use wire::bundle::Stamp;
 use wire::key::{self, BundleId};
 use wire::tenant::Tenant;
 
-/// So many tenants are cleared at once; more than that in slices, where the client may be blocked.
+/// So many tenants are cleared at once, each counted once for each database; more than that in slices, where the client
+/// may be blocked.
 pub(crate) const AT_ONCE: usize = 32;
 
 /// What has been cleared.
@@ -29,11 +30,10 @@ pub(crate) struct Cleared {
 /// Clears both bundles of each tenant now, in each of these databases. What it clears has been fenced. The context works
 /// on the same database afterwards.
 pub(crate) fn now(ctx: &Context, dbs: &[i32], tenants: &[Tenant], soft: bool) -> Cleared {
-    let (mut cleared, here) = (Cleared::default(), ffi::selected_db(ctx));
+    let (mut cleared, _return) = (Cleared::default(), ffi::return_here(ctx));
     for db in dbs.iter().filter(|db| ffi::select_db(ctx, **db)) {
         tenants.iter().for_each(|tenant| both(ctx, *db, tenant, soft, &mut cleared));
     }
-    ffi::select_db(ctx, here);
     cleared
 }
 

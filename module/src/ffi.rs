@@ -346,14 +346,28 @@ pub(crate) fn select_db(ctx: &Context, db: i32) -> bool {
     SERVER.get().is_some_and(|s| unsafe { (s.api.select_db)(ctx.ctx, db) } == 0)
 }
 
+/// Brings a context back to the database that it worked on, in Drop: also where what was done meanwhile panics. (The
+/// context of a command is its client's: the client would go on in another database.)
+#[must_use]
+pub(crate) struct ReturnHere<'a>(&'a Context, i32);
+
+impl Drop for ReturnHere<'_> {
+    fn drop(&mut self) {
+        select_db(self.0, self.1);
+    }
+}
+
+/// The context may work on other databases until this is dropped.
+pub(crate) fn return_here(ctx: &Context) -> ReturnHere<'_> {
+    ReturnHere(ctx, selected_db(ctx))
+}
+
 /// The databases that hold any key. The context works on the same one afterwards.
 pub(crate) fn filled_databases(ctx: &Context) -> Vec<i32> {
-    let here = selected_db(ctx);
+    let _return = return_here(ctx);
     // SAFETY: a valid context.
     let size = || SERVER.get().map_or(0, |s| unsafe { (s.api.db_size)(ctx.ctx) });
-    let filled = (0..).take_while(|db| select_db(ctx, *db)).filter(|_| size() > 0).collect();
-    select_db(ctx, here);
-    filled
+    (0..).take_while(|db| select_db(ctx, *db)).filter(|_| size() > 0).collect()
 }
 
 /// Writes are to be avoided for now: clients are paused, or a fail-over is under way.

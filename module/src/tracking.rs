@@ -100,11 +100,10 @@ pub(crate) fn invalidate(ctx: &Context, tenant: &str) {
 
 /// The same for a tenant of another database than the context's.
 pub(crate) fn invalidate_in(ctx: &Context, db: i32, tenant: &str) {
-    let here = ffi::selected_db(ctx);
+    let _return = ffi::return_here(ctx);
     if ffi::select_db(ctx, db) {
         invalidate(ctx, tenant);
     }
-    ffi::select_db(ctx, here);
 }
 
 impl Last {

@@ -42,7 +42,7 @@ pub(crate) fn run(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         commands::must_be_primary(ctx, "DASHBOARD.CLEAR")?;
         let dbs = if soft { state::databases(ctx) } else { vec![ffi::selected_db(ctx)] };
         let may_block = commands::may_block(ctx);
-        if !tenants.is_empty() && (tenants.len() <= clearing::AT_ONCE || !may_block) {
+        if !tenants.is_empty() && (tenants.len() * dbs.len() <= clearing::AT_ONCE || !may_block) {
             state::clear_flights(&dbs, &tenants, soft);
             let cleared = clearing::now(ctx, &dbs, &tenants, soft);
             state::refresh_behind(ctx, &cleared.hot);
