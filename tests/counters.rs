@@ -160,7 +160,7 @@ fn every_read_is_counted_once_however_it_ended() {
     let upstream = FakeUpstream::start();
     let redis = Redis::builder()
         .upstream(&upstream)
-        .setting("max-flights", 1)
+        .setting("max-waiters", 3)
         .setting("soft-timeout", 50)
         .setting("hot-window", 0)
         .start();
@@ -178,9 +178,9 @@ fn every_read_is_counted_once_however_it_ended() {
     second.send(&["DASHBOARD.GET", "slow"]); // a miss that joined
     third.send(&["DASHBOARD.GET", "slow"]); // leaves
     assert_eventually!(client.figure("waiters") == 3, "they wait");
+    client.error(&["DASHBOARD.GET", "other"]); // an error: no room
     drop(third);
     assert_eventually!(client.figure("waiters") == 2, "one has left");
-    client.error(&["DASHBOARD.GET", "other"]); // an error: no room
     client.ok(&["MULTI"]);
     client.ok(&["DASHBOARD.GET", "another"]); // an error: MISS
     client.ok(&["EXEC"]);
@@ -192,7 +192,7 @@ fn every_read_is_counted_once_however_it_ended() {
         ["hits", "stale", "misses", "refreshed", "errors", "left"].map(|name| client.figure(name));
     assert_eq!([hits, stale, misses, refreshed, errors, left], [1, 1, 3, 0, 2, 1]);
     let [joined, overloaded, soft] =
-        ["joined", "overloaded_flights", "soft_timeouts"].map(|name| client.figure(name));
+        ["joined", "overloaded_waiters", "soft_timeouts"].map(|name| client.figure(name));
     assert_eq!([joined, overloaded, soft], [2, 1, 1]);
     assert_eq!(client.figure("flights_total"), i64::try_from(upstream.total()).unwrap());
     every_flight_has_one_end(&mut client);

@@ -182,12 +182,13 @@ fn a_primary_that_becomes_a_replica_has_no_feed_that_is_late() {
     let upstream = FakeUpstream::start();
     let builder = || Redis::builder().upstream(&upstream).setting("feed-lag-limit", 200);
     let (primary, demoted) = (builder().tcp().start(), builder().start());
-    demoted.client().ok(&["DASHBOARD.FEED", "0", "0"]);
-    demoted.follow(&primary);
     let (mut client, mut replica) = (primary.client(), demoted.client());
+    replica.ok(&["DASHBOARD.FEED", "0", "0"]);
+    assert_eventually!(replica.figure("feed_lag_ms") > 200, "it is late");
+    demoted.follow(&primary);
+    let mut replica = demoted.client();
     client.json(&["DASHBOARD.GET", "a"]);
     assert_eventually!(replica.int(&["EXISTS", &crate::states::key("a")]) == 1, "it is replicated");
-    std::thread::sleep(std::time::Duration::from_millis(300));
     assert_eq!(read(&mut replica, "a"), ("hit".to_owned(), Value::Nil), "as on every other replica");
     assert_eq!(lag(&mut replica), None);
 }

@@ -30,7 +30,7 @@ pub(crate) fn prepare(client: &mut Client) {
 /// moment ago.
 fn mark_as_changed(client: &mut Client, tenant: &str) {
     let expires_at = client.json(&["GET", &key(tenant)])["meta"]["expires_at_ms"].as_i64().unwrap();
-    assert_eq!(client.int(&["PEXPIREAT", &key(tenant), &(expires_at - 60_000).to_string()]), 1);
+    assert_eq!(client.int(&["PEXPIREAT", &key(tenant), &(expires_at + 60_000).to_string()]), 1);
 }
 
 /// Makes a fresh bundle one of an hour ago, past its `ttl`, with no known change.

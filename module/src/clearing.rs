@@ -71,7 +71,7 @@ fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8], hot: &mut Vec<BundleId
     let held = ffi::read_string(ctx, key, false, |value, expires_at| {
         let stamp = Stamp::read(value, id.tenant.as_str(), id.include)?;
         // One that is marked already keeps its mark.
-        Some((!stamp.is_marked(expires_at)).then(|| stamp.life.changed_mark(ffi::now())))
+        Some((!stamp.is_marked(expires_at)).then(|| stamp.life.changed_mark()))
     });
     let Held::String(Some(mark)) = held else { return false };
     if ffi::read_within(ctx, key, config::hot_window()) {

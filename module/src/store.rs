@@ -75,7 +75,7 @@ pub(crate) fn put(
         return refused(ctx, &key, "it holds another type; delete it");
     }
     let life = &bundle.life;
-    let expires_at = if changed { life.changed_mark(ffi::now()) } else { life.expires_at }.to_string();
+    let expires_at = if changed { life.changed_mark() } else { life.expires_at }.to_string();
     let args: [&[u8]; 4] = [key.as_bytes(), &bundle.value, b"PXAT", expires_at.as_bytes()];
     if let Err(cause) = call(ctx, "SET", true, &args) {
         return refused(ctx, &key, &cause);

@@ -110,7 +110,7 @@ fn check_verdicts(stamp: &Stamp<'_>, old: bool, dice: &mut fastrand::Rng) {
             assert!(was_fresh_after_storing || !fresh, "fresh again at {now}");
             was_fresh_after_storing = fresh;
         }
-        let mark = life.changed_mark(now);
+        let mark = life.changed_mark();
         for expiry in [None, Some(mark), Some(mark + 500), Some(life.expires_at + 1), Some(0), Some(now)] {
             let off = expiry.map_or(i64::MAX, |at| (at - life.expires_at).abs());
             let marked = if old { off != 0 } else { off >= 30_000 };

@@ -74,6 +74,13 @@ impl Schedule {
             }
             None => None,
         };
+        // Before a zone is looked for: a day of the week would be taken for one.
+        if let [first, rest @ ..] = parts.as_slice()
+            && first.eq_ignore_ascii_case("every")
+            && !rest.is_empty()
+        {
+            return Err(ScheduleError::phrase(&parts.join(" "), form_of(rest)));
+        }
         if let Some(last) = parts.last().copied()
             && parts.len() > 1
             && is_meant_as_zone(last, parts.len())
@@ -83,12 +90,6 @@ impl Schedule {
             }
             parts.pop();
             named = Some(last);
-        }
-        if let [first, rest @ ..] = parts.as_slice()
-            && first.eq_ignore_ascii_case("every")
-            && !rest.is_empty()
-        {
-            return Err(ScheduleError::phrase(&parts.join(" "), form_of(rest)));
         }
         let found =
             |name: &str| Tz::from_str_insensitive(name.trim()).map_err(|_| ScheduleError::unknown_zone(name));
