@@ -66,6 +66,10 @@ impl State {
         parts.push(Part::of("postgres", postgres.postgres));
         parts.push(Part::of("migrations", postgres.migrations));
         parts.push(self.feed_part());
+        // Named only while it is stuck: a sidecar that does not look at the schedule has no such part.
+        if let Err(late) = self.jobs.is_followed() {
+            parts.push(Part { name: "schedule", status: "unavailable", message: Some(late), well: false });
+        }
         report(parts)
     }
 
