@@ -340,7 +340,7 @@ fn a_clear_in_slices_waits_while_writes_are_paused() {
     let redis = Redis::with(&upstream);
     let (mut client, mut clearing, mut admin) = (redis.client(), redis.client(), redis.client());
     // Other keys make the search long enough to be caught in the middle.
-    client.ok(&["DEBUG", "POPULATE", "1000000", "other", "1"]);
+    client.ok(&["DEBUG", "POPULATE", "200000", "other", "1"]);
     client.ok(&["DASHBOARD.GET", "acme"]);
     clearing.send(&["DASHBOARD.CLEAR"]);
     assert_eventually!(admin.figure("blocked_clients") == 1, "the clear is under way");

@@ -206,7 +206,7 @@ fn where_waiting_is_not_allowed_named_tenants_are_cleared_and_all_are_refused() 
 /// pause of writes.
 fn a_long_clear(redis: &Redis, soft: bool) -> (Client, Vec<String>) {
     let mut client = redis.client();
-    client.ok(&["DEBUG", "POPULATE", "1000000", "other", "1"]);
+    client.ok(&["DEBUG", "POPULATE", "200000", "other", "1"]);
     let tenants: Vec<String> = (0..100).map(|n| format!("t{n}")).collect();
     for tenant in &tenants {
         assert_eq!(version(&mut client, tenant), 1);
