@@ -19,7 +19,7 @@ fn a_run_whose_answer_never_comes_ends_as_failed_and_is_tried_again() {
     relay.silence_existing();
     crm.upstream.release();
     assert_eventually!(
-        crm.outcome() != "running" && lines_with(&sidecar, "its answer has not come") > 0,
+        crm.outcome() != "running" && lines_with(&sidecar, "Redis has not said how the warming ended") > 0,
         Duration::from_secs(30),
         "the run has ended, and the log says why"
     );

@@ -130,15 +130,15 @@ pub(super) fn compute(
         return Ok(());
     }
     let mut rest = &rest[..];
-    let Some(many) = delivery.query_time.time(|| session.many()).0.or_else(|error| {
-        session.forget_many();
-        if error.is_about_one_tenant() { Ok(None) } else { Err(error) }
-    })?
-    else {
-        session.limit_statements_to(limits.one);
-        return one_by_one(session, rest, delivery);
+    let outcome = match delivery.query_time.time(|| session.many()).0 {
+        Ok(Some(many)) => together(session, &many, &mut rest, delivery, limits.together),
+        // Behind a pooler nothing is prepared.
+        Ok(None) => {
+            session.limit_statements_to(limits.one);
+            return one_by_one(session, rest, delivery);
+        }
+        Err(error) => Err(Stop::Failed(error)),
     };
-    let outcome = together(session, &many, &mut rest, delivery, limits.together);
     if let Err(Stop::Failed(_)) = outcome {
         session.forget_many();
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ::http::HeaderMap;
 use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::Request;
 use hyper::body::{Body, Incoming};
@@ -14,20 +14,38 @@ use crate::error::ApiError;
 
 /// Longest wait for a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is read of a body beyond what it may have.
+const MOST_DISCARDED: usize = 1 << 20;
 /// What an error repeats of a body at most, in characters.
 const REPEATED: usize = 200;
 
-/// Reads a body of at most `most` bytes.
+/// Reads a body of at most `most` bytes. What is somewhat larger is read to its end all the same: who is still sending
+/// when the connection closes may not see why.
 ///
 /// # Errors
 /// If it is larger, breaks off, or does not come in time.
 pub async fn read_body(body: Incoming, most: usize) -> Result<Bytes, ApiError> {
+    let readable = most.saturating_add(MOST_DISCARDED);
     // Said beforehand, it need not come at all.
-    if body.size_hint().lower() > most as u64 {
+    if body.size_hint().lower() > readable as u64 {
         return Err(ApiError::body_too_large(most));
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+    let mut body = Limited::new(body, readable);
+    let mut read = BytesMut::new();
+    let mut too_large = false;
+    let whole = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            too_large |= read.len() + data.len() > most;
+            if !too_large {
+                read.extend_from_slice(&data);
+            }
+        }
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    };
+    match tokio::time::timeout(BODY_TIMEOUT, whole).await {
+        _ if too_large => Err(ApiError::body_too_large(most)),
+        Ok(Ok(())) => Ok(read.freeze()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::body_too_large(most)),
         Ok(Err(error)) => {
             tracing::debug!(%error, "a request's body broke off");
