@@ -3,6 +3,7 @@
 --   dashboard.delta      what a statement of a writer has changed: append-only, so that writers never wait for one another
 --   dashboard.counter    the sums of all deltas that have been merged
 --   dashboard.pending    whose change has not been announced yet: the change feed's position
+--   dashboard.uncounted  whose figures cannot be summed, and why: their bundles are computed from the tables
 --   dashboard.counters   whether bundles are computed from them
 --
 -- A figure is the sum of its rows in `counter` and `delta`, read in one snapshot. Merging moves numbers from one to the other in
@@ -12,11 +13,12 @@
 -- Where dashboard.bundle is somebody's own, it stays, and there is nothing here to enable. Rights, for the examples
 -- `dashboard` (computes) and `dashboard_feed` (merges and announces); writers need none, their triggers run as the functions' owner:
 --
---   GRANT SELECT ON dashboard.delta, dashboard.counter, dashboard.counters, dashboard.feed TO dashboard;
+--   GRANT SELECT ON dashboard.delta, dashboard.counter, dashboard.uncounted, dashboard.counters, dashboard.feed TO dashboard;
 --   GRANT USAGE ON SCHEMA dashboard TO dashboard_feed;
 --   GRANT SELECT ON dashboard.schema_history TO dashboard_feed;
---   GRANT SELECT, INSERT, UPDATE, DELETE ON dashboard.delta, dashboard.counter, dashboard.pending, dashboard.counters,
---         dashboard.feed, dashboard.lease TO dashboard_feed;
+--   GRANT SELECT, INSERT, UPDATE, DELETE ON dashboard.delta, dashboard.counter, dashboard.uncounted, dashboard.pending,
+--         dashboard.counters, dashboard.feed, dashboard.lease TO dashboard_feed;
+--   GRANT SELECT, UPDATE ON dashboard.lock TO dashboard_feed;
 
 CREATE TABLE dashboard.delta (
     -- Which transaction; see dashboard.counters.low.
@@ -25,7 +27,8 @@ CREATE TABLE dashboard.delta (
     tenant_id  uuid,
     slot       integer,
     -- Of which table the rows are: C contacts, A accounts, L leads, O opportunities, V activities, T tenant (whose rows are not
-    -- counted, but whose coming and going is a change). H is a heartbeat of the feed. In lower case: a figure, as in `counter`.
+    -- counted, but whose coming and going is a change). H is a heartbeat of the feed, whose name is `source`. In lower case: a figure, as
+    -- in `counter`.
     kind       "char"  NOT NULL,
     test       boolean NOT NULL,
     open       boolean NOT NULL,
@@ -65,6 +68,14 @@ CREATE TABLE dashboard.pending (
     merged_by  xid8 NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_analyze_threshold = 2147483647);
 
+CREATE TABLE dashboard.uncounted (
+    -- A tenant, or dashboard.all_tenants().
+    owner      uuid        PRIMARY KEY,
+    -- What the database said when it was to add one number to another.
+    why        text        NOT NULL,
+    since      timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 CREATE TABLE dashboard.counters (
     singleton     boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     ready         boolean NOT NULL DEFAULT false,
@@ -74,8 +85,9 @@ CREATE TABLE dashboard.counters (
     -- that a long transaction keeps from being removed. It holds for the server that has said it, not for a restored dump.
     low           xid8    NOT NULL DEFAULT '0',
     server_start  timestamptz,
-    -- When old days were dropped last.
-    pruned_on     date    NOT NULL DEFAULT '-infinity'
+    -- The oldest day that counters know of (days since 1970); older ones have been dropped, one at a time.
+    first_day     integer NOT NULL DEFAULT 0,
+    pruned_at     timestamptz NOT NULL DEFAULT '-infinity'
 );
 INSERT INTO dashboard.counters DEFAULT VALUES;
 
@@ -87,7 +99,10 @@ CREATE TABLE dashboard.feed (
     -- Written, merged and acknowledged by Redis: the last heartbeat, and how long that took.
     heartbeat_at timestamptz,
     lag_ms       bigint,
-    -- Everything is to be marked as changed: when that was found out, and why.
+    -- Grows with each heartbeat. The feed and Redis remember it: where it is less than that, these rows are older ones.
+    position     bigint NOT NULL DEFAULT 0,
+    -- Everything is to be marked as changed: which time this is, when it was found out, and why.
+    gap_number   bigint NOT NULL DEFAULT 0,
     gap_at       timestamptz,
     gap          text
 );
@@ -101,7 +116,8 @@ BEGIN
     FOR role IN SELECT DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END
                 FROM pg_class, aclexplode(relacl)
                 WHERE pg_class.oid = to_regclass('dashboard.schema_history') AND privilege_type = 'SELECT' AND grantee <> relowner LOOP
-        EXECUTE format('GRANT SELECT ON dashboard.delta, dashboard.counter, dashboard.counters, dashboard.feed TO %s', role);
+        EXECUTE format('GRANT SELECT ON dashboard.delta, dashboard.counter, dashboard.uncounted, dashboard.counters, '
+                       'dashboard.feed TO %s', role);
     END LOOP;
 END
 $migration$;
@@ -131,33 +147,42 @@ AS $$
     WHERE part.applies
 $$;
 
--- Merges the oldest deltas, at most so many, and puts on record whose they were. `busy`: somebody else is at it. In
--- READ COMMITTED the lock is taken before the snapshot is, so what another one has merged is seen as merged.
-CREATE FUNCTION dashboard.compact(most integer DEFAULT 20000,
-    OUT busy boolean, OUT merged bigint, OUT heartbeat timestamptz)
+-- The oldest day that any window reaches, and ten more for clocks, as a number. Of two clocks the one that is behind counts: a clock
+-- that is ahead would drop days that are still shown.
+CREATE FUNCTION dashboard.oldest_day(elsewhere timestamptz) RETURNS integer
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$SELECT (LEAST(now(), elsewhere) AT TIME ZONE 'UTC')::date - DATE '1970-01-01' - 40$$;
+
+-- Merges the oldest deltas, at most so many, and puts on record whose they were. `elsewhere`: the time by another clock. `busy`: somebody
+-- else is at it. `heartbeats`: those that have been merged with all that is older. In READ COMMITTED the lock is taken before the snapshot
+-- is, so what another one has merged is seen as merged.
+CREATE FUNCTION dashboard.compact(most integer DEFAULT 20000, elsewhere timestamptz DEFAULT NULL,
+    OUT busy boolean, OUT merged bigint, OUT heartbeats text[])
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
 AS $function$
 DECLARE
-    today CONSTANT date := (now() AT TIME ZONE 'UTC')::date;
-    -- A window of 30 days, and ten for clocks.
-    oldest CONSTANT integer := today - DATE '1970-01-01' - 40;
     merged_before xid8 := '0';
     xmin_then xid8;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'dashboard.compact must see what was merged just before it: call it in READ COMMITTED';
     END IF;
-    busy := NOT pg_try_advisory_xact_lock(7164775482013344114);
+    busy := false;
     merged := 0;
-    IF busy THEN
-        RETURN;
-    END IF;
     SELECT low INTO merged_before FROM dashboard.counters WHERE server_start = pg_postmaster_start_time();
     merged_before := COALESCE(merged_before, '0');
     IF NOT EXISTS (SELECT FROM dashboard.delta WHERE xid >= merged_before) THEN
+        RETURN;
+    END IF;
+
+    -- Locking a row writes to its page: not where there is nothing to do.
+    PERFORM FROM dashboard.lock WHERE name = 'compactor' FOR UPDATE SKIP LOCKED;
+    busy := NOT FOUND;
+    IF busy THEN
         RETURN;
     END IF;
 
@@ -172,7 +197,8 @@ BEGIN
               FROM taken GROUP BY tenant_id, kind, test, open, slot, source) AS alike
              CROSS JOIN LATERAL dashboard.parts(kind, open, alike.slot, alike.source, alike.n, alike.amount, deltas) AS part
         -- Days that no window reaches any more are nobody's figures.
-        WHERE NOT (part.figure IN ('n', 'v') AND part.slot < oldest)
+        WHERE NOT (part.figure IN ('n', 'v') AND part.slot < (SELECT first_day FROM dashboard.counters))
+          AND tenant_id NOT IN (SELECT owner FROM dashboard.uncounted) IS NOT FALSE
     ), sums AS MATERIALIZED (
         SELECT tenant_id AS owner, figure, test, slot, source, sum(n)::bigint AS n, sum(amount) AS amount
         FROM part WHERE tenant_id <> dashboard.all_tenants()
@@ -180,6 +206,7 @@ BEGIN
         UNION ALL
         SELECT dashboard.all_tenants(), figure, test, slot, source, sum(n)::bigint, sum(amount)
         FROM part
+        WHERE NOT EXISTS (SELECT FROM dashboard.uncounted WHERE owner = dashboard.all_tenants())
         GROUP BY figure, test, slot, source
     ), updated AS (
         UPDATE dashboard.counter AS c
@@ -197,26 +224,81 @@ BEGIN
               AND u.source = sums.source)
     ), announced AS (
         INSERT INTO dashboard.pending (owner, merged_by)
-        SELECT DISTINCT owner, pg_current_xact_id() FROM sums
+        SELECT DISTINCT announce.owner, pg_current_xact_id()
+        FROM taken CROSS JOIN LATERAL (VALUES (tenant_id), (dashboard.all_tenants())) AS announce(owner)
+        WHERE kind <> 'H' AND announce.owner IS NOT NULL
         ON CONFLICT (owner) DO UPDATE SET merged_by = EXCLUDED.merged_by
     )
-    SELECT count(*), max(to_timestamp(amount)) FILTER (WHERE kind = 'H'), pg_snapshot_xmin(pg_current_snapshot())
-    INTO merged, heartbeat, xmin_then
+    SELECT count(*), array_agg(taken.source) FILTER (WHERE kind = 'H'), pg_snapshot_xmin(pg_current_snapshot())
+    INTO merged, heartbeats, xmin_then
     FROM taken;
 
     IF merged < most THEN
         UPDATE dashboard.counters SET low = xmin_then, server_start = pg_postmaster_start_time()
         WHERE low <> xmin_then OR server_start IS DISTINCT FROM pg_postmaster_start_time();
     ELSE
-        -- There is more before it.
-        heartbeat := NULL;
+        -- There may be more before them.
+        heartbeats := NULL;
     END IF;
-    IF (SELECT pruned_on < today FROM dashboard.counters) THEN
+    -- A day at a time, and four times a day, as a time: however wrong the clocks are, by what is dropped too soon they have not been wrong for long.
+    UPDATE dashboard.counters SET first_day = first_day + 1, pruned_at = now()
+    WHERE first_day < dashboard.oldest_day(elsewhere) AND NOT now() BETWEEN pruned_at AND pruned_at + interval '6 hours';
+    IF FOUND THEN
         DELETE FROM dashboard.counter
-        WHERE figure IN ('n', 'v') AND slot < oldest
+        WHERE figure IN ('n', 'v') AND slot < (SELECT first_day FROM dashboard.counters)
            OR figure <> 'z' AND n = 0 AND amount = 0;
-        UPDATE dashboard.counters SET pruned_on = today;
     END IF;
+END
+$function$;
+
+-- Finds among the oldest deltas, at most so many, those by which merging fails, as a sum is larger than any number may be. Whose they are is
+-- put on record: bundles of these are computed from the tables from then on, and so are those of all together, until everything is counted anew.
+-- Everybody's deltas can be merged then.
+CREATE FUNCTION dashboard.set_aside(most integer DEFAULT 20000) RETURNS TABLE(tenant uuid, why text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS $function$
+#variable_conflict use_column
+DECLARE
+    candidate uuid;
+    problem text;
+BEGIN
+    PERFORM FROM dashboard.lock WHERE name = 'compactor' FOR UPDATE;
+    FOR candidate IN
+        SELECT owner
+        FROM (SELECT DISTINCT oldest.tenant_id AS owner
+              FROM (SELECT d.tenant_id FROM dashboard.delta AS d WHERE d.kind <> 'H' ORDER BY d.xid LIMIT most) AS oldest
+              WHERE oldest.tenant_id <> dashboard.all_tenants()
+              UNION ALL
+              -- The last: by then it is known without whom.
+              SELECT dashboard.all_tenants()) AS changed
+        WHERE owner NOT IN (SELECT u.owner FROM dashboard.uncounted AS u)
+    LOOP
+        BEGIN
+            PERFORM sum(n)::bigint, sum(amount)
+            FROM (SELECT c.figure, c.test, c.slot, c.source, c.n, c.amount
+                  FROM dashboard.counter AS c WHERE c.owner = candidate
+                  UNION ALL
+                  SELECT part.figure, d.test, part.slot, part.source, part.n, part.amount
+                  FROM dashboard.delta AS d
+                       CROSS JOIN LATERAL dashboard.parts(d.kind, d.open, d.slot, d.source, d.n, d.amount, 1) AS part
+                  WHERE (d.tenant_id = candidate
+                         OR candidate = dashboard.all_tenants()
+                            AND d.tenant_id NOT IN (SELECT u.owner FROM dashboard.uncounted AS u) IS NOT FALSE)
+                    AND d.kind <> 'H') AS entry
+            GROUP BY figure, test, slot, source;
+        EXCEPTION WHEN data_exception THEN
+            GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
+            tenant := candidate;
+            why := problem;
+            RETURN NEXT;
+            INSERT INTO dashboard.uncounted (owner, why)
+            SELECT DISTINCT also.owner, problem FROM (VALUES (candidate), (dashboard.all_tenants())) AS also(owner)
+            ON CONFLICT (owner) DO NOTHING;
+        END;
+    END LOOP;
 END
 $function$;
 
@@ -385,7 +467,7 @@ $template$;
     tally_table CONSTANT text := $template$
         SELECT '@kind@'::"char", tenant_id, test, open,
                -- Days that have left the window for good are not kept.
-               CASE WHEN '@kind@' NOT IN ('L', 'V') OR slot >= (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01' - 40 THEN slot END,
+               CASE WHEN '@kind@' NOT IN ('L', 'V') OR slot >= (SELECT first_day FROM dashboard.counters) THEN slot END,
                source, count(*), sum(amount)
         FROM (SELECT @columns@, @amount@ AS amount FROM @qualified@ AS r WHERE @scope@) AS rows
         GROUP BY 2, 3, 4, 5, 6$template$;
@@ -572,7 +654,7 @@ AS $function$
 $function$;
 
 -- Counts everything anew. What has been changed meanwhile is in no snapshot of this and stays a delta; merging waits, writers do not.
-CREATE FUNCTION dashboard.recount() RETURNS bigint
+CREATE FUNCTION dashboard.recount(elsewhere timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET jit = off
@@ -580,10 +662,12 @@ AS $function$
 DECLARE
     counted bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(7164775482013344114);
+    PERFORM FROM dashboard.lock WHERE name = 'compactor' FOR UPDATE;
     -- A table that is truncated is empty in older snapshots, too, and the change that says so is not in them: keep TRUNCATE out from
     -- before the snapshot. No writer waits for this.
     EXECUTE (SELECT string_agg(format('LOCK TABLE %s IN ACCESS SHARE MODE', place), '; ') FROM dashboard.crm_tables());
+    UPDATE dashboard.counters SET first_day = dashboard.oldest_day(elsewhere), pruned_at = now();
+    DELETE FROM dashboard.uncounted;
     WITH gone AS (
         DELETE FROM dashboard.delta WHERE kind <> 'H' RETURNING tenant_id
     ), announced AS (
@@ -605,9 +689,10 @@ BEGIN
     ORDER BY 1, 2, 4;
     GET DIAGNOSTICS counted = ROW_COUNT;
     UPDATE dashboard.counters
-    SET ready = true, epoch = left(replace(gen_random_uuid()::text, '-', ''), 12), pruned_on = (now() AT TIME ZONE 'UTC')::date;
+    SET ready = true, epoch = left(replace(gen_random_uuid()::text, '-', ''), 12);
     -- What has changed before, while triggers were missing, is on no record. The last that is done here: the feed waits for this row.
-    UPDATE dashboard.feed SET gap = 'the counters were counted anew', gap_at = clock_timestamp();
+    UPDATE dashboard.feed
+    SET gap = 'the counters were counted anew', gap_at = clock_timestamp(), gap_number = gap_number + 1;
     RETURN counted;
 END
 $function$;
@@ -622,7 +707,7 @@ SET jit = off
 AS $function$
 #variable_conflict use_column
 DECLARE
-    oldest CONSTANT integer := (now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01' - 40;
+    oldest CONSTANT integer := (SELECT first_day FROM dashboard.counters);
     owners CONSTANT uuid[] := COALESCE(tenants, ARRAY[dashboard.all_tenants()]);
 BEGIN
     -- A table that is truncated is empty in older snapshots, too, and the change that says so is not in them: keep TRUNCATE out from
@@ -630,7 +715,7 @@ BEGIN
     EXECUTE (SELECT string_agg(format('LOCK TABLE %s IN ACCESS SHARE MODE', place), '; ') FROM dashboard.crm_tables());
     IF repair THEN
         -- Two at once would correct the same twice. Whose correction was waited for is in the snapshot of the statement that follows.
-        PERFORM pg_advisory_xact_lock(7164775482013344115);
+        PERFORM FROM dashboard.lock WHERE name = 'corrections' FOR UPDATE;
     END IF;
     RETURN QUERY
     WITH entry AS (
@@ -649,6 +734,8 @@ BEGIN
                sum(n)::bigint AS n, sum(amount) AS amount
         FROM entry
         WHERE figure <> 'z' AND NOT (figure IN ('n', 'v') AND slot < oldest)
+          -- What is not counted is not wrong.
+          AND owner NOT IN (SELECT u.owner FROM dashboard.uncounted AS u)
         GROUP BY 1, 2, 3, 4, 5
         HAVING sum(n) <> 0 OR sum(amount) <> 0
     ), repaired AS (
@@ -692,6 +779,9 @@ BEGIN
         END IF;
         tenant_key := tenant::uuid;
     END IF;
+    IF EXISTS (SELECT FROM dashboard.uncounted WHERE owner = tenant_key) THEN
+        RETURN NULL;
+    END IF;
     merged_before := CASE WHEN state.server_start = pg_postmaster_start_time() THEN state.low ELSE '0' END;
     changes := (SELECT COALESCE(sum(n), 0) FROM dashboard.counter WHERE owner = tenant_key AND figure = 'z');
     IF is_all THEN
@@ -716,12 +806,16 @@ CREATE FUNCTION dashboard.micros(moment timestamptz) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$SELECT (EXTRACT(epoch FROM moment) * 1000000)::bigint$$;
 
--- Which run of which server this is: one that was restarted, has failed over, was restored or has recovered from a crash (which resets its
--- statistics) may have lost what it had committed, and then the same number of changes stands for other rows.
+-- Which run of which server this is, and which tables: one that was restarted, has failed over, was restored or has recovered from a crash
+-- (which resets its statistics) may have lost what it had committed, and so has a database that was put in the place of another, or tables
+-- that were made anew from a dump. Then the same number of changes stands for other rows.
 CREATE FUNCTION dashboard.server() RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
-AS $$SELECT dashboard.micros(pg_postmaster_start_time()) || '-' || COALESCE(dashboard.micros(pg_stat_get_bgwriter_stat_reset_time()), 0)$$;
+AS $$
+    SELECT dashboard.micros(pg_postmaster_start_time()) || '-' || COALESCE(dashboard.micros(pg_stat_get_bgwriter_stat_reset_time()), 0)
+           || '-' || (SELECT oid FROM pg_database WHERE datname = current_database()) || '-' || to_regclass('dashboard.counters')::oid
+$$;
 
 DO $migration$
 DECLARE
@@ -748,7 +842,10 @@ DECLARE
     merged_before xid8 := '0';
 BEGIN
     state := (SELECT c FROM dashboard.counters AS c);
-    IF NOT state.ready OR tenant = dashboard.all_tenants()::text THEN
+    -- Counters from which days are missing, as a clock was ahead, are of no use.
+    IF NOT state.ready OR state.first_day > edge_slot OR tenant = dashboard.all_tenants()::text
+       OR EXISTS (SELECT FROM dashboard.uncounted
+                  WHERE owner::text = CASE tenant WHEN 'SUPERADMIN_GLOBAL' THEN dashboard.all_tenants()::text ELSE tenant END) THEN
         RETURN dashboard.bundle_from_tables(tenant, include_test_data);
     END IF;
     IF state.server_start = pg_postmaster_start_time() THEN
@@ -903,7 +1000,7 @@ BEGIN
         RETURN;
     END IF;
     state := (SELECT c FROM dashboard.counters AS c);
-    IF NOT state.ready OR NOT dashboard.lists_are_current() THEN
+    IF NOT state.ready OR state.first_day > edge_slot OR NOT dashboard.lists_are_current() THEN
         RETURN QUERY SELECT made.*, NULL::text FROM dashboard.bundles_from_tables(tenants) AS made;
         RETURN;
     END IF;
@@ -912,7 +1009,8 @@ BEGIN
     END IF;
 
     -- As it comes in batches: by itself.
-    IF tenants = ARRAY['SUPERADMIN_GLOBAL'] THEN
+    IF tenants = ARRAY['SUPERADMIN_GLOBAL']
+       AND NOT EXISTS (SELECT FROM dashboard.uncounted AS u WHERE u.owner = dashboard.all_tenants()) THEN
         RETURN QUERY
         SELECT tenants[1], made.* FROM (@bundles of every row@) AS made;
         RETURN;
@@ -925,7 +1023,9 @@ BEGIN
            made.activities, made.activities_without,
            made.leads, made.leads_without,
            made.opportunities, made.opportunities_without, made.version
-    FROM (SELECT names.name, known.id AS key, names.name IN ('SUPERADMIN_GLOBAL', dashboard.all_tenants()::text) AS special
+    FROM (SELECT names.name, known.id AS key,
+                 names.name IN ('SUPERADMIN_GLOBAL', dashboard.all_tenants()::text)
+                     OR known.id IN (SELECT u.owner FROM dashboard.uncounted AS u) AS special
           FROM unnest(tenants) WITH ORDINALITY AS names(name, place)
           LEFT JOIN @tenant@ AS known ON known.id =
               CASE WHEN names.name ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN names.name::uuid END
@@ -998,6 +1098,9 @@ BEGIN
                    SELECT COALESCE(sum(n), 0) FROM dashboard.counter WHERE owner = now.owner AND figure = 'z')
                    + CASE WHEN now.is_all THEN (SELECT count(*) FROM dashboard.delta WHERE kind <> 'H' AND xid >= this.merged_before)
                      ELSE (SELECT count(*) FROM dashboard.delta WHERE tenant_id = now.owner AND xid >= this.merged_before) END
+               AND NOT EXISTS (SELECT FROM dashboard.uncounted WHERE owner = now.owner)
+               -- By a clock that was ahead: what had left the window then may be in it again.
+               AND now.window_began <= this.window_begins
                -- What was in the window then and is not in it now.
                AND NOT EXISTS (
                    SELECT FROM @leads@
@@ -1024,7 +1127,7 @@ BEGIN
                      to_timestamp(parts[4]::bigint / 1000000) + parts[4]::bigint % 1000000 * interval '1 microsecond'
                          - interval '30 days' AS window_began
               FROM unnest(tenants, versions) WITH ORDINALITY AS asked(tenant, version, place)
-              LEFT JOIN LATERAL regexp_match(version, '^([0-9a-f]{12})\.([0-9]+-[0-9]*)\.([0-9]{1,18})\.([0-9]{1,18})$') AS parts ON true
+              LEFT JOIN LATERAL regexp_match(version, '^([0-9a-f]{12})\.([0-9-]+)\.([0-9]{1,18})\.([0-9]{1,18})$') AS parts ON true
               ORDER BY place) AS now);
 END
 $function$
@@ -1163,6 +1266,7 @@ $migration$;
 
 COMMENT ON TABLE dashboard.delta IS 'What statements have changed and the compactor has not merged yet.';
 COMMENT ON TABLE dashboard.counter IS 'The figures of each tenant, and of all together, without what is still in delta.';
+COMMENT ON TABLE dashboard.uncounted IS 'Tenants whose figures are too large to be summed; their bundles are computed from the tables.';
 COMMENT ON TABLE dashboard.pending IS 'Tenants whose change Redis has not been told, or has not acknowledged.';
 COMMENT ON TABLE dashboard.counters IS 'Whether bundles are computed from counters: dashboard-sidecar counters enable.';
 COMMENT ON TABLE dashboard.feed IS 'How far the change feed is.';

@@ -50,7 +50,8 @@ fn after_many_operations_with_faults_nothing_is_left() {
     let what = format!("SEED={seed}: {before:?}, and after {OPERATIONS} operations {after:?}");
     println!("{what}");
     assert!(grown.abs() <= TOLERANCE, "memory differs by {grown} bytes; {what}");
-    assert_eq!((after.files, after.threads), (before.files, before.threads), "{what}");
+    // One connection more may have been open to begin with: a leak would be one an operation.
+    assert!(after.files <= before.files && after.threads <= before.threads, "{what}");
 }
 
 /// What the server uses while nothing goes on.

@@ -43,6 +43,7 @@ mod public_api;
 mod queue;
 mod real_data;
 mod recovery;
+mod rewrites;
 mod schedule;
 mod settings;
 mod sidecar_api;

@@ -16,12 +16,12 @@ use tokio::sync::mpsc;
 use super::failure::classify;
 use super::many::{FUNCTION, Many, mismatch};
 use super::meter::Meter;
-use super::session::Session;
+use super::session::{LOCK_FOR_BUNDLES, Session};
 use super::single;
 use super::unchanged::{self, Split};
 use super::wanted::{BundleItem, Found, Wanted};
 use crate::error::ApiError;
-use crate::pg::Param;
+use crate::pg::{Param, Queries as _};
 
 /// Rows fetched at once, at most. Postgres sends what it has when a fetch ends; within one, a small bundle may
 /// wait in its output buffer for the next ones, so there is more than one only where all of them are quick.
@@ -164,6 +164,7 @@ fn together(
     let meter = &delivery.query_time;
     // Read-only as the session is. Dropped early, it is rolled back, and the rest is never computed.
     let mut transaction = meter.time(|| session.client.transaction()).0.map_err(failed)?;
+    meter.time(|| transaction.batch_execute(LOCK_FOR_BUNDLES)).0.map_err(failed)?;
     let portal = meter.time(|| transaction.bind(&many.statement, &parameters)).0.map_err(failed)?;
     let mut spent = Duration::ZERO;
     let mut share = Duration::ZERO;

@@ -9,7 +9,7 @@ use super::failure::classify;
 use super::many::Many;
 use super::target::{Target, chain};
 use crate::error::ApiError;
-use crate::pg::{Client, Param, Queries as _, Terms};
+use crate::pg::{Client, Param, Terms};
 
 /// What pg_stat_activity shows.
 const APPLICATION_NAME: &str = "dashboard-sidecar compute";
@@ -23,11 +23,16 @@ const ONE: &str =
 const UNCHANGED: &str = "SELECT dashboard.unchanged($1::text[], $2::text[])";
 const TENANTS: &str = "SELECT t::text FROM dashboard.active_tenants() AS t";
 const DIRECTORY: &str = "SELECT tenant_id, name, slug FROM dashboard.directory()";
+/// Before a statement that reads the CRM's tables by a function, which would otherwise wait for a table with a snapshot from before it was
+/// written anew, and find it empty.
+pub(super) const LOCK_FOR_BUNDLES: &str = "SELECT dashboard.lock_for_bundles()";
+const LOCK_FOR_TENANTS: &str = "SELECT dashboard.lock_for_tenants()";
 const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') IS NOT NULL
                         AND to_regprocedure('dashboard.bundles(text[])') IS NOT NULL
                         AND to_regprocedure('dashboard.active_tenants()') IS NOT NULL
                         AND to_regprocedure('dashboard.version(text)') IS NOT NULL
-                        AND to_regprocedure('dashboard.unchanged(text[], text[])') IS NOT NULL";
+                        AND to_regprocedure('dashboard.unchanged(text[], text[])') IS NOT NULL
+                        AND to_regprocedure('dashboard.lock_for_bundles()') IS NOT NULL";
 
 /// Said here because a database's own setting may be shorter than a reader of a batch may pause between two rows.
 const SETTINGS: &str = "SET LOCAL TimeZone = 'UTC'; SET LOCAL idle_in_transaction_session_timeout = '120s'";
@@ -61,6 +66,15 @@ impl Query {
             Self::Unchanged => "dashboard.unchanged",
         }
     }
+
+    /// What comes before it in its transaction.
+    fn first(self) -> Option<&'static str> {
+        match self {
+            Self::One | Self::Unchanged => Some(LOCK_FOR_BUNDLES),
+            Self::Tenants | Self::Directory => Some(LOCK_FOR_TENANTS),
+            Self::Probe => None,
+        }
+    }
 }
 
 /// A connection in a pool.
@@ -84,13 +98,13 @@ impl Session {
             Query::Unchanged => (4, UNCHANGED),
         };
         if self.client.is_pooled() {
-            return self.client.query(sql, parameters);
+            return self.client.query_after(query.first(), sql, parameters);
         }
         let statement = match &self.prepared[slot] {
             Some(statement) => statement.clone(),
             None => self.prepared[slot].insert(self.client.prepare(sql)?).clone(),
         };
-        self.client.query_prepared(&statement, parameters)
+        self.client.query_prepared(query.first(), &statement, parameters)
     }
 
     /// The same for a statement that returns one row.

@@ -137,14 +137,26 @@ impl Client {
         self.link.wait(self.terms.patience(), self.inner.prepare(sql))
     }
 
-    /// Runs a prepared one.
+    /// Runs a prepared one after `first`, if there is such a statement: so its snapshot is younger than what that has waited for.
     pub(crate) fn query_prepared(
         &mut self,
+        first: Option<&str>,
         statement: &Statement,
         parameters: &[&dyn Param],
     ) -> Result<Vec<Row>, Error> {
         let values = values(parameters);
-        self.in_transaction(async |inner| inner.query(statement, &values).await)
+        self.in_transaction(first, async |inner| inner.query(statement, &values).await)
+    }
+
+    /// The same without preparing it.
+    pub(crate) fn query_after(
+        &mut self,
+        first: Option<&str>,
+        sql: &str,
+        parameters: &[&dyn Param],
+    ) -> Result<Vec<Row>, Error> {
+        let typed = typed(parameters);
+        self.in_transaction(first, async |inner| inner.query_typed(sql, &typed).await)
     }
 
     /// Runs a statement that refuses to be part of a transaction. What limits it is the role's, or the database's, own.
@@ -175,14 +187,16 @@ impl Client {
     /// All at once, so that it takes one round trip: what is sent first is done first.
     fn in_transaction<'a, T: 'a>(
         &'a mut self,
+        first: Option<&str>,
         work: impl AsyncFnOnce(&'a tokio_postgres::Client) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let Self { inner, link, terms, begin, .. } = self;
         let inner = &*inner;
+        let with_first = first.map(|first| format!("{begin}; {first}"));
         link.wait(terms.patience(), async {
             let (begun, done, ended) = tokio::join!(
                 biased;
-                inner.batch_execute(begin),
+                inner.batch_execute(with_first.as_ref().unwrap_or(begin)),
                 work(inner),
                 inner.batch_execute("COMMIT")
             );
@@ -196,26 +210,25 @@ impl Client {
 
 impl Queries for Client {
     fn query(&mut self, sql: &str, parameters: &[&dyn Param]) -> Result<Vec<Row>, Error> {
-        let typed = typed(parameters);
-        self.in_transaction(async |inner| inner.query_typed(sql, &typed).await)
+        self.query_after(None, sql, parameters)
     }
 
     fn query_one(&mut self, sql: &str, parameters: &[&dyn Param]) -> Result<Row, Error> {
         let typed = typed(parameters);
-        self.in_transaction(async |inner| inner.query_typed_one(sql, &typed).await)
+        self.in_transaction(None, async |inner| inner.query_typed_one(sql, &typed).await)
     }
 
     fn query_opt(&mut self, sql: &str, parameters: &[&dyn Param]) -> Result<Option<Row>, Error> {
         let typed = typed(parameters);
-        self.in_transaction(async |inner| inner.query_typed_opt(sql, &typed).await)
+        self.in_transaction(None, async |inner| inner.query_typed_opt(sql, &typed).await)
     }
 
     fn execute(&mut self, sql: &str, parameters: &[&dyn Param]) -> Result<u64, Error> {
         let typed = typed(parameters);
-        self.in_transaction(async |inner| inner.execute_typed(sql, &typed).await)
+        self.in_transaction(None, async |inner| inner.execute_typed(sql, &typed).await)
     }
 
     fn batch_execute(&mut self, sql: &str) -> Result<(), Error> {
-        self.in_transaction(async |inner| inner.batch_execute(sql).await)
+        self.in_transaction(None, async |inner| inner.batch_execute(sql).await)
     }
 }
