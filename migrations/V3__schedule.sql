@@ -61,10 +61,12 @@ $migration$;
 CREATE TABLE IF NOT EXISTS dashboard.lease (
     name        text PRIMARY KEY,
     owner       text NOT NULL,
-    expires_at  timestamptz NOT NULL
+    -- By a clock that may be set; whether the lease has ended is seen by this row standing still for as long as it lasts.
+    expires_at  timestamptz NOT NULL,
+    lasts       interval NOT NULL
 );
 
 COMMENT ON FUNCTION dashboard.cron_job_table() IS
     'The table that holds the schedule, NULL when it is gone. Who keeps it elsewhere replaces this function.';
 COMMENT ON TABLE dashboard.lease IS
-    'Who does what only one sidecar may do at a time. Past expires_at anybody may take it; clock_timestamp() decides.';
+    'Who does what only one sidecar may do at a time. A row that has stood still for as long as the lease lasts may be taken by anybody.';

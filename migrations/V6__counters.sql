@@ -194,11 +194,12 @@ BEGIN
     ), part AS (
         SELECT tenant_id, test, part.*
         FROM (SELECT tenant_id, kind, test, open, slot, source, sum(n)::bigint AS n, sum(amount) AS amount, count(*) AS deltas
-              FROM taken GROUP BY tenant_id, kind, test, open, slot, source) AS alike
+              FROM taken
+              WHERE tenant_id NOT IN (SELECT owner FROM dashboard.uncounted) IS NOT FALSE
+              GROUP BY tenant_id, kind, test, open, slot, source) AS alike
              CROSS JOIN LATERAL dashboard.parts(kind, open, alike.slot, alike.source, alike.n, alike.amount, deltas) AS part
         -- Days that no window reaches any more are nobody's figures.
         WHERE NOT (part.figure IN ('n', 'v') AND part.slot < (SELECT first_day FROM dashboard.counters))
-          AND tenant_id NOT IN (SELECT owner FROM dashboard.uncounted) IS NOT FALSE
     ), sums AS MATERIALIZED (
         SELECT tenant_id AS owner, figure, test, slot, source, sum(n)::bigint AS n, sum(amount) AS amount
         FROM part WHERE tenant_id <> dashboard.all_tenants()

@@ -23,7 +23,11 @@ fn lag_at(at: Millis, lag: Millis, period: Millis, now: Millis) -> Millis {
 
 /// The feed, as far as it has spoken.
 #[derive(Debug, Default)]
-pub(crate) struct Feed(Option<Word>);
+pub(crate) struct Feed {
+    word: Option<Word>,
+    /// How far the feed has said that it has come. Stopping does not undo it.
+    position: Option<u64>,
+}
 
 /// One word of the feed.
 #[derive(Debug)]
@@ -37,19 +41,24 @@ struct Word {
 impl Feed {
     /// The client `by` says that changes are followed to within `lag`, and that its next word comes within `period`.
     pub(crate) fn said(&mut self, now: Millis, lag: Millis, period: Millis, by: String) {
-        self.0 = Some(Word { at: now, lag, period, by });
+        self.word = Some(Word { at: now, lag, period, by });
         self.publish();
+    }
+
+    /// The feed has come to this position; the one that it said before. Whose tables are restored from a dump has come less far than that.
+    pub(crate) fn has_come_to(&mut self, position: u64) -> Option<u64> {
+        self.position.replace(position)
     }
 
     /// Makes the last word known to [`behind`].
     pub(crate) fn publish(&self) {
-        let word = self.0.as_ref().map_or([SILENT, 0, 0], |word| [word.at, word.lag, word.period]);
+        let word = self.word.as_ref().map_or([SILENT, 0, 0], |word| [word.at, word.lag, word.period]);
         WORD.iter().zip(word).for_each(|(field, value)| field.store(value, Ordering::Relaxed));
     }
 
     /// The feed says that it stops: nobody follows changes until it speaks again, and no lag is known.
     pub(crate) fn stopped(&mut self) {
-        self.0 = None;
+        self.word = None;
         self.publish();
     }
 
@@ -57,13 +66,13 @@ impl Feed {
     /// silent for longer than it said has died or cannot reach this server: nothing that has changed since its last
     /// word is known here.
     pub(crate) fn lag(&self, now: Millis) -> Option<Millis> {
-        let Word { at, lag, period, .. } = self.0.as_ref()?;
+        let Word { at, lag, period, .. } = self.word.as_ref()?;
         Some(lag_at(*at, *lag, *period, now))
     }
 
     /// The client that spoke last, in words.
     pub(crate) fn by(&self) -> Option<&str> {
-        self.0.as_ref().map(|word| word.by.as_str())
+        self.word.as_ref().map(|word| word.by.as_str())
     }
 }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{CronCommand, CronRunArgs, CronSetArgs, DatabaseArgs, JobArgs};
 use crate::db::Dialer;
 use crate::error::Failure;
+use crate::lease::Ended;
 use crate::pg::{Client, Queries as _};
 use crate::scheduler::StoreError;
 use crate::scheduler::job::{Change, Job, WARM_FUNCTION, WARM_NAME, WARM_SCHEDULE};
@@ -48,8 +49,9 @@ impl Desk {
     fn open(args: &DatabaseArgs) -> Result<Self, Failure> {
         let dialer = Dialer::new(args, APPLICATION_NAME)?;
         let mut client = dialer.dial(store::TERMS).map_err(|error| dialer.failure(&error))?;
-        let found = store::locate(&mut client, false)
-            .and_then(|table| store::jobs(&mut client, &table).map(|(now, jobs)| (table, now, jobs)));
+        let found = store::locate(&mut client, false).and_then(|table| {
+            store::jobs(&mut client, &table, &Ended::ByClock).map(|(now, jobs)| (table, now, jobs))
+        });
         let (table, now, jobs) = found.map_err(failed)?;
         Ok(Self { client, table, now, jobs })
     }
@@ -104,7 +106,7 @@ fn failed(error: impl Into<CronError>) -> Failure {
 
 fn list(database: &DatabaseArgs) -> Result<(), Failure> {
     let desk = Desk::open(database)?;
-    println!("{}", list::table(&desk.jobs, desk.now));
+    println!("{}", list::table(&desk.jobs));
     Ok(())
 }
 
@@ -120,7 +122,7 @@ fn enable(args: &JobArgs) -> Result<(), Failure> {
         if job.is_ours() {
             // It begins with its next time: while it was not enabled, it has missed nothing.
             next = Some(next_time(&job, desk.now).map_err(failed)?);
-            change = job.rescheduled(desk.now, next);
+            change = job.rescheduled(next);
         }
         desk.change(&job, &change, Column::Active(true)).map_err(failed)?;
         println!("{} is enabled, next run {}", job.name, time(next));
@@ -159,8 +161,7 @@ fn set(args: &CronSetArgs) -> Result<(), Failure> {
         known(&job).map_err(failed)?;
         let job = Job { schedule: args.schedule.trim().to_owned(), ..job };
         let next = next_time(&job, desk.now).map_err(failed)?;
-        desk.change(&job, &job.rescheduled(desk.now, Some(next)), Column::Schedule(&job.schedule))
-            .map_err(failed)?;
+        desk.change(&job, &job.rescheduled(Some(next)), Column::Schedule(&job.schedule)).map_err(failed)?;
         let state = if job.active { "" } else { "; it is disabled: dashboard-sidecar cron enable" };
         println!("{} is set to '{}', next run {}{state}", job.name, job.schedule, time(Some(next)));
     }
@@ -177,7 +178,7 @@ fn run(args: &CronRunArgs) -> Result<(), Failure> {
     // Before the runtime begins: closing it blocks.
     drop(desk);
     let session = session(Dialer::new(&args.job.database, APPLICATION_NAME)?);
-    let settings = Settings::new(&args.lease);
+    let settings = Settings::new(&args.lease, Ended::ByClock);
     let runner = Runner { session, settings, redis_url: args.redis.redis_url.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

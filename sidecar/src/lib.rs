@@ -12,7 +12,7 @@
 //! 7. [`public`]: the HTTP API for front ends, people and probes.
 //! 8. [`auth`]: who asks the public API, and what they may do.
 //! 9. [`http`]: what both share: listeners, the accept loop with its drain, parameters and replies.
-//! 10. [`scheduler`]: runs what is due, in one sidecar of however many.
+//! 10. `lease`: what one sidecar of many does at a time; [`scheduler`]: runs what is due, in one sidecar of however many.
 //! 11. [`feed`]: tells Redis what has changed in Postgres, likewise.
 //! 12. [`serve`], [`warm`], [`cron`], [`counters`], [`migrate`], [`token`], [`demo`]: the subcommands.
 //! 13. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log.
@@ -35,6 +35,7 @@ pub mod feed;
 mod flights;
 pub mod http;
 pub mod internal;
+mod lease;
 pub mod migrate;
 pub mod pg;
 mod probe;

@@ -4,9 +4,10 @@
 //! - [`crm`]: the rows, the truth about them, and what the database knows of the feed
 //! - [`burst`]: writers and readers that go on while something happens
 //! - the tests: [`everyday`], [`faults`], [`gaps`], [`stalls`], [`silence`], [`refusals`],
-//!   [`takeover`], [`gives_way`], [`counting`], [`lag`]
+//!   [`takeover`], [`gives_way`], [`counting`], [`lag`], [`clocks`], [`restored`], [`poison`]
 
 mod burst;
+mod clocks;
 mod counting;
 mod crm;
 mod everyday;
@@ -14,7 +15,9 @@ mod faults;
 mod gaps;
 mod gives_way;
 mod lag;
+mod poison;
 mod refusals;
+mod restored;
 mod silence;
 mod stalls;
 mod takeover;

@@ -6,17 +6,19 @@ use std::sync::OnceLock;
 
 use crate::process::{repository_root, try_run};
 
-/// The two files that this project ships.
+/// The two files that this project ships, and a clock for tests.
 #[derive(Debug)]
 pub struct Artefacts {
     /// `libdashboard.so`
     pub module: PathBuf,
     /// `dashboard-sidecar`
     pub sidecar: PathBuf,
+    /// `libclock.so`, see [`crate::Clock`].
+    pub clock: PathBuf,
 }
 
 impl Artefacts {
-    /// Builds both with this binary's own profile into its own target directory. Cargo has released its
+    /// Builds all with this binary's own profile into its own target directory. Cargo has released its
     /// lock by the time it runs tests, and does nothing if all is fresh.
     pub fn get() -> &'static Self {
         // A failed build is remembered too: the first test tells why, the others do not build again.
@@ -37,6 +39,8 @@ impl Artefacts {
                 "dashboard-module",
                 "--package",
                 "dashboard-sidecar",
+                "--package",
+                "clock",
             ]);
             build.arg("--target-dir").arg(target).current_dir(repository_root());
             if !cfg!(debug_assertions) {
@@ -49,6 +53,7 @@ impl Artefacts {
             Some(Self {
                 module: directory.join("libdashboard.so"),
                 sidecar: directory.join("dashboard-sidecar"),
+                clock: directory.join("libclock.so"),
             })
         });
         artefacts

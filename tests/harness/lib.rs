@@ -25,6 +25,7 @@
 mod artefacts;
 mod browser;
 mod client;
+mod clock;
 mod event_stream;
 mod fake_upstream;
 mod http;
@@ -42,6 +43,7 @@ mod wait;
 pub use artefacts::Artefacts;
 pub use browser::{Browser, ConsoleLine, Key, screenshots};
 pub use client::{Client, Lost, Reply, fields, text};
+pub use clock::Clock;
 pub use event_stream::{Event, EventStream};
 pub use fake_upstream::{Answer, FakeUpstream, Known, Request};
 pub use http::{Endpoint, Response, http, send};

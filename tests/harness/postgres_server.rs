@@ -6,6 +6,7 @@ use std::path::Path;
 use postgres::NoTls;
 
 use crate::artefacts::Artefacts;
+use crate::clock::Clock;
 use crate::postgres::{Cluster, SETTINGS, command, url};
 use crate::process::{Process, run_ok};
 use crate::sidecar::Sidecar;
@@ -15,6 +16,7 @@ pub struct PostgresServer {
     process: Process,
     cluster: Cluster,
     settings: Vec<String>,
+    clock: Option<Clock>,
 }
 
 impl PostgresServer {
@@ -25,10 +27,21 @@ impl PostgresServer {
 
     /// Likewise, with these settings (`name=value`) after the harness's own.
     pub fn with(settings: &[&str]) -> Self {
+        Self::create(settings, |_| None)
+    }
+
+    /// Likewise, with a clock that can be set.
+    pub fn with_clock() -> Self {
+        Self::create(&[], |cluster| Some(Clock::in_directory(cluster.directory.path())))
+    }
+
+    fn create(settings: &[&str], clock: impl FnOnce(&Cluster) -> Option<Clock>) -> Self {
         Artefacts::get();
         let cluster = Cluster::create();
         let settings: Vec<_> = settings.iter().map(|&setting| setting.to_owned()).collect();
-        let mut server = Self { process: spawn(&cluster, &settings), cluster, settings };
+        let clock = clock(&cluster);
+        let process = spawn(&cluster, &settings, clock.as_ref());
+        let mut server = Self { process, cluster, settings, clock };
         server.wait_ready();
         run_ok(&mut Sidecar::command(&["migrate"], &server.url()));
         server
@@ -44,7 +57,8 @@ impl PostgresServer {
             .arg(cluster.directory.path().join("data"));
         run_ok(backup.args(["-X", "stream", "-c", "fast", "-R", "-d", &self.url()]));
         let settings = self.settings.clone();
-        let mut standby = Self { process: spawn(&cluster, &settings), cluster, settings };
+        let process = spawn(&cluster, &settings, None);
+        let mut standby = Self { process, cluster, settings, clock: None };
         standby.wait_ready();
         standby
     }
@@ -70,6 +84,16 @@ impl PostgresServer {
             .unwrap_or_else(|e| panic!("{e}\n{}", self.process.log()))
     }
 
+    /// A program that came with the server, to be run by anybody.
+    pub fn program(&self, name: &str) -> std::process::Command {
+        std::process::Command::new(self.cluster.binaries.join(name))
+    }
+
+    /// The clock of a server that has one.
+    pub fn clock(&self) -> &Clock {
+        self.clock.as_ref().expect("this server has a clock of its own")
+    }
+
     /// Ends all sessions, in good order (`fast`), and waits until the server is gone.
     pub fn stop_fast(&mut self) {
         self.process.interrupt();
@@ -84,7 +108,7 @@ impl PostgresServer {
 
     /// Starts a server that was stopped.
     pub fn start_again(&mut self) {
-        self.process = spawn(&self.cluster, &self.settings);
+        self.process = spawn(&self.cluster, &self.settings, self.clock.as_ref());
         self.wait_ready();
     }
 
@@ -104,7 +128,7 @@ impl Drop for PostgresServer {
     }
 }
 
-fn spawn(cluster: &Cluster, settings: &[String]) -> Process {
+fn spawn(cluster: &Cluster, settings: &[String], clock: Option<&Clock>) -> Process {
     let directory = cluster.directory.path();
     let postgres = cluster.binaries.join("postgres");
     // The death signal is asked for by the last program before the server: a change of user forgets it.
@@ -115,6 +139,9 @@ fn spawn(cluster: &Cluster, settings: &[String]) -> Process {
     Process::start("postgres", program, &directory.join("log"), |command| {
         if !cluster.as_user.is_empty() {
             command.args(first_words).args(["setpriv", "--pdeathsig", "KILL", "--"]).arg(&postgres);
+        }
+        if let Some(clock) = clock {
+            clock.preload(command);
         }
         command.arg("-D").arg(directory.join("data")).arg("-k").arg(directory).current_dir("/");
         for setting in SETTINGS.into_iter().chain(settings.iter().map(String::as_str)) {

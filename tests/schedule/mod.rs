@@ -1,5 +1,6 @@
 //! The schedule: what is due is run, once, by one sidecar, whatever dies meanwhile.
 
+mod clocks;
 mod command_line;
 mod crm_tables;
 mod jobs;

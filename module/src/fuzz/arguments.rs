@@ -23,9 +23,15 @@ pub fn check(data: &[u8]) {
 fn check_feed(args: &[&[u8]]) {
     let meant = match args {
         [_, off] if off.eq_ignore_ascii_case(b"off") => Some(feed::Word::Off),
-        [_, lag, period] => milliseconds(lag)
-            .zip(milliseconds(period).filter(|period| *period <= 86_400_000))
-            .map(|(lag, period)| feed::Word::Follows { lag, period }),
+        [_, lag, period] => meant_by_following(lag, period, None),
+        [_, lag, period, option, position] if option.eq_ignore_ascii_case(b"position") => {
+            std::str::from_utf8(position)
+                .ok()
+                .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
+                .and_then(|text| text.parse().ok())
+                .filter(|position: &u64| i64::try_from(*position).is_ok())
+                .and_then(|position| meant_by_following(lag, period, Some(position)))
+        }
         _ => None,
     };
     match (feed::parse(args.iter().copied()), meant) {
@@ -33,6 +39,11 @@ fn check_feed(args: &[&[u8]]) {
         (Err(error), None) => assert_one_line(&error.to_string()),
         (read, meant) => panic!("read as {read:?}, where {meant:?} is meant"),
     }
+}
+
+fn meant_by_following(lag: &[u8], period: &[u8], position: Option<u64>) -> Option<feed::Word> {
+    let (lag, period) = milliseconds(lag).zip(milliseconds(period).filter(|period| *period <= 86_400_000))?;
+    Some(feed::Word::Follows { lag, period, position })
 }
 
 fn check_get(args: &[&[u8]]) {

@@ -151,9 +151,12 @@ pub(crate) fn begin_warm(
 }
 
 /// The change feed says how far behind it is.
-pub(crate) fn feed_said(ctx: &Context, lag: Millis, period: Millis) {
+/// The position that it said before, where it says one.
+pub(crate) fn feed_said(ctx: &Context, lag: Millis, period: Millis, position: Option<u64>) -> Option<u64> {
     let by = ffi::client(ctx);
-    core::lock().feed.said(monotonic(), lag, period, by);
+    let mut core = core::lock();
+    core.feed.said(monotonic(), lag, period, by);
+    position.and_then(|position| core.feed.has_come_to(position))
 }
 
 /// The change feed says that it stops.

@@ -100,7 +100,7 @@ fn enable(client: &mut Client) -> Result<(), CountersError> {
 /// What the triggers miss from here on is nothing; what was there before is counted in one snapshot.
 fn count(client: &mut Client) -> Result<i64, CountersError> {
     tracing::info!("counting what is there; writers go on");
-    let counted = client.query_one("SELECT dashboard.recount()", &[])?.try_get(0)?;
+    let counted = client.query_one("SELECT dashboard.recount($1)", &[&chrono::Utc::now()])?.try_get(0)?;
     // Nobody has to wait for the next autovacuum to read them well.
     if let Err(error) = client.execute_alone("VACUUM (ANALYZE) dashboard.counter") {
         tracing::debug!(%error, "dashboard.counter is left to autovacuum");

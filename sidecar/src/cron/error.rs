@@ -1,8 +1,9 @@
 //! Why a subcommand of `cron` did not do what was asked.
 
 use crate::error::Failure;
+use crate::lease::Lease;
 use crate::scheduler::StoreError;
-use crate::scheduler::job::{Lease, WARM_FUNCTION};
+use crate::scheduler::job::WARM_FUNCTION;
 use crate::scheduler::runner::NotRun;
 use crate::scheduler::schedule::ScheduleError;
 

@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, Utc};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::time;
 use crate::scheduler::job::{Job, WARM_FUNCTION};
 
 /// The jobs at this time, for a person.
-pub(super) fn table(jobs: &[Job], now: DateTime<Utc>) -> String {
+pub(super) fn table(jobs: &[Job]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["name", "function", "schedule", "active", "last run", "next run", "outcome", "id"]);
@@ -21,7 +20,7 @@ pub(super) fn table(jobs: &[Job], now: DateTime<Utc>) -> String {
             if job.active { "yes" } else { "no" }.to_owned(),
             time(job.last_run),
             time(job.next_run),
-            outcome(job, now),
+            outcome(job),
             printable(&job.id),
         ]);
     }
@@ -40,11 +39,11 @@ pub(super) fn table(jobs: &[Job], now: DateTime<Utc>) -> String {
     text
 }
 
-fn outcome(job: &Job, now: DateTime<Utc>) -> String {
+fn outcome(job: &Job) -> String {
     if !job.is_ours() {
         return "not ours".to_owned();
     }
-    job.shown_outcome(now).map_or_else(|| "-".to_owned(), printable)
+    job.shown_outcome().map_or_else(|| "-".to_owned(), printable)
 }
 
 /// Whatever somebody has written into a row, a terminal gets no control characters of it.

@@ -65,11 +65,17 @@ impl Announcer {
         Ok(identity)
     }
 
-    /// Changes are followed within `lag`, and the next word comes within `period`.
-    pub(super) async fn lag(&mut self, lag: Duration, period: Duration) -> Result<(), RedisError> {
+    /// Changes are followed within `lag`, the next word comes within `period`, and the feed has come to this position. Redis says which one
+    /// it was told before.
+    pub(super) async fn lag(
+        &mut self,
+        lag: Duration,
+        period: Duration,
+        position: i64,
+    ) -> Result<Option<i64>, RedisError> {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let mut command = redis::cmd("DASHBOARD.FEED");
-        command.arg(millis(lag)).arg(millis(period));
+        command.arg(millis(lag)).arg(millis(period)).arg("POSITION").arg(position);
         command.query_async(&mut self.connection).await
     }
 

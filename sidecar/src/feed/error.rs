@@ -32,6 +32,11 @@ impl FeedError {
         matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::QUERY_CANCELED))
     }
 
+    /// Whether Postgres cannot compute with what it was given: a number that is too large, say.
+    pub(super) fn is_of_data(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code().is_some_and(|code| code.code().starts_with("22")))
+    }
+
     /// What anybody may be told: what Postgres said goes to the log, and no further.
     pub(super) fn said(&self) -> String {
         match self {

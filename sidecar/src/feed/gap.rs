@@ -11,14 +11,20 @@ pub(super) enum Gap {
     Unfinished,
     /// Redis has been restarted or is another one: it may have lost what it had acknowledged.
     Redis,
-    /// Postgres has been restarted, has failed over or was restored: it may have lost what it had committed.
+    /// Postgres has been restarted or has failed over, or its tables were made anew from a dump: it may have lost what it had committed.
     Postgres,
+    /// The feed has come further than these tables say: they are older ones.
+    Restored,
+    /// The clock of Postgres has been set: bundles that were computed meanwhile, or before, show other days.
+    Clock,
 }
 
 impl Gap {
     /// Between what was written down and what is there now.
-    pub(super) fn between(state: &State, redis_now: &str) -> Option<Self> {
-        if state.postgres.as_ref().is_some_and(|known| *known != state.postgres_now) {
+    pub(super) fn between(state: &State, redis_now: &str, seen: Option<Self>) -> Option<Self> {
+        if let Some(seen) = seen {
+            Some(seen)
+        } else if state.postgres.as_ref().is_some_and(|known| *known != state.postgres_now) {
             Some(Self::Postgres)
         } else if state.gap.is_some() {
             Some(Self::Unfinished)
@@ -31,13 +37,22 @@ impl Gap {
         }
     }
 
+    /// Whether versions of before mean anything no more.
+    pub(super) fn voids_versions(self) -> bool {
+        matches!(self, Self::Postgres | Self::Restored)
+    }
+
     /// Why, for the log and `feed status`.
     pub(super) fn why(self) -> &'static str {
         match self {
             Self::First => "the feed begins",
             Self::Unfinished => "a gap was found and everything has not been announced yet",
             Self::Redis => "Redis has been restarted, or is another one",
-            Self::Postgres => "Postgres has been restarted, or is another one",
+            Self::Postgres => "Postgres has been restarted, or is another one, or was restored from a dump",
+            Self::Restored => {
+                "the tables are older than what Redis has been told: they were restored from a dump"
+            }
+            Self::Clock => "the clock of Postgres has been set",
         }
     }
 }
@@ -48,7 +63,13 @@ mod tests {
 
     fn state(redis: Option<&str>, postgres: Option<&str>, gap: Option<&str>) -> State {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        State { redis: text(redis), postgres: text(postgres), gap: text(gap), postgres_now: "p1".into() }
+        State {
+            redis: text(redis),
+            postgres: text(postgres),
+            gap: text(gap),
+            postgres_now: "p1".into(),
+            position: 0,
+        }
     }
 
     #[test]
@@ -63,7 +84,7 @@ mod tests {
             (Some("r0"), Some("p0"), Some("…"), Some(Gap::Postgres)),
         ] {
             assert_eq!(
-                Gap::between(&state(redis, postgres, gap), "r1"),
+                Gap::between(&state(redis, postgres, gap), "r1", None),
                 expected,
                 "{redis:?} {postgres:?} {gap:?}"
             );

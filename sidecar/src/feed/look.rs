@@ -34,6 +34,8 @@ pub(crate) struct Look {
     pub(super) gap: Option<String>,
     pub(super) gap_at: Option<String>,
     pub(super) unrecorded: Vec<String>,
+    /// Tenants whose bundles are computed from the tables, and why.
+    pub(super) uncounted: Vec<(String, String)>,
     enabled: bool,
 }
 
@@ -50,7 +52,8 @@ impl Look {
         let row = client.query_one(ASK, &[])?;
         let millis = |column| {
             row.try_get::<_, Option<i64>>(column)
-                .map(|ms| ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default())))
+                // One from the future was written by a clock that has been set back: it says nothing.
+                .map(|ms| ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis))
         };
         Ok(Self {
             enabled: row.try_get(0)?,
@@ -63,6 +66,7 @@ impl Look {
             gap_at: row.try_get(7)?,
             ready: row.try_get(8)?,
             unrecorded: unrecorded(client)?,
+            uncounted: uncounted(client)?,
         })
     }
 
@@ -84,6 +88,19 @@ impl Look {
         let lag = if self.holder.is_none() { lag.filter(|lag| *lag > limit) } else { lag };
         Evidence { enabled: self.enabled, lag, trouble, unrecorded: self.unrecorded.clone() }.judge(limit)
     }
+}
+
+/// A few of the tenants whose figures cannot be summed.
+fn uncounted(client: &mut Client) -> Result<Vec<(String, String)>, FeedError> {
+    let rows = client.query(
+        "SELECT CASE owner WHEN dashboard.all_tenants() THEN 'SUPERADMIN_GLOBAL' ELSE owner::text END, why
+         FROM dashboard.uncounted ORDER BY since, owner LIMIT 10",
+        &[],
+    )?;
+    Ok(rows
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect::<Result<_, postgres::Error>>()?)
 }
 
 /// Tables whose changes are not recorded, or not all. Before all of them have been counted there is nothing to be missed.

@@ -19,6 +19,7 @@ mod link;
 mod look;
 mod pause;
 mod round;
+mod signs;
 pub mod status;
 mod store;
 
@@ -34,9 +35,12 @@ pub(crate) use look::Look;
 
 use crate::config::{FeedArgs, Secret};
 use crate::db::{Dialer, Kept, KeptError as _};
+use crate::lease::Ended;
+use crate::pg::Client;
 use announcer::Announcer;
 use link::Link;
 use round::{End, Follower};
+use signs::Signs;
 use store::Standing;
 
 /// What pg_stat_activity shows.
@@ -53,6 +57,8 @@ struct Settings {
     owner: String,
     poll: Duration,
     lease: Duration,
+    /// How it is found out whether another's lease has ended.
+    ended: Ended,
 }
 
 /// Follows changes while it holds the lease, and stands by while another sidecar does.
@@ -60,6 +66,7 @@ pub struct Feed {
     session: Session,
     settings: Settings,
     link: Link,
+    signs: Signs,
     health: FeedHealth,
     told: Option<String>,
     held: bool,
@@ -83,8 +90,10 @@ impl Feed {
                 owner,
                 poll: Duration::from_millis(args.feed_poll_ms),
                 lease: Duration::from_millis(args.feed_lease_ms),
+                ended: Ended::by_watching(),
             },
             link: Link::new(redis_url, &health),
+            signs: Signs::new(),
             health,
             told: None,
             held: false,
@@ -115,8 +124,10 @@ impl Feed {
     /// Tries to hold the lease, follows changes as long as it is held, and says how long nothing is to be tried.
     async fn turn(&mut self) -> Duration {
         let standby = self.settings.lease / 3;
-        let (owner, lease) = (self.settings.owner.clone(), self.settings.lease);
-        let standing = self.session.run(move |client| store::stand(client, &owner, lease)).await;
+        let settings = self.settings.clone();
+        let stand =
+            move |client: &mut Client| store::stand(client, &settings.owner, settings.lease, &settings.ended);
+        let standing = self.session.run(stand).await;
         if standing.is_ok() {
             self.health.postgres(None);
             self.look_at_triggers().await;
@@ -142,6 +153,7 @@ impl Feed {
                     self.session.clone(),
                     self.settings.clone(),
                     &mut self.link,
+                    &mut self.signs,
                     &self.health,
                     state,
                 );

@@ -12,9 +12,11 @@ use super::gap::Gap;
 use super::health::{FeedHealth, HEARTBEAT, PERIOD};
 use super::link::Link;
 use super::look;
+use super::signs::Signs;
 use super::store::{self, Acknowledged, Found, Standing, State};
 use super::{Session, Settings};
 use crate::cache::Refused;
+use crate::pg::Client;
 use crate::telemetry::metrics;
 
 /// Heartbeats that are waited for; older ones are given up.
@@ -23,6 +25,24 @@ const MOST_BEATS: usize = 1_024;
 const HAND_OVER: Duration = Duration::from_secs(3);
 /// Longest time for one round's statements: a Postgres that hangs is left, and the lease with it.
 const LONGEST_ROUND: Duration = Duration::from_secs(30);
+
+/// What came of one round's statements.
+struct Asked {
+    found: Found,
+    /// The heartbeat that was written last, and when.
+    beat: Option<(String, Instant)>,
+    gap: Option<String>,
+    unrecorded: Option<Vec<String>>,
+    /// Where the feed has come to.
+    position: Option<i64>,
+}
+
+/// Writes a heartbeat, by a name that no other has.
+fn beat_once(client: &mut Client, owner: &str) -> Result<(String, Instant), FeedError> {
+    let name = format!("{owner}:{:016x}", rand::random::<u64>());
+    store::beat(client, &name)?;
+    Ok((name, Instant::now()))
+}
 
 /// Why it does not go round any more.
 pub(super) enum End {
@@ -37,12 +57,13 @@ pub(super) struct Follower<'a> {
     session: Session,
     settings: Settings,
     link: &'a mut Link,
+    signs: &'a mut Signs,
     health: &'a FeedHealth,
     state: State,
     /// Everything is being announced, since then; to which Redis, once it has succeeded.
     sweep: Option<(Instant, AbortOnDropHandle<Result<String, Refused>>)>,
-    /// Since when there was the gap that this closes.
-    sweep_of: String,
+    /// Which gap this closes.
+    sweep_of: i64,
     /// Heartbeats that have not come back yet, and when they were written.
     beats: VecDeque<(String, Instant)>,
     /// The last that has come back and was not acknowledged by Redis yet.
@@ -61,18 +82,21 @@ impl<'a> Follower<'a> {
         session: Session,
         settings: Settings,
         link: &'a mut Link,
+        signs: &'a mut Signs,
         health: &'a FeedHealth,
         state: State,
     ) -> Self {
         health.holding();
+        signs.is_at(state.position);
         Self {
             session,
             settings,
             link,
+            signs,
             health,
             state,
             sweep: None,
-            sweep_of: String::new(),
+            sweep_of: 0,
             beats: VecDeque::new(),
             come_back: None,
             acknowledged: Acknowledged::default(),
@@ -116,7 +140,7 @@ impl<'a> Follower<'a> {
     /// One round's statements. None where the lease is not ours any more.
     async fn ask(&mut self, renew: bool, beat: bool) -> Result<Option<Found>, FeedError> {
         let done = std::mem::take(&mut self.acknowledged);
-        let (owner, lease) = (self.settings.owner.clone(), self.settings.lease);
+        let settings = self.settings.clone();
         let (postgres, seen, outstanding, most) =
             (self.state.postgres_now.clone(), self.snapshot.clone(), self.outstanding, self.most);
         let look = renew && self.health.is_to_look_at_triggers();
@@ -124,16 +148,16 @@ impl<'a> Follower<'a> {
             let unrecorded = if look { Some(look::unrecorded(client)?) } else { None };
             let mut gap = None;
             if renew {
-                match store::stand(client, &owner, lease)? {
+                match store::stand(client, &settings.owner, settings.lease, &settings.ended)? {
                     Standing::Holder(state) if state.postgres_now == postgres => gap = state.gap,
                     _ => return Ok(None),
                 }
             }
-            store::acknowledge(client, &done)?;
+            let position = store::acknowledge(client, &done)?;
             let found = store::find(client, seen.as_deref(), outstanding, most)?;
             // After what was found: it waits for the next round, as any change does.
-            let beat = if beat { Some((store::beat(client)?, Instant::now())) } else { None };
-            Ok(Some((found, beat, gap, unrecorded)))
+            let beat = if beat { Some(beat_once(client, &settings.owner)?) } else { None };
+            Ok(Some(Asked { found, beat, gap, unrecorded, position }))
         });
         let Ok(outcome) = timeout(LONGEST_ROUND, work).await else {
             tracing::warn!("Postgres has not answered the feed in time");
@@ -146,9 +170,16 @@ impl<'a> Follower<'a> {
                 tracing::warn!(most = self.most, "merging changes takes too long; merging fewer at a time");
                 return Ok(Some(Found::default()));
             }
+            Err(error) if error.is_of_data() => return self.set_aside(error).await,
             outcome => outcome?,
         };
-        let Some((mut found, beat, gap, unrecorded)) = outcome else { return Ok(None) };
+        let Some(Asked { mut found, beat, gap, unrecorded, position }) = outcome else { return Ok(None) };
+        if let Some(position) = position {
+            self.signs.has_come_to(position);
+        }
+        if let Some(shows) = found.clock {
+            self.signs.clock(shows);
+        }
         self.most = self.most.saturating_mul(2).min(store::MOST_DELTAS);
         if let Some(tables) = unrecorded {
             self.health.unrecorded(tables);
@@ -161,9 +192,29 @@ impl<'a> Follower<'a> {
         if self.beats.len() > MOST_BEATS {
             self.beats.pop_front();
         }
-        self.come_back = found.heartbeat.take().or(self.come_back.take());
+        let names = std::mem::take(&mut found.heartbeats);
+        let back = |name: &String| names.contains(name) || self.come_back.as_ref() == Some(name);
+        self.come_back = self.beats.iter().rev().map(|(name, _)| name).find(|name| back(name)).cloned();
         metrics::feed_merged(found.merged);
         Ok(Some(found))
+    }
+
+    /// Something that was recorded keeps all changes from being merged. Sets it aside, so that the next round can go on.
+    async fn set_aside(&mut self, error: FeedError) -> Result<Option<Found>, FeedError> {
+        let most = self.most;
+        let aside = self.session.run(move |client| store::set_aside(client, most)).await?;
+        if aside.is_empty() {
+            return Err(error);
+        }
+        for (tenant, why) in aside {
+            tracing::error!(
+                tenant,
+                why,
+                "the figures of this tenant cannot be summed: its bundles are computed from the tables from now on. Correct its rows, \
+                 then run 'dashboard-sidecar counters rebuild'"
+            );
+        }
+        Ok(Some(Found::default()))
     }
 
     /// Tells Redis, and notes what it has acknowledged.
@@ -193,30 +244,24 @@ impl<'a> Follower<'a> {
         // Nothing that is older than the heartbeat may be left.
         if all
             && self.state.gap.is_none()
-            && let Some(written) = self.come_back.take()
+            && let Some(name) = self.come_back.take()
         {
-            self.through(written).await;
+            self.through(name).await;
         }
     }
 
-    /// A heartbeat has gone through.
-    async fn through(&mut self, written: String) {
-        let number = |text: &str| text.parse::<f64>().unwrap_or_default();
-        let latest = number(&written);
-        let mut lag = None;
-        while let Some((beat, at)) = self.beats.front() {
-            if number(beat) > latest + 0.000_001 {
-                break;
-            }
-            lag = Some(at.elapsed());
-            self.beats.pop_front();
-        }
-        // One of a former holder tells nothing about us.
-        let Some(lag) = lag else { return };
+    /// A heartbeat has gone through, and with it all before it.
+    async fn through(&mut self, name: String) {
+        let Some(place) = self.beats.iter().position(|(beat, _)| *beat == name) else { return };
+        let Some((_, at)) = self.beats.drain(..=place).next_back() else { return };
+        let lag = at.elapsed();
         let Some(announcer) = self.link.announcer().await else { return };
         let began = Instant::now();
-        match announcer.lag(lag, PERIOD).await {
-            Ok(()) => self.lag_is_refused = false,
+        match announcer.lag(lag, PERIOD, self.signs.heard()).await {
+            Ok(heard) => {
+                self.lag_is_refused = false;
+                self.signs.redis_has_heard(heard);
+            }
             Err(error) if error.is_io_error() || error.code() == Some("READONLY") => {
                 return self.link.failed(began, &Refused::of(&error));
             }
@@ -229,7 +274,7 @@ impl<'a> Follower<'a> {
         // Nothing was to be announced, or it has been: the way to Redis is free.
         self.link.acknowledged();
         self.health.beat(lag);
-        self.acknowledged.heartbeat = Some((written, lag));
+        self.acknowledged.heartbeat = Some(lag);
     }
 
     /// Where there is a gap, has everything announced; where that has been done, writes down that there is none.
@@ -248,7 +293,7 @@ impl<'a> Follower<'a> {
         if self.sweep.is_some() {
             return Ok(());
         }
-        if let Some(gap) = Gap::between(&self.state, &announcer.redis) {
+        if let Some(gap) = Gap::between(&self.state, &announcer.redis, self.signs.gap()) {
             let why = match &self.state.gap {
                 Some(why) if gap == Gap::Unfinished => why.clone(),
                 _ => gap.why().to_owned(),
@@ -261,9 +306,13 @@ impl<'a> Follower<'a> {
                 );
                 metrics::feed_gap();
             }
-            let new_epoch = gap == Gap::Postgres;
+            let (new_epoch, heard) = (gap.voids_versions(), self.signs.heard());
             self.state.gap = Some(why.clone());
-            self.sweep_of = self.session.run(move |client| store::open_gap(client, &why, new_epoch)).await?;
+            let open = move |client: &mut Client| store::open_gap(client, &why, new_epoch, heard);
+            let (number, position) = self.session.run(open).await?;
+            self.sweep_of = number;
+            self.signs.begins_at(position);
+            self.signs.forget();
             if new_epoch {
                 // Written down as unfinished; versions of before are void already.
                 self.state.postgres = Some(self.state.postgres_now.clone());
@@ -280,16 +329,17 @@ impl<'a> Follower<'a> {
         tracing::info!("everything has been announced; bundles are computed anew");
         self.link.acknowledged();
         let postgres = self.state.postgres_now.clone();
-        let written = (redis.clone(), postgres.clone(), std::mem::take(&mut self.sweep_of));
-        let close = move |client: &mut _| store::close_gap(client, &written.0, &written.1, &written.2);
+        let (written, number) = ((redis.clone(), postgres.clone()), self.sweep_of);
+        let close = move |client: &mut Client| store::close_gap(client, &written.0, &written.1, number);
         let gap = self.session.run(close).await?;
         self.link.gap_is_told = false;
         // One that has been restarted since is not the one that was told, whatever this connection still believes.
         if self.link.open().is_some_and(|announcer| announcer.redis != redis) {
             self.link.drop_connection();
         }
-        self.state =
-            State { redis: Some(redis), postgres: Some(postgres.clone()), gap, postgres_now: postgres };
+        self.state.redis = Some(redis);
+        self.state.postgres = Some(postgres);
+        self.state.gap = gap;
         Ok(())
     }
 }

@@ -29,7 +29,7 @@ pub fn main(command: &FeedCommand) -> Result<(), Failure> {
 }
 
 fn describe(look: &Look) -> Vec<String> {
-    let Look { ready, holder, lag, age, pending, deltas, gap, gap_at, unrecorded, .. } = look;
+    let Look { ready, holder, lag, age, pending, deltas, gap, gap_at, unrecorded, uncounted, .. } = look;
     let ms = Duration::as_millis;
     let mut lines = vec![
         line("counters", if *ready { "enabled" } else { "not enabled: dashboard-sidecar counters enable" }),
@@ -59,6 +59,12 @@ fn describe(look: &Look) -> Vec<String> {
     }
     for table in unrecorded {
         lines.push(line("not recorded", &format!("changes of {table}: dashboard-sidecar counters rebuild")));
+    }
+    for (tenant, why) in uncounted {
+        lines.push(line(
+            "not counted",
+            &format!("{tenant}: {why}; its bundles are computed from the tables. Correct its rows, then: dashboard-sidecar counters rebuild"),
+        ));
     }
     lines
 }

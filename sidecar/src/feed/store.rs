@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::error::FeedError;
+use crate::lease::{self, Ended, Lease};
 use crate::pg::{Client, Queries as _, Terms};
 
 /// What a statement may take, and what each transaction sets, because a role or a database may have other defaults. Commits are not
@@ -26,7 +29,7 @@ pub(super) const MOST_PENDING: usize = 2_000;
 const MISSING: &str = "
     SELECT current_user::text, array(
         SELECT format('%s ON dashboard.%s', verb, name)
-        FROM unnest(ARRAY['delta', 'counter', 'pending', 'counters', 'feed', 'lease']) AS name,
+        FROM unnest(ARRAY['delta', 'counter', 'uncounted', 'pending', 'counters', 'feed', 'lease']) AS name,
              unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS verb
         WHERE NOT has_table_privilege('dashboard.' || name, verb)
         UNION ALL
@@ -38,14 +41,8 @@ const LOOK: &str = "
     SELECT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'dashboard_count_truncate'),
            feed.redis, feed.postgres, feed.gap, feed.lag_ms,
            (EXTRACT(epoch FROM clock_timestamp() - feed.heartbeat_at) * 1000)::bigint,
-           dashboard.server()
-    FROM dashboard.feed";
-
-const TAKE: &str = "
-    INSERT INTO dashboard.lease AS held (name, owner, expires_at)
-    VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
-    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at
-    WHERE held.owner = excluded.owner OR held.expires_at <= clock_timestamp()";
+           dashboard.server(), feed.position, clock_timestamp(), held.owner, held.expires_at, EXTRACT(epoch FROM held.lasts)::float8
+    FROM dashboard.feed LEFT JOIN dashboard.lease AS held ON held.name = $1";
 
 const PENDING: &str = "
     SELECT owner::text, merged_by::text,
@@ -60,7 +57,7 @@ const PEEK: &str = "
                    AND ($1::text IS NULL OR NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot))),
            EXISTS (SELECT FROM dashboard.delta
                    WHERE kind <> 'H' AND ($1::text IS NULL OR NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot))),
-           (SELECT max(amount)::text FROM dashboard.delta WHERE kind = 'H')";
+           array(SELECT source FROM dashboard.delta WHERE kind = 'H')";
 
 /// What a sidecar is to the feed.
 pub(super) enum Standing {
@@ -86,8 +83,10 @@ pub(super) struct State {
     pub(super) redis: Option<String>,
     pub(super) postgres: Option<String>,
     pub(super) gap: Option<String>,
-    /// Which run of the Postgres server this is.
+    /// Which run of the Postgres server this is, and which tables.
     pub(super) postgres_now: String,
+    /// How far the feed has come.
+    pub(super) position: i64,
 }
 
 /// A tenant whose change is to be announced, and by which merge it was found.
@@ -106,9 +105,11 @@ pub(super) struct Found {
     pub(super) pending: Vec<Pending>,
     /// Likewise, but not taken off the record yet: they will come again.
     pub(super) peeked: Vec<String>,
-    /// The last heartbeat among the changes, as it was written.
-    pub(super) heartbeat: Option<String>,
+    /// Heartbeats among the changes; nothing that is older than these is left.
+    pub(super) heartbeats: Vec<String>,
     pub(super) merged: u64,
+    /// The database's clock, in seconds.
+    pub(super) clock: Option<f64>,
     /// What has been seen while somebody else kept the record from being merged.
     pub(super) snapshot: Option<String>,
 }
@@ -117,12 +118,17 @@ pub(super) struct Found {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Acknowledged {
     pub(super) pending: Vec<Pending>,
-    /// When it was written, and how long it took.
-    pub(super) heartbeat: Option<(String, Duration)>,
+    /// A heartbeat, and how long it took.
+    pub(super) heartbeat: Option<Duration>,
 }
 
 /// Takes the lease, or keeps it, if there is something to follow and no other sidecar does.
-pub(super) fn stand(client: &mut Client, owner: &str, lease: Duration) -> Result<Standing, FeedError> {
+pub(super) fn stand(
+    client: &mut Client,
+    owner: &str,
+    lease: Duration,
+    ended: &Ended,
+) -> Result<Standing, FeedError> {
     let migrated = "SELECT to_regclass('dashboard.lock') IS NOT NULL";
     if !client.query_one(migrated, &[])?.try_get::<_, bool>(0)? {
         return Err(FeedError::NotMigrated);
@@ -132,7 +138,7 @@ pub(super) fn stand(client: &mut Client, owner: &str, lease: Duration) -> Result
     if !missing.is_empty() {
         return Err(FeedError::Rights { role: row.try_get(0)?, missing });
     }
-    let row = client.query_one(LOOK, &[])?;
+    let row = client.query_one(LOOK, &[&LEASE])?;
     if !row.try_get::<_, bool>(0)? {
         return Ok(Standing::Off);
     }
@@ -140,7 +146,14 @@ pub(super) fn stand(client: &mut Client, owner: &str, lease: Duration) -> Result
         row.try_get::<_, Option<i64>>(column)
             .map(|ms| ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default())))
     };
-    if !take(client, owner, lease)? {
+    let now: DateTime<Utc> = row.try_get(8)?;
+    let held = Lease::read(&row, 9, LEASE, ended, now)?;
+    let is_ours = match &held {
+        Some(held) if held.owner == owner => lease::renew(client, LEASE, owner, lease)?,
+        Some(held) if !held.ended => false,
+        free => lease::take(client, LEASE, owner, lease, free.as_ref())?,
+    };
+    if !is_ours {
         return Ok(Standing::Standby(Progress { lag: millis(4)?, age: millis(5)? }));
     }
     Ok(Standing::Holder(State {
@@ -148,12 +161,8 @@ pub(super) fn stand(client: &mut Client, owner: &str, lease: Duration) -> Result
         postgres: row.try_get(2)?,
         gap: row.try_get(3)?,
         postgres_now: row.try_get(6)?,
+        position: row.try_get(7)?,
     }))
-}
-
-/// Takes or keeps the lease; false if it is another's.
-pub(super) fn take(client: &mut Client, owner: &str, lease: Duration) -> Result<bool, FeedError> {
-    Ok(client.execute(TAKE, &[&LEASE, &owner, &lease.as_secs_f64()])? == 1)
 }
 
 /// Lets another sidecar take the lease at once.
@@ -162,8 +171,8 @@ pub(super) fn give_back(client: &mut Client, owner: &str) -> Result<(), FeedErro
     Ok(())
 }
 
-/// Takes off the record what Redis has acknowledged. A change that has been found since then stays.
-pub(super) fn acknowledge(client: &mut Client, done: &Acknowledged) -> Result<(), FeedError> {
+/// Takes off the record what Redis has acknowledged; a change that has been found since then stays. The feed's new position, if it has gone on.
+pub(super) fn acknowledge(client: &mut Client, done: &Acknowledged) -> Result<Option<i64>, FeedError> {
     if !done.pending.is_empty() {
         let (owners, merges): (Vec<&str>, Vec<&str>) =
             done.pending.iter().map(|pending| (pending.owner.as_str(), pending.merged_by.as_str())).unzip();
@@ -173,13 +182,14 @@ pub(super) fn acknowledge(client: &mut Client, done: &Acknowledged) -> Result<()
             &[&owners, &merges],
         )?;
     }
-    if let Some((written, lag)) = &done.heartbeat {
-        client.execute(
-            "UPDATE dashboard.feed SET heartbeat_at = to_timestamp($1::text::numeric), lag_ms = $2",
-            &[written, &i64::try_from(lag.as_millis()).unwrap_or(i64::MAX)],
-        )?;
-    }
-    Ok(())
+    let Some(lag) = done.heartbeat else { return Ok(None) };
+    let row = client.query_one(
+        "UPDATE dashboard.feed
+         SET heartbeat_at = clock_timestamp() - $1 * interval '1 ms', lag_ms = $1, position = position + 1
+         RETURNING position",
+        &[&i64::try_from(lag.as_millis()).unwrap_or(i64::MAX)],
+    )?;
+    Ok(Some(row.try_get(0)?))
 }
 
 /// Merges what has been changed, at most so many deltas, and finds what is to be announced. `seen` is what was seen while merging was
@@ -191,12 +201,14 @@ pub(super) fn find(
     most: i32,
 ) -> Result<Found, FeedError> {
     let row = client.query_one(
-        "SELECT busy, merged, EXTRACT(epoch FROM heartbeat)::text FROM dashboard.compact($1)",
-        &[&most],
+        "SELECT busy, merged, COALESCE(heartbeats, '{}'), EXTRACT(epoch FROM clock_timestamp())::float8
+         FROM dashboard.compact($1, $2)",
+        &[&most, &Utc::now()],
     )?;
     let mut found = Found {
         merged: u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or_default(),
-        heartbeat: row.try_get(2)?,
+        heartbeats: row.try_get(2)?,
+        clock: row.try_get(3)?,
         ..Found::default()
     };
     if row.try_get(0)? {
@@ -206,7 +218,7 @@ pub(super) fn find(
         if row.try_get(2)? {
             found.peeked.push(crate::tenant::ALL_TENANTS.to_owned());
         }
-        found.heartbeat = row.try_get(3)?;
+        found.heartbeats = row.try_get(3)?;
     }
     if found.merged > 0 || outstanding {
         for row in client.query(PENDING, &[&i64::try_from(MOST_PENDING).unwrap_or(i64::MAX)])? {
@@ -220,23 +232,38 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// Writes a heartbeat; what it is to be known by.
-pub(super) fn beat(client: &mut Client) -> Result<String, FeedError> {
-    let row = client.query_one(
-        "INSERT INTO dashboard.delta (kind, test, open, n, amount)
-         VALUES ('H', false, false, 0, EXTRACT(epoch FROM clock_timestamp())) RETURNING amount::text",
-        &[],
-    )?;
-    Ok(row.try_get(0)?)
+/// Sets aside what keeps changes from being merged: whose it is, and what the database says.
+pub(super) fn set_aside(client: &mut Client, most: i32) -> Result<Vec<(String, String)>, FeedError> {
+    let rows = client.query("SELECT tenant::text, why FROM dashboard.set_aside($1)", &[&most])?;
+    Ok(rows
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect::<Result<_, postgres::Error>>()?)
 }
 
-/// Puts on record that everything is to be announced, and why; since when. With another Postgres, or one that may have lost what it had
-/// committed, no version of before means anything.
-pub(super) fn open_gap(client: &mut Client, why: &str, new_epoch: bool) -> Result<String, FeedError> {
+/// Writes a heartbeat, which is known by its name.
+pub(super) fn beat(client: &mut Client, name: &str) -> Result<(), FeedError> {
+    client.execute(
+        "INSERT INTO dashboard.delta (kind, test, open, n, source) VALUES ('H', false, false, 0, $1)",
+        &[&name],
+    )?;
+    Ok(())
+}
+
+/// Puts on record that everything is to be announced, and why; which gap this is, and the feed's position, which is past the one that has
+/// been `heard` of. With another Postgres, or one that may have lost what it had committed, no version of before means anything.
+pub(super) fn open_gap(
+    client: &mut Client,
+    why: &str,
+    new_epoch: bool,
+    heard: i64,
+) -> Result<(i64, i64), FeedError> {
     let mut transaction = client.transaction()?;
     let row = transaction.query_one(
-        "UPDATE dashboard.feed SET gap = $1, gap_at = clock_timestamp() RETURNING gap_at::text",
-        &[&why],
+        "UPDATE dashboard.feed
+         SET gap = $1, gap_at = clock_timestamp(), gap_number = gap_number + 1, position = GREATEST(position, $2) + 1
+         RETURNING gap_number, position",
+        &[&why, &heard],
     )?;
     if new_epoch {
         transaction.execute(
@@ -245,21 +272,21 @@ pub(super) fn open_gap(client: &mut Client, why: &str, new_epoch: bool) -> Resul
         )?;
     }
     transaction.commit()?;
-    Ok(row.try_get(0)?)
+    Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
-/// Everything that had changed by `since` has been announced to this Redis. Why there is a gap again, if there is one that is younger.
+/// Everything that had changed when this gap was opened has been announced to this Redis. Why there is a gap again, if there is one that is younger.
 pub(super) fn close_gap(
     client: &mut Client,
     redis: &str,
     postgres: &str,
-    since: &str,
+    number: i64,
 ) -> Result<Option<String>, FeedError> {
     let row = client.query_one(
         "UPDATE dashboard.feed SET redis = $1, postgres = $2,
-                gap = CASE WHEN gap_at > $3::text::timestamptz THEN gap END
+                gap = CASE WHEN gap_number > $3 THEN gap END
          RETURNING gap",
-        &[&redis, &postgres, &since],
+        &[&redis, &postgres, &number],
     )?;
     Ok(row.try_get(0)?)
 }

@@ -11,7 +11,6 @@ use crate::cache::ModuleInfo;
 use crate::feed::{Followed, Part, Role};
 use crate::http::{self, Reply};
 use crate::scheduler::job::Job;
-use crate::scheduler::view::Jobs;
 use crate::telemetry::metrics;
 
 /// The text format of Prometheus.
@@ -115,7 +114,7 @@ impl State {
     }
 }
 
-fn describe_jobs(page: &mut Page, jobs: &Jobs) {
+fn describe_jobs(page: &mut Page, jobs: &[Job]) {
     let seconds = |time: DateTime<Utc>| time.timestamp_millis() as f64 / 1000.0;
     for (name, help, value) in [
         (
@@ -128,14 +127,14 @@ fn describe_jobs(page: &mut Page, jobs: &Jobs) {
         }),
     ] {
         page.family(name, "gauge", help);
-        for job in &jobs.jobs {
+        for job in jobs {
             if let Some(time) = value(job) {
                 page.sample(name, &labels(job), seconds(time));
             }
         }
     }
     page.family("dashboard_job_active", "gauge", "Whether a job runs at its times (1) or is disabled (0).");
-    for job in &jobs.jobs {
+    for job in jobs {
         page.sample("dashboard_job_active", &labels(job), u8::from(job.active));
     }
     page.family(
@@ -143,8 +142,8 @@ fn describe_jobs(page: &mut Page, jobs: &Jobs) {
         "gauge",
         "How a job's last run ended: 1, with the outcome as label.",
     );
-    for job in &jobs.jobs {
-        if let Some(outcome) = job.shown_outcome(jobs.at) {
+    for job in jobs {
+        if let Some(outcome) = job.shown_outcome() {
             let [id, name] = labels(job);
             page.sample("dashboard_job_last_outcome", &[id, name, ("outcome", outcome)], 1);
         }

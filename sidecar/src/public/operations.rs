@@ -16,7 +16,6 @@ use crate::cache::ModuleInfo;
 use crate::error::ApiError;
 use crate::http::{Params, Reply};
 use crate::scheduler::job::Job;
-use crate::scheduler::view::Jobs;
 use crate::telemetry::metrics::{self, Measured, Percentiles, PoolUse};
 
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -52,7 +51,7 @@ impl State {
             "pools": pools,
             "feed": self.describe_feed(),
             "module": module,
-            "jobs": jobs.ok().as_ref().map(describe_jobs),
+            "jobs": jobs.ok().as_deref().map(describe_jobs),
             "problems": problems,
         });
         Ok(succeed(&data))
@@ -109,7 +108,7 @@ fn module(info: &ModuleInfo) -> Value {
     Value::Object(info.iter().map(|(field, text)| (field.to_owned(), value(text))).collect::<Map<_, _>>())
 }
 
-fn describe_jobs(jobs: &Jobs) -> Vec<Value> {
+fn describe_jobs(jobs: &[Job]) -> Vec<Value> {
     let describe = |job: &Job| {
         json!({
             "name": job.name,
@@ -117,11 +116,11 @@ fn describe_jobs(jobs: &Jobs) -> Vec<Value> {
             "active": job.active,
             "last_run": job.last_run.map(time),
             "next_run": job.next_run.map(time),
-            "outcome": job.shown_outcome(jobs.at),
+            "outcome": job.shown_outcome(),
             "metadata": (!job.metadata.is_empty()).then_some(&job.metadata),
         })
     };
-    jobs.jobs.iter().map(describe).collect()
+    jobs.iter().map(describe).collect()
 }
 
 fn time(time: DateTime<Utc>) -> String {

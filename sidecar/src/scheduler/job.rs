@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use super::schedule::{Schedule, ScheduleError};
+use crate::lease::Lease;
 use crate::tenant::Tenant;
 
 /// What the row for nightly warming is called.
@@ -17,6 +18,8 @@ pub(crate) const WARM_SCHEDULE: &str = "cron:0 0 * * *";
 
 /// The member of `metadata` that says for when the next try was announced.
 pub(crate) const RETRY_AT: &str = "retry_at";
+/// The member that says which next time was computed here, as a person may choose another.
+pub(crate) const NEXT_RUN: &str = "next_run";
 /// How an error begins that is about the function's name.
 const UNKNOWN_FUNCTION: &str = "the sidecar knows no function";
 /// The longest pause before a run is tried again.
@@ -41,13 +44,6 @@ pub(crate) struct Job {
     /// Empty where the column holds no object.
     pub(crate) metadata: Map<String, Value>,
     pub(crate) lease: Option<Lease>,
-}
-
-/// Who runs a job, and until when nobody else may.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Lease {
-    pub(crate) owner: String,
-    pub(crate) expires_at: DateTime<Utc>,
 }
 
 /// What is to be done with a job now.
@@ -92,9 +88,9 @@ impl Job {
         self.function == WARM_FUNCTION
     }
 
-    /// Who runs it at this time.
-    pub(crate) fn holder(&self, now: DateTime<Utc>) -> Option<&Lease> {
-        self.lease.as_ref().filter(|lease| lease.expires_at > now)
+    /// Who runs it.
+    pub(crate) fn holder(&self) -> Option<&Lease> {
+        self.lease.as_ref().filter(|lease| !lease.ended)
     }
 
     /// How its latest run ended, in the word of `metadata`.
@@ -102,10 +98,10 @@ impl Job {
         self.text("outcome")
     }
 
-    /// How its latest run ended, for who looks at it at this time: `interrupted` where nobody is at it any more.
-    pub(crate) fn shown_outcome(&self, now: DateTime<Utc>) -> Option<&str> {
+    /// How its latest run ended, for who looks at it: `interrupted` where nobody is at it any more.
+    pub(crate) fn shown_outcome(&self) -> Option<&str> {
         match self.outcome() {
-            Some("running") if self.holder(now).is_none() => Some("interrupted"),
+            Some("running") if self.holder().is_none() => Some("interrupted"),
             outcome => outcome,
         }
     }
@@ -151,8 +147,8 @@ impl Job {
         if !self.is_ours() {
             return self.complain_of_function();
         }
-        match self.holder(now) {
-            Some(holder) => Action::Wait(Some(holder.expires_at)),
+        match self.holder() {
+            Some(_) => Action::Wait(None),
             None => self.follow_schedule(now).unwrap_or_else(|error| self.complain_of_schedule(&error)),
         }
     }
@@ -164,10 +160,10 @@ impl Job {
     }
 
     /// The change to this next time, with all that was wrong with the schedule taken back.
-    pub(crate) fn rescheduled(&self, now: DateTime<Utc>, next_run: Option<DateTime<Utc>>) -> Change {
+    pub(crate) fn rescheduled(&self, next_run: Option<DateTime<Utc>>) -> Change {
         let mut change = Change { next_run: Some(next_run), ..self.note(next_run).unwrap_or_default() };
         // A run whose owner has died is not taken over: the next time has been chosen.
-        if self.outcome() == Some("running") && self.holder(now).is_none() {
+        if self.outcome() == Some("running") && self.holder().is_none() {
             change.metadata.insert("outcome".into(), Value::Null);
         }
         change
@@ -187,7 +183,10 @@ impl Job {
                 Ok(Action::Run(Due { next_run, attempt }))
             }
             Some(at) if !self.was_edited() => {
-                Ok(self.note(None).map_or(Action::Wait(Some(at)), Action::Note))
+                let next = schedule.next_after(now)?;
+                // Further away than the schedule has it: a person's choice, or a clock's that was ahead.
+                let moved = if at > next && self.is_computed(at) { Some(next) } else { None };
+                Ok(self.note(moved).map_or(Action::Wait(Some(at)), Action::Note))
             }
             // A job that is new or was edited begins at its next time, not now.
             _ => {
@@ -211,6 +210,12 @@ impl Job {
         self.metadata.get("attempt").and_then(Value::as_i64).unwrap_or(1).clamp(1, i64::from(u16::MAX))
     }
 
+    /// Whether a next time is one that was computed here.
+    fn is_computed(&self, at: DateTime<Utc>) -> bool {
+        let computed = [NEXT_RUN, RETRY_AT].into_iter().filter_map(|name| self.text(name)?.parse().ok());
+        computed.into_iter().any(|known: DateTime<Utc>| known == at)
+    }
+
     /// A row that was never looked at counts as not edited: who has set its `next_run` meant it.
     fn was_edited(&self) -> bool {
         self.text("next_run_for").is_some_and(|text| text != self.computed_for())
@@ -222,6 +227,9 @@ impl Job {
         let computed_for = self.computed_for();
         if self.text("next_run_for") != Some(&computed_for) {
             metadata.insert("next_run_for".into(), computed_for.into());
+        }
+        if let Some(next_run) = next_run {
+            metadata.insert(NEXT_RUN.into(), written(next_run).into());
         }
         if self.outcome() == Some("invalid") {
             metadata.insert("outcome".into(), Value::Null);
@@ -261,6 +269,11 @@ impl Job {
         ]);
         Action::Note(Change { next_run: Some(None), metadata, complaint: Some(error) })
     }
+}
+
+/// A time, as `metadata` has it.
+pub(crate) fn written(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// After which pause a run that ended so is tried again before its next regular time. `first` is doubled with

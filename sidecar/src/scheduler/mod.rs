@@ -7,7 +7,7 @@
 //! - [`Scheduler`]: looks for work; [`crate::cron`] is the command line
 //!
 //! A run is claimed with a lease that its owner renews. Whose owner dies, it is taken over by another sidecar
-//! within the lease's length and one poll. Nothing of it is kept in memory: any sidecar can be killed at any time.
+//! that has watched the lease stand still for its length, at the next poll ([`crate::lease`]). Nothing of it is kept in memory: any sidecar can be killed at any time.
 
 mod error;
 pub(crate) mod job;
@@ -31,6 +31,7 @@ pub(crate) use error::StoreError;
 
 use crate::config::{SchedulerArgs, Secret};
 use crate::db::{Dialer, KeptError as _};
+use crate::lease::Ended;
 use crate::pg::Client;
 use job::{Action, Job};
 use pulse::Pulse;
@@ -62,7 +63,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// Prepares it; nothing is asked yet.
     pub fn new(args: &SchedulerArgs, dialer: Dialer, redis_url: &Secret, pulse: Pulse) -> Self {
-        let settings = Settings::new(&args.lease);
+        let settings = Settings::new(&args.lease, Ended::by_watching());
         let runner = Runner { session: session(dialer), settings, redis_url: redis_url.clone() };
         Self {
             runner,
@@ -120,10 +121,11 @@ impl Scheduler {
     /// Does what is to be done now, and says how long there is nothing more to do.
     async fn look(&mut self, shutdown: &CancellationToken) -> Duration {
         let session = self.runner.session.clone();
+        let ended = self.runner.settings.ended.clone();
         let found = session
-            .run(|client| {
+            .run(move |client| {
                 let table = store::locate(client, true)?;
-                let (now, jobs) = store::jobs(client, &table)?;
+                let (now, jobs) = store::jobs(client, &table, &ended)?;
                 Ok((table, now, jobs))
             })
             .await;

@@ -7,13 +7,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::error::StoreError;
-use super::job::{Job, Lease};
+use super::job::Job;
 use super::report::Report;
 use super::session::Session;
 use super::settings::Settings;
 use super::store::{self, Claim, Settled, Table};
 use crate::cache;
 use crate::config::Secret;
+use crate::lease::Lease;
 use crate::pg::Client;
 use crate::telemetry::metrics;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::LeaseArgs;
+use crate::lease::Ended;
 
 /// The scheduler's settings, with a name for this process that no other has.
 #[derive(Clone, Debug)]
@@ -11,15 +12,18 @@ pub(crate) struct Settings {
     pub(crate) owner: String,
     /// How long a lease lasts unless it is renewed.
     pub(crate) lease: Duration,
+    /// How it is found out whether another's has ended.
+    pub(crate) ended: Ended,
     /// The first pause before a failed run is tried again.
     pub(crate) first_retry: Duration,
 }
 
 impl Settings {
-    pub(crate) fn new(lease: &LeaseArgs) -> Self {
+    pub(crate) fn new(lease: &LeaseArgs, ended: Ended) -> Self {
         Self {
             owner: owner(),
             lease: Duration::from_millis(lease.lease_ms),
+            ended,
             first_retry: Duration::from_millis(lease.retry_ms),
         }
     }

@@ -5,15 +5,16 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use postgres::Row;
 use postgres::types::Json;
 use serde_json::{Map, Value};
 
 use super::error::StoreError;
-use super::job::{Action, Change, Due, Job, Lease, RETRY_AT, WARM_FUNCTION, retry_after};
+use super::job::{Action, Change, Due, Job, NEXT_RUN, RETRY_AT, WARM_FUNCTION, retry_after, written};
 use super::report::Report;
 use super::settings::Settings;
+use crate::lease::{self, Ended, Lease};
 use crate::pg::{Client, Queries, Terms, Transaction};
 
 /// More rows than that are not looked at.
@@ -51,8 +52,7 @@ const COLUMNS: &str = "
     j.tenant_id::text, COALESCE(j.is_active, false),
     CASE WHEN j.last_run IS NOT NULL THEN LEAST(GREATEST(j.last_run::timestamptz, '1900-01-01'), '9999-01-01') END,
     CASE WHEN j.next_run IS NOT NULL THEN LEAST(GREATEST(j.next_run::timestamptz, '1900-01-01'), '9999-01-01') END,
-    CASE jsonb_typeof(j.metadata::jsonb) WHEN 'object' THEN j.metadata::jsonb ELSE '{}' END,
-    l.owner, l.expires_at";
+    CASE jsonb_typeof(j.metadata::jsonb) WHEN 'object' THEN j.metadata::jsonb ELSE '{}' END";
 
 const MERGED: &str =
     "CASE jsonb_typeof(metadata::jsonb) WHEN 'object' THEN metadata::jsonb ELSE '{}' END || $2::jsonb";
@@ -87,7 +87,7 @@ pub(crate) enum Settled {
 
 /// A run that was written down as ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended {
+pub(crate) struct Finished {
     pub(crate) duration_ms: i64,
 }
 
@@ -108,7 +108,11 @@ pub(crate) fn locate(client: &mut Client, to_run: bool) -> Result<Table, StoreEr
 
 /// The database's time, and all jobs: ours first, so that others may be as many as they are, and of these the longest
 /// due.
-pub(crate) fn jobs(client: &mut Client, table: &Table) -> Result<(DateTime<Utc>, Vec<Job>), StoreError> {
+pub(crate) fn jobs(
+    client: &mut Client,
+    table: &Table,
+    ended: &Ended,
+) -> Result<(DateTime<Utc>, Vec<Job>), StoreError> {
     let now = client.query_one("SELECT clock_timestamp()", &[])?.try_get(0)?;
     let sql = format!(
         "{} ORDER BY j.function_name::text IS DISTINCT FROM $2, j.is_active IS NOT TRUE, j.next_run NULLS FIRST, j.id
@@ -116,7 +120,7 @@ pub(crate) fn jobs(client: &mut Client, table: &Table) -> Result<(DateTime<Utc>,
         select(table)
     );
     let rows = client.query(&sql, &[&MOST_JOBS, &WARM_FUNCTION])?;
-    Ok((now, rows.iter().map(read).collect::<Result<_, _>>()?))
+    Ok((now, rows.iter().map(|row| read(row, ended, now)).collect::<Result<_, _>>()?))
 }
 
 /// Looks at one row under its lock and does what is to be done: notes what has changed, or claims the run.
@@ -132,9 +136,11 @@ pub(crate) fn settle(
     if !lock(&mut transaction, table, id, "SKIP LOCKED")? {
         return Ok(Settled::Passed);
     }
-    let Some((now, job)) = job(&mut transaction, table, id)? else { return Ok(Settled::Passed) };
+    let Some((now, job)) = job(&mut transaction, table, id, &settings.ended)? else {
+        return Ok(Settled::Passed);
+    };
     let due = match job.assess(now) {
-        _ if by_hand => match job.holder(now) {
+        _ if by_hand => match job.holder() {
             Some(holder) => return Ok(Settled::Held(holder.clone())),
             None => job.run_by_hand(now),
         },
@@ -146,7 +152,8 @@ pub(crate) fn settle(
             return Ok(Settled::Noted { complaint: change.complaint });
         }
     };
-    if !take_lease(&mut transaction, &job.lease_name(), settings)? {
+    if !lease::take(&mut transaction, &job.lease_name(), &settings.owner, settings.lease, job.lease.as_ref())?
+    {
         return Ok(Settled::Passed);
     }
     let mut metadata = Report::begun();
@@ -156,6 +163,7 @@ pub(crate) fn settle(
         member("attempt", due.attempt),
         member("owner", settings.owner.as_str()),
         member("next_run_for", job.computed_for()),
+        member(NEXT_RUN, due.next_run.map(written)),
     ]);
     let sql = format!(
         "UPDATE {} SET last_run = $3::timestamptz, next_run = $4::timestamptz, updated_at = $3::timestamptz,
@@ -169,30 +177,9 @@ pub(crate) fn settle(
     Ok(Settled::Claimed(Box::new(Claim { job, due, started_at: now, owner })))
 }
 
-/// Takes a lease that is free or has ended.
-fn take_lease(
-    transaction: &mut Transaction<'_>,
-    name: &str,
-    settings: &Settings,
-) -> Result<bool, StoreError> {
-    let taken = transaction.execute(
-        "INSERT INTO dashboard.lease (name, owner, expires_at)
-         VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
-         ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at
-         WHERE lease.expires_at <= clock_timestamp()",
-        &[&name, &settings.owner, &settings.lease.as_secs_f64()],
-    )?;
-    Ok(taken == 1)
-}
-
 /// Keeps others from taking the run over; false if one has.
 pub(crate) fn renew(client: &mut Client, claim: &Claim, settings: &Settings) -> Result<bool, StoreError> {
-    let renewed = client.execute(
-        "UPDATE dashboard.lease SET expires_at = clock_timestamp() + make_interval(secs => $3)
-         WHERE name = $1 AND owner = $2",
-        &[&claim.job.lease_name(), &claim.owner, &settings.lease.as_secs_f64()],
-    )?;
-    Ok(renewed == 1)
+    Ok(lease::renew(client, &claim.job.lease_name(), &claim.owner, settings.lease)?)
 }
 
 /// Writes how a run ended and gives the lease back. Writes nothing, and returns none, if the run has been taken
@@ -203,7 +190,7 @@ pub(crate) fn finish(
     claim: &Claim,
     report: &Report,
     pause: Option<TimeDelta>,
-) -> Result<Option<Ended>, StoreError> {
+) -> Result<Option<Finished>, StoreError> {
     let Claim { job, owner, started_at, .. } = claim;
     let mut transaction = client.transaction()?;
     lock(&mut transaction, table, &job.id, "")?;
@@ -223,7 +210,7 @@ pub(crate) fn finish(
     );
     transaction.execute(&sql, &[&job.id, &Json(metadata), &again, &now])?;
     transaction.commit()?;
-    Ok(Some(Ended { duration_ms }))
+    Ok(Some(Finished { duration_ms }))
 }
 
 impl Claim {
@@ -242,10 +229,11 @@ pub(crate) fn job(
     client: &mut impl Queries,
     table: &Table,
     id: &str,
+    ended: &Ended,
 ) -> Result<Option<(DateTime<Utc>, Job)>, StoreError> {
     let now = client.query_one("SELECT clock_timestamp()", &[])?.try_get(0)?;
     let row = client.query_opt(&format!("{} WHERE j.id::text = $1", select(table)), &[&id])?;
-    row.map(|row| Ok((now, read(&row)?))).transpose()
+    row.map(|row| Ok((now, read(&row, ended, now)?))).transpose()
 }
 
 /// Locks a row until the transaction ends; false if it is gone, or locked and not to be waited for.
@@ -279,22 +267,19 @@ pub(crate) fn apply(
 
 fn select(table: &Table) -> String {
     format!(
-        "SELECT {COLUMNS} FROM {} AS j LEFT JOIN dashboard.lease AS l ON l.name = 'cron_job:' || j.id::text",
+        "SELECT {COLUMNS}, {} FROM {} AS j LEFT JOIN dashboard.lease AS held ON held.name = 'cron_job:' || j.id::text",
+        lease::COLUMNS,
         table.0
     )
 }
 
-fn read(row: &Row) -> Result<Job, StoreError> {
-    columns(row).map_err(StoreError::Unreadable)
+fn read(row: &Row, ended: &Ended, now: DateTime<Utc>) -> Result<Job, StoreError> {
+    columns(row, ended, now).map_err(StoreError::Unreadable)
 }
 
-fn columns(row: &Row) -> Result<Job, postgres::Error> {
+fn columns(row: &Row, ended: &Ended, now: DateTime<Utc>) -> Result<Job, postgres::Error> {
     let metadata: Json<Map<String, Value>> = row.try_get(8)?;
-    let lease = match (row.try_get(9)?, row.try_get(10)?) {
-        (Some(owner), Some(expires_at)) => Some(Lease { owner, expires_at }),
-        _ => None,
-    };
-    Ok(Job {
+    let mut job = Job {
         id: row.try_get(0)?,
         name: row.try_get(1)?,
         schedule: row.try_get(2)?,
@@ -304,14 +289,12 @@ fn columns(row: &Row) -> Result<Job, postgres::Error> {
         last_run: row.try_get(6)?,
         next_run: row.try_get(7)?,
         metadata: metadata.0,
-        lease,
-    })
+        lease: None,
+    };
+    job.lease = Lease::read(row, 9, &job.lease_name(), ended, now)?;
+    Ok(job)
 }
 
 fn member(name: &str, value: impl Into<Value>) -> (String, Value) {
     (name.to_owned(), value.into())
-}
-
-fn written(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

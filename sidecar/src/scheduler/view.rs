@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use super::error::StoreError;
 use super::job::Job;
 use super::pulse::Pulse;
 use super::session::{Session, session};
 use super::store;
 use crate::db::Dialer;
+use crate::lease::Ended;
 use crate::probe::SharedProbe;
 
 /// Longest wait for them: a Postgres that hangs must not keep everything else from being told.
@@ -19,14 +18,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 pub struct View {
     session: Session,
     pulse: Pulse,
-    shared: SharedProbe<Result<Jobs, String>>,
-}
-
-/// Jobs, as they were at a moment of the database's clock.
-#[derive(Clone, Debug)]
-pub struct Jobs {
-    pub(crate) at: DateTime<Utc>,
-    pub(crate) jobs: Vec<Job>,
+    shared: SharedProbe<Result<Vec<Job>, String>>,
 }
 
 impl View {
@@ -53,11 +45,11 @@ impl View {
     ///
     /// # Errors
     /// Why they cannot be read, for who runs the sidecar.
-    pub async fn jobs(&self) -> Result<Jobs, String> {
+    pub(crate) async fn jobs(&self) -> Result<Vec<Job>, String> {
         let question = self.session.run(|client| {
             let table = store::locate(client, false)?;
-            let (at, jobs) = store::jobs(client, &table)?;
-            Ok(Jobs { at, jobs: jobs.into_iter().filter(Job::is_ours).collect() })
+            let (_, jobs) = store::jobs(client, &table, &Ended::ByClock)?;
+            Ok(jobs.into_iter().filter(Job::is_ours).collect())
         });
         let jobs = async {
             let Ok(outcome) = tokio::time::timeout(LONGEST, question).await else {

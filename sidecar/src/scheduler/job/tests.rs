@@ -72,13 +72,30 @@ fn an_edited_schedule_moves_the_next_time_and_a_time_set_by_hand_stays() {
 fn a_run_whose_owner_died_is_due_whatever_its_next_time_says() {
     let mut job = job();
     job.metadata = metadata(json!({"next_run_for": WARM_SCHEDULE, "outcome": "running", "attempt": 1}));
-    let lease = |expires_at| Some(Lease { owner: "a".into(), expires_at: at(expires_at) });
-    job.lease = lease("2026-03-04T10:00:01Z");
-    assert_eq!(job.assess(now()), Action::Wait(Some(at("2026-03-04T10:00:01Z"))));
-    job.lease = lease("2026-03-04T10:00:00Z");
+    let lease =
+        |ended| Some(Lease { owner: "a".into(), expires_at: now(), lasts: Duration::from_secs(30), ended });
+    job.lease = lease(false);
+    assert_eq!(job.assess(now()), Action::Wait(None));
+    job.lease = lease(true);
     assert_eq!(attempt(&job), 2);
     job.lease = None;
     assert_eq!(attempt(&job), 2);
+}
+
+#[test]
+fn a_next_time_that_a_wrong_clock_has_computed_is_computed_anew_and_a_persons_choice_stays() {
+    let far = Job { next_run: Some(at("2026-05-04T00:00:00Z")), ..job() };
+    assert_eq!(far.assess(now()), Action::Wait(far.next_run), "a person has left out two months");
+    for member in ["next_run", "retry_at"] {
+        let mut computed = far.clone();
+        computed.metadata.insert(member.into(), json!("2026-05-04T00:00:00.000Z"));
+        let Action::Note(change) = computed.assess(now()) else { panic!("{member}") };
+        assert_eq!(change.next_run, Some(Some(at("2026-03-05T00:00:00Z"))), "{member}");
+        assert_eq!(change.metadata["next_run"], json!("2026-03-05T00:00:00.000Z"));
+    }
+    let mut usual = job();
+    usual.metadata.insert("next_run".into(), json!("2026-03-05T00:00:00.000Z"));
+    assert_eq!(usual.assess(now()), Action::Wait(usual.next_run));
 }
 
 #[test]
@@ -143,7 +160,7 @@ fn a_job_that_is_given_a_time_anew_is_not_taken_over_before_it() {
     let mut job = job();
     job.metadata.insert("outcome".into(), json!("running"));
     assert!(matches!(job.assess(now()), Action::Run(_)), "its owner has died");
-    let change = job.rescheduled(now(), job.next_run);
+    let change = job.rescheduled(job.next_run);
     job.metadata.extend(change.metadata);
     assert_eq!(job.assess(now()), Action::Wait(job.next_run));
 }
