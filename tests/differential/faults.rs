@@ -137,8 +137,8 @@ pub(super) const FAULTS: &[Fault] = &[
         name: "rows without a tenant do not count for all together",
         plants: &[Plant::Text(
             "compact",
-            "FROM part\n        GROUP BY figure",
-            "FROM part WHERE tenant_id IS NOT NULL\n        GROUP BY figure",
+            "FROM part\n        WHERE NOT EXISTS",
+            "FROM part\n        WHERE tenant_id IS NOT NULL AND NOT EXISTS",
         )],
         ..ALONE
     },

@@ -11,13 +11,13 @@ use crate::figures::{EMPTY, ONE, OTHER, assert_every_figure, bundle};
 const COMPUTES: &str = "
     GRANT USAGE ON SCHEMA dashboard, crm TO @; GRANT SELECT ON dashboard.schema_history TO @;
     GRANT SELECT ON tenant, contacts, accounts, leads, opportunities, activities TO @;
-    GRANT SELECT ON dashboard.delta, dashboard.counter, dashboard.counters, dashboard.feed TO @;
+    GRANT SELECT ON dashboard.delta, dashboard.counter, dashboard.uncounted, dashboard.counters, dashboard.feed TO @;
     ALTER ROLE @ BYPASSRLS;";
 
 /// What `V6__counters.sql` and `V7__locks.sql` grant to a role that feeds.
 const FEEDS: &str = "
     GRANT USAGE ON SCHEMA dashboard TO @; GRANT SELECT ON dashboard.schema_history TO @;
-    GRANT SELECT, INSERT, UPDATE, DELETE ON dashboard.delta, dashboard.counter, dashboard.pending, dashboard.counters,
+    GRANT SELECT, INSERT, UPDATE, DELETE ON dashboard.delta, dashboard.counter, dashboard.uncounted, dashboard.pending, dashboard.counters,
         dashboard.feed, dashboard.lease TO @;
     GRANT SELECT, UPDATE ON dashboard.lock TO @;";
 
@@ -414,7 +414,7 @@ fn enabling_does_not_keep_writers_waiting_behind_a_long_transaction() {
 /// Undoes the migration of the counters, so far that it can be applied again.
 pub(crate) const WITHOUT_COUNTERS: &str = "
     DELETE FROM dashboard.schema_history WHERE version >= 6;
-    DROP TABLE dashboard.lock, dashboard.delta, dashboard.counter, dashboard.pending, dashboard.counters, dashboard.feed CASCADE;
+    DROP TABLE dashboard.lock, dashboard.delta, dashboard.counter, dashboard.uncounted, dashboard.pending, dashboard.counters, dashboard.feed CASCADE;
     DROP FUNCTION dashboard.bundle(text, boolean), dashboard.bundles(text[]);
     ALTER FUNCTION dashboard.bundle_from_tables RENAME TO bundle;
     ALTER FUNCTION dashboard.bundles_from_tables RENAME TO bundles;
