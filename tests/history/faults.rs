@@ -31,10 +31,14 @@ pub(super) enum Kind {
     ClientsUnblocked,
     WritesPaused,
     Flushed,
+    Swapped,
+    TablesRewritten,
+    ClockSet,
+    SocketRemoved,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::SidecarKilled,
         Self::SidecarFrozen,
         Self::PostgresRestarted,
@@ -51,6 +55,10 @@ impl Kind {
         Self::ClientsUnblocked,
         Self::WritesPaused,
         Self::Flushed,
+        Self::Swapped,
+        Self::TablesRewritten,
+        Self::ClockSet,
+        Self::SocketRemoved,
     ];
 
     fn name(self) -> &'static str {
@@ -71,6 +79,10 @@ impl Kind {
             Self::ClientsUnblocked => "clients unblocked",
             Self::WritesPaused => "writes paused",
             Self::Flushed => "flushed",
+            Self::Swapped => "databases swapped, and back",
+            Self::TablesRewritten => "tables written anew",
+            Self::ClockSet => "clock of postgres set",
+            Self::SocketRemoved => "socket of the sidecar removed",
         }
     }
 
@@ -194,6 +206,38 @@ impl Schedule<'_> {
                 self.admin(primary).ok(&["CLIENT", "UNPAUSE"]);
             }
             Kind::Flushed => self.flush(primary),
+            Kind::Swapped => {
+                self.admin(primary).ok(&["SWAPDB", "0", "1"]);
+                self.hold();
+                self.admin(primary).ok(&["SWAPDB", "0", "1"]);
+            }
+            Kind::TablesRewritten => self.rewrite(),
+            Kind::ClockSet => {
+                self.servers.postgres.clock().set_ahead(Duration::from_secs(60 * 24 * 3600));
+                self.hold();
+                self.servers.postgres.clock().set_back(Duration::from_secs(3600));
+                self.hold();
+                self.servers.postgres.clock().set_right();
+            }
+            Kind::SocketRemoved => {
+                let _ = std::fs::remove_file(self.servers.socket());
+                self.hold();
+            }
+        }
+    }
+
+    /// Each table is empty to snapshots from before.
+    fn rewrite(&mut self) {
+        let mut owner = self.servers.postgres.client();
+        for rewrite in [
+            "ALTER TABLE leads ALTER COLUMN company TYPE text USING company || ''",
+            "ALTER TABLE opportunities ALTER COLUMN name TYPE text USING name || ''",
+            "ALTER TABLE tenant ALTER COLUMN name TYPE text USING name || ''",
+            "CREATE TEMP TABLE kept ON COMMIT DROP AS TABLE contacts; TRUNCATE contacts; INSERT INTO contacts TABLE kept",
+        ] {
+            owner.batch_execute(&format!("BEGIN; {rewrite}")).expect("no table is locked for long");
+            self.go_on(20, Duration::from_millis(100));
+            owner.batch_execute("COMMIT").expect("it is written");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The servers of a run, and which of the two Redis is the primary.
 
+use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use harness::{Client, PostgresServer, Redis, Sidecar, assert_eventually};
@@ -33,7 +34,7 @@ pub(super) struct Servers {
 impl Servers {
     /// Starts all of them; the second Redis is a replica of the first.
     pub(super) fn start() -> Self {
-        let postgres = PostgresServer::start();
+        let postgres = PostgresServer::with_clock();
         crm::create(&postgres);
         let directory = TempDir::with_prefix("dashboard-history-").expect("a temporary directory");
         let node = || {
@@ -56,9 +57,14 @@ impl Servers {
 
     /// Starts the sidecar, on the socket that it always has.
     pub(super) fn start_sidecar(&mut self) {
-        let socket = self.directory.path().join("sidecar.sock");
+        let socket = self.socket();
         let builder = Sidecar::builder().database(self.postgres.url());
         self.sidecar = Some(builder.internal(format!("unix:{}", socket.display())).start());
+    }
+
+    /// The file by which the sidecar is found.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.directory.path().join("sidecar.sock")
     }
 
     /// Makes `replica` follow `primary`, and waits until it is in step.
