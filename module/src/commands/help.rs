@@ -26,7 +26,7 @@ const LINES: [&str; 17] = [
     "DASHBOARD.WARM [tenant ...] [FORCE] [ASYNC]",
     "    Computes the bundles of these tenants, or of every active one, that are not fresh; FORCE: all.",
     "    Replies tenants, warmed, fresh, failed and elapsed_ms. ASYNC: replies at once.",
-    "DASHBOARD.FEED lag-ms period-ms | OFF",
+    "DASHBOARD.FEED lag-ms period-ms [POSITION position] | OFF",
     "    For the sidecar's change feed: changes are followed to within lag-ms, and its next word comes within",
     "    period-ms. INFO dashboard shows it as feed_lag_ms, which grows when the feed is silent for longer.",
     "    OFF: changes are no longer followed.",
