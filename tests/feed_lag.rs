@@ -161,6 +161,32 @@ fn a_feed_that_says_that_it_stops_has_no_lag_until_it_speaks_again() {
 }
 
 #[test]
+fn a_feed_that_says_how_far_it_has_come_is_told_what_it_said_before() {
+    let redis = Redis::with(&FakeUpstream::start());
+    let mut client = redis.client();
+    let mut says = |position: &str| client.ok(&["DASHBOARD.FEED", "7", HOUR, "POSITION", position]);
+    assert_eq!(says("12"), Value::Nil);
+    assert_eq!(
+        (says("13"), says("3"), says("9223372036854775807")),
+        (Value::Int(12), Value::Int(13), Value::Int(3))
+    );
+    client.ok(&["DASHBOARD.FEED", "OFF"]);
+    client.ok(&["DASHBOARD.FEED", "7", HOUR]);
+    let mut client = redis.client();
+    let asked = client.ok(&["DASHBOARD.FEED", "7", HOUR, "position", "4"]);
+    assert_eq!(asked, Value::Int(i64::MAX), "neither stopping nor a word without it undoes it");
+    for wrong in [
+        &["POSITION"][..],
+        &["POSITION", "-1"],
+        &["POSITION", "9223372036854775808"],
+        &["POSITION", "1", "2"],
+    ] {
+        let error = client.error(&[&["DASHBOARD.FEED", "7", HOUR], wrong].concat());
+        assert!(error.starts_with("ERR "), "{wrong:?}: {error}");
+    }
+}
+
+#[test]
 fn a_replica_takes_no_word_of_a_feed_and_does_once_it_is_the_primary() {
     let upstream = FakeUpstream::start();
     let (primary, replica) =

@@ -96,7 +96,8 @@ fn the_lease_of_a_dead_sidecar_ends_although_the_clock_is_set_back_by_an_hour() 
 #[test]
 fn a_sidecar_that_lives_keeps_its_lease_although_the_clock_is_set_ahead_by_an_hour() {
     let (postgres, mut scene) = start();
-    scene.sidecar.process().kill();
+    scene.sidecar.process().terminate();
+    scene.sidecar.process().wait_exit();
     scene.sidecar = scene.follower().env("DASHBOARD_FEED_LEASE_MS", "60000").start();
     assert_eventually!(lines_with(&scene.sidecar, FEEDS) == 1, "it has the lease for a minute");
     let other = scene.follower().start();

@@ -3,7 +3,7 @@
 //! What is promised, rule by rule:
 //!
 //! - **fence**: a GET that began after a CLEAR was answered sees every version that was committed before that
-//!   CLEAR was sent. After CLEAR … SOFT an older one may come, if it is called `stale`.
+//!   CLEAR was sent. After CLEAR … SOFT an older one may come, if it is called `stale`; so may one that was swapped in since.
 //! - **refresh**: REFRESH sees what was committed before it began, unless the answer is called `stale`.
 //! - **age**: a bundle of age `a` was read from Postgres at most so long ago: it has what was committed by then.
 //!   MAXAGE is a bound on that age, unless the answer is called `stale`.
@@ -122,7 +122,8 @@ fn check_bundle(index: &Index<'_>, get: &Get, seen: &Seen) -> Vec<Violation> {
     let stale = seen.status == "stale";
     for clear in index.clears[get.tenant].iter().filter(|clear| binds(clear, get, &index.history.losses)) {
         let floor = index.committed_before(get.tenant, clear.invoked);
-        if seen.version < floor && !(clear.soft && stale) {
+        let swapped = index.history.swaps.iter().any(|at| clear.invoked <= *at && *at <= get.ended);
+        if seen.version < floor && !((clear.soft || swapped) && stale) {
             let what =
                 format!("version {} was seen, {floor} was committed before {clear:?}: {get:?}", seen.version);
             found.push(violation("fence", what, get, clear.invoked));

@@ -207,9 +207,11 @@ impl Schedule<'_> {
             }
             Kind::Flushed => self.flush(primary),
             Kind::Swapped => {
-                self.admin(primary).ok(&["SWAPDB", "0", "1"]);
-                self.hold();
-                self.admin(primary).ok(&["SWAPDB", "0", "1"]);
+                for _ in 0..2 {
+                    self.admin(primary).ok(&["SWAPDB", "0", "1"]);
+                    self.history.swaps.push(self.scene.clock.now());
+                    self.hold();
+                }
             }
             Kind::TablesRewritten => self.rewrite(),
             Kind::ClockSet => {

@@ -118,6 +118,20 @@ fn a_clear_that_was_lost_with_its_primary_counts_no_more_unless_it_was_replicate
 }
 
 #[test]
+fn what_was_swapped_in_after_a_clear_may_be_older_if_it_is_called_stale() {
+    let swapped = |get: Get, at: Time| {
+        broken_by(History { clears: vec![clear()], gets: vec![get], swaps: vec![at], ..history() })
+    };
+    assert_eq!(swapped(get(1), 3_500_000), ["fence"]);
+    assert!(swapped(with_status(get(1), "stale"), 3_500_000).is_empty());
+    assert_eq!(
+        swapped(with_status(get(1), "stale"), 2_500_000),
+        ["fence"],
+        "it was swapped before the clear"
+    );
+}
+
+#[test]
 fn an_answer_to_refresh_from_before_it_is_found() {
     let refresh = Get { ask: Ask { refresh: true, ..Ask::default() }, ..get(1) };
     assert_eq!(broken(&[], with_status(refresh.clone(), "refreshed")), ["refresh"]);

@@ -130,6 +130,8 @@ pub(super) struct History {
     pub(super) faults: Vec<Fault>,
     /// When a primary was lost and a replica took over: what only the old one had is gone.
     pub(super) losses: Vec<Time>,
+    /// When databases were swapped: what is swapped in was not cleared.
+    pub(super) swaps: Vec<Time>,
 }
 
 impl History {
@@ -140,5 +142,6 @@ impl History {
         self.others.extend(other.others);
         self.faults.extend(other.faults);
         self.losses.extend(other.losses);
+        self.swaps.extend(other.swaps);
     }
 }
