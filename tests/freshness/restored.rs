@@ -33,6 +33,17 @@ fn dump(postgres: &PostgresServer, scene: &Scene) -> PathBuf {
     file
 }
 
+/// Likewise, with a dump that is older than what everybody has seen.
+fn start_and_dump() -> (PostgresServer, Scene, PathBuf) {
+    let (postgres, scene) = start();
+    rename_everywhere(&scene, "in the dump");
+    scene.assert_all_is_seen();
+    let file = dump(&postgres, &scene);
+    rename_everywhere(&scene, "after the dump");
+    scene.assert_all_is_seen();
+    (postgres, scene, file)
+}
+
 fn restore(postgres: &PostgresServer, file: &Path, database: &str, options: &[&str]) {
     let mut restore = postgres.program("pg_restore");
     restore.args(options).args(["--exit-on-error", "-d", &postgres.url_of(database)]).arg(file);
@@ -54,12 +65,7 @@ fn replace_by(postgres: &PostgresServer, other: &str) {
 
 #[test]
 fn a_dump_that_is_restored_over_the_database_is_shown_as_it_is() {
-    let (postgres, scene) = start();
-    rename_everywhere(&scene, "in the dump");
-    scene.assert_all_is_seen();
-    let file = dump(&postgres, &scene);
-    rename_everywhere(&scene, "after the dump");
-    scene.assert_all_is_seen();
+    let (postgres, scene, file) = start_and_dump();
     restore(&postgres, &file, "crm", &["--clean", "--if-exists"]);
     assert_eventually!(lines_with(&scene.sidecar, "restored from a dump") > 0, "the log says it");
     scene.assert_all_is_seen();
@@ -67,12 +73,7 @@ fn a_dump_that_is_restored_over_the_database_is_shown_as_it_is() {
 
 #[test]
 fn a_database_that_is_renamed_into_place_is_shown_as_it_is() {
-    let (postgres, scene) = start();
-    rename_everywhere(&scene, "in the dump");
-    scene.assert_all_is_seen();
-    let file = dump(&postgres, &scene);
-    rename_everywhere(&scene, "after the dump");
-    scene.assert_all_is_seen();
+    let (postgres, scene, file) = start_and_dump();
     postgres.client().batch_execute("CREATE DATABASE older TEMPLATE template0").unwrap();
     restore(&postgres, &file, "older", &[]);
     replace_by(&postgres, "older");

@@ -208,6 +208,8 @@ impl Schedule<'_> {
             Kind::Flushed => self.flush(primary),
             Kind::Swapped => {
                 for _ in 0..2 {
+                    // It happens between these two.
+                    self.history.swaps.push(self.scene.clock.now());
                     self.admin(primary).ok(&["SWAPDB", "0", "1"]);
                     self.history.swaps.push(self.scene.clock.now());
                     self.hold();

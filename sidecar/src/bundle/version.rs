@@ -1,10 +1,7 @@
 //! The version of a bundle: what the database calls the state of a tenant's rows. It is the database's own word,
 //! which it is asked by later whether anything has changed since.
 
-/// Longest version, in bytes.
-const MAX_BYTES: usize = 128;
-/// Length of an etag: lower-case hexadecimal digits.
-const ETAG_LEN: usize = 32;
+use wire::bundle::{ETAG_LEN, is_version};
 
 /// 1–128 of `[0-9A-Za-z.:_-]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +19,7 @@ impl Version {
     /// [`InvalidVersion`] for one that is empty, overlong or has a character outside the set: nothing in it has to be
     /// escaped in JSON.
     pub fn parse(text: &str) -> Result<Self, InvalidVersion> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b'_' | b'-');
-        if (1..=MAX_BYTES).contains(&text.len()) && text.bytes().all(allowed) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidVersion)
-        }
+        if is_version(text) { Ok(Self(text.to_owned())) } else { Err(InvalidVersion) }
     }
 
     /// The text.
