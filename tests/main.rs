@@ -32,6 +32,7 @@ mod interruptions;
 mod isolation;
 mod leaks;
 mod lists;
+mod log;
 mod marks;
 mod morning;
 mod no_blocking;

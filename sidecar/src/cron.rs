@@ -11,6 +11,7 @@ use crate::config::{CronCommand, CronRunArgs, CronSetArgs, DatabaseArgs, JobArgs
 use crate::db::Dialer;
 use crate::error::Failure;
 use crate::lease::Ended;
+use crate::output;
 use crate::pg::{Client, Queries as _};
 use crate::scheduler::StoreError;
 use crate::scheduler::job::{Change, Job, WARM_FUNCTION, WARM_NAME, WARM_SCHEDULE};
@@ -106,7 +107,7 @@ fn failed(error: impl Into<CronError>) -> Failure {
 
 fn list(database: &DatabaseArgs) -> Result<(), Failure> {
     let desk = Desk::open(database)?;
-    println!("{}", list::table(&desk.jobs));
+    output::line(format_args!("{}", list::table(&desk.jobs)));
     Ok(())
 }
 
@@ -125,7 +126,7 @@ fn enable(args: &JobArgs) -> Result<(), Failure> {
             change = job.rescheduled(next);
         }
         desk.change(&job, &change, Column::Active(true)).map_err(failed)?;
-        println!("{} is enabled, next run {}", job.name, time(next));
+        output::line(format_args!("{} is enabled, next run {}", job.name, time(next)));
     }
     Ok(())
 }
@@ -142,7 +143,7 @@ fn add(desk: &mut Desk) -> Result<(), CronError> {
     desk.client
         .execute(&sql, &[&WARM_NAME, &WARM_SCHEDULE, &WARM_FUNCTION, &next])
         .map_err(StoreError::from)?;
-    println!("{WARM_NAME} is added and enabled, next run {}", time(Some(next)));
+    output::line(format_args!("{WARM_NAME} is added and enabled, next run {}", time(Some(next))));
     Ok(())
 }
 
@@ -150,7 +151,7 @@ fn disable(args: &JobArgs) -> Result<(), Failure> {
     let mut desk = Desk::open(&args.database)?;
     for job in desk.chosen_at_least_one(args.job.as_deref()).map_err(failed)? {
         desk.change(&job, &Change::default(), Column::Active(false)).map_err(failed)?;
-        println!("{} is disabled", job.name);
+        output::line(format_args!("{} is disabled", job.name));
     }
     Ok(())
 }
@@ -163,7 +164,12 @@ fn set(args: &CronSetArgs) -> Result<(), Failure> {
         let next = next_time(&job, desk.now).map_err(failed)?;
         desk.change(&job, &job.rescheduled(Some(next)), Column::Schedule(&job.schedule)).map_err(failed)?;
         let state = if job.active { "" } else { "; it is disabled: dashboard-sidecar cron enable" };
-        println!("{} is set to '{}', next run {}{state}", job.name, job.schedule, time(Some(next)));
+        output::line(format_args!(
+            "{} is set to '{}', next run {}{state}",
+            job.name,
+            job.schedule,
+            time(Some(next))
+        ));
     }
     Ok(())
 }
@@ -195,7 +201,7 @@ fn run(args: &CronRunArgs) -> Result<(), Failure> {
             for job in jobs {
                 let report = runner.run_by_hand(&table, &job, &shutdown).await;
                 let report = report.map_err(|why| failed(CronError::not_run(&job.name, why)))?;
-                println!("{}: {report}", job.name);
+                output::line(format_args!("{}: {report}", job.name));
                 all_well &= report.outcome == "success";
                 if shutdown.is_cancelled() {
                     break;

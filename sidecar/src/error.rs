@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -355,10 +356,11 @@ impl Failure {
         Self { exit_code: 2, ..Self::run(error) }
     }
 
-    /// Prints the message to standard error and gives the exit code.
-    pub fn report(&self) -> ExitCode {
+    /// Hands the message to whoever prints it, as one line, and gives the exit code.
+    pub fn report(&self, out: &mut impl Write) -> ExitCode {
         if !self.message.is_empty() {
-            eprintln!("dashboard-sidecar: {}", self.message);
+            // One write: a line of the log is what is written at once. Where it fails there is nobody to tell.
+            let _ = out.write_all(format!("dashboard-sidecar: {}\n", self.message).as_bytes());
         }
         ExitCode::from(self.exit_code)
     }

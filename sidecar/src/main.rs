@@ -7,12 +7,26 @@ use clap::Parser;
 use dashboard_sidecar::config::{Cli, Command, DatabaseArgs, DemoCommand};
 use dashboard_sidecar::migrate::Verdict;
 use dashboard_sidecar::{
-    counters, cron, db, demo, error::Failure, feed, migrate, pg, serve, telemetry, token, warm,
+    counters, cron, db, demo, error::Failure, feed, migrate, output, pg, serve, telemetry, token, warm,
 };
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = telemetry::init(&cli.log).and_then(|()| match &cli.command {
+    // Held to the end: what it still has to write is written when it is dropped.
+    let log = match telemetry::init(&cli.log) {
+        Ok(log) => log,
+        Err(failure) => return failure.report(&mut std::io::stderr()),
+    };
+    let outcome = run(&cli.command).and_then(|()| output::check());
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // The log's way, so that it comes after what was logged, and never waits.
+        Err(failure) => failure.report(&mut log.writer()),
+    }
+}
+
+fn run(command: &Command) -> Result<(), Failure> {
+    match command {
         Command::Serve(args) => serve::main(args),
         Command::Warm(args) => warm::main(args),
         Command::Migrate(args) if args.check => check(&args.database),
@@ -29,10 +43,6 @@ fn main() -> ExitCode {
                 db::connect_once(&args.database, "dashboard-sidecar demo load", pg::Terms::without_end(""))?;
             report(demo::load(&mut client, &args.demo))
         }
-    });
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
     }
 }
 
@@ -40,7 +50,7 @@ fn main() -> ExitCode {
 fn check(args: &DatabaseArgs) -> Result<(), Failure> {
     let mut client = db::connect_once(args, "dashboard-sidecar migrate --check", pg::Terms::without_end(""))?;
     let plan = migrate::check(&mut client).map_err(|error| Failure::undecided(&error))?;
-    println!("{plan}");
+    output::line(format_args!("{plan}"));
     match plan.verdict() {
         Verdict::NothingToDo => Ok(()),
         verdict => Err(Failure::answered(verdict == Verdict::Refused)),
@@ -49,6 +59,6 @@ fn check(args: &DatabaseArgs) -> Result<(), Failure> {
 
 /// Prints what a subcommand did, or turns its error into the reason why the process ends.
 fn report<T: std::fmt::Display, E: std::error::Error>(outcome: Result<T, E>) -> Result<(), Failure> {
-    println!("{}", outcome.map_err(|error| Failure::run(&error))?);
+    output::line(format_args!("{}", outcome.map_err(|error| Failure::run(&error))?));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `dashboard-sidecar serve`: puts the parts together, runs them, and takes them down in order.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,6 +136,7 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         tokio::select! {
             () = servers => Ok(()),
             second = signals.two(&stop, args.http.lame_duck()) => Err(second),
+            never = stay() => match never? {},
         }
     });
     // Blocking threads that still wait for Postgres are not waited for.
@@ -216,6 +218,18 @@ impl Signals {
             _ = self.terminate.recv() => SignalKind::terminate(),
             _ = self.interrupt.recv() => SignalKind::interrupt(),
         }
+    }
+}
+
+/// SIGHUP ends nothing: it comes where a terminal closes, and from who means "open the log anew" or "read the settings
+/// anew".
+async fn stay() -> Result<Infallible, Failure> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::run(&error))?;
+    loop {
+        hangup.recv().await;
+        tracing::info!(
+            "SIGHUP: nothing to do, as the log goes to standard error; settings are read at the start only"
+        );
     }
 }
 

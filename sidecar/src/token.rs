@@ -5,6 +5,7 @@ use chrono::Utc;
 use crate::auth::Grant;
 use crate::config::TokenArgs;
 use crate::error::Failure;
+use crate::output;
 
 /// Prints the token alone, so that a script can take it; remarks go to standard error.
 ///
@@ -14,11 +15,11 @@ pub fn main(args: &TokenArgs) -> Result<(), Failure> {
     let signer = args.auth.signer()?;
     let grant =
         Grant { tenant: args.tenant.as_deref(), role: args.role.as_deref(), expires_in: args.expires_in };
-    println!("{}", signer.sign(&grant, Utc::now()).map_err(|error| Failure::run(&error))?);
+    output::line(format_args!("{}", signer.sign(&grant, Utc::now()).map_err(|error| Failure::run(&error))?));
     if grant.may_nothing() {
-        eprintln!(
+        output::remark(format_args!(
             "note: this token may do nothing: name the --tenant that it is for, or give it the --role superadmin"
-        );
+        ));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use crate::cache::{self, Progress, Warmed};
 use crate::config::WarmArgs;
 use crate::error::{ApiError, Failure};
+use crate::output;
 use crate::tenant::Tenant;
 
 /// What Redis calls the connection.
@@ -28,13 +29,15 @@ pub fn main(args: &WarmArgs) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::run(&error))?;
     let warmed = runtime.block_on(warm(args, &tenants)).map_err(|error| Failure::config(error.message()))?;
-    println!("{warmed}");
+    output::line(format_args!("{warmed}"));
     for failed in &warmed.failures {
-        println!("failed: {}: {}", failed.tenant, failed.reason);
+        output::line(format_args!("failed: {}: {}", failed.tenant, failed.reason));
     }
     let unnamed = warmed.failed.saturating_sub(warmed.failures.len() as u64);
     if unnamed > 0 {
-        println!("failed: {unnamed} more; the logs of Redis and of the sidecar have the causes");
+        output::line(format_args!(
+            "failed: {unnamed} more; the logs of Redis and of the sidecar have the causes"
+        ));
     }
     if warmed.failed == 0 { Ok(()) } else { Err(Failure::already_reported()) }
 }
@@ -48,7 +51,7 @@ async fn warm(args: &WarmArgs, tenants: &[Tenant]) -> Result<Warmed, ApiError> {
     let mut display = Display::new();
     let watching = async {
         let Err(error) = cache::watch(url, CALLER, |progress| display.show(progress)).await;
-        eprintln!("the progress cannot be shown: {}", error.message());
+        output::remark(format_args!("the progress cannot be shown: {}", error.message()));
         std::future::pending::<Infallible>().await
     };
     tokio::select! {
@@ -85,7 +88,7 @@ impl Display {
                 bar.set_message(text);
             }
             None if self.last_line.is_none_or(|at| at.elapsed() >= LINE_INTERVAL) => {
-                eprintln!("warm: {text}");
+                output::remark(format_args!("warm: {text}"));
                 self.last_line = Some(Instant::now());
             }
             None => {}

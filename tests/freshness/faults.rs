@@ -1,4 +1,7 @@
-//! Servers that die in the middle of it.
+//! Servers that die in the middle of it, and what befalls them: tables that are written anew, clocks, logs.
+
+use std::io;
+use std::time::Duration;
 
 use harness::PostgresServer;
 
@@ -99,6 +102,69 @@ fn nothing_is_missed_when_all_of_them_die_at_once() {
     postgres.start_again();
     burst.commit_on();
     scene.follow();
+    burst.go_on();
+    burst.end();
+    scene.assert_all_is_seen();
+}
+
+/// Each table is another one to who comes later, and empty to who has looked before.
+#[test]
+fn nothing_is_missed_while_tables_are_written_anew() {
+    let scene = Scene::start();
+    scene.fill();
+    let burst = Burst::begin(&scene);
+    for _ in 0..TIMES {
+        for rewrite in [
+            "ALTER TABLE leads ALTER COLUMN phone TYPE text USING phone || ''",
+            "ALTER TABLE opportunities ALTER COLUMN name TYPE text USING name || ''",
+            "ALTER TABLE activities SET UNLOGGED",
+            "ALTER TABLE activities SET LOGGED",
+            "ALTER TABLE tenant ALTER COLUMN name TYPE text USING name || ''",
+            "LOCK TABLE contacts IN ACCESS EXCLUSIVE MODE; CREATE TEMP TABLE kept ON COMMIT DROP AS TABLE contacts;
+             TRUNCATE contacts; INSERT INTO contacts SELECT * FROM kept",
+        ] {
+            scene.crm.execute(&format!("BEGIN; {rewrite}; COMMIT"));
+            burst.commit_on();
+        }
+        burst.go_on();
+    }
+    burst.end();
+    scene.assert_all_is_seen();
+}
+
+#[test]
+fn nothing_is_missed_while_the_clock_of_postgres_is_set() {
+    let postgres = PostgresServer::with_clock();
+    let mut scene = Scene::on(&postgres.url(), cache());
+    scene.follow();
+    scene.fill();
+    let burst = Burst::begin(&scene);
+    for _ in 0..TIMES {
+        postgres.clock().set_ahead(Duration::from_secs(60 * 24 * 3600));
+        burst.go_on();
+        postgres.clock().set_back(Duration::from_secs(3600));
+        burst.go_on();
+        postgres.clock().set_right();
+        burst.go_on();
+    }
+    burst.end();
+    scene.assert_all_is_seen();
+}
+
+#[test]
+fn nothing_is_missed_while_nobody_takes_the_log() {
+    let mut scene = Scene::without_feed();
+    let (reader, writer) = io::pipe().unwrap();
+    scene.sidecar.process().kill();
+    let follower = scene.follower().env("DASHBOARD_LOG", "trace").standard_error(writer);
+    scene.sidecar = follower.internal(scene.internal()).start();
+    // It stands still, then it dies.
+    scene.fill();
+    let burst = Burst::begin(&scene);
+    for _ in 0..TIMES {
+        burst.go_on();
+    }
+    drop(reader);
     burst.go_on();
     burst.end();
     scene.assert_all_is_seen();

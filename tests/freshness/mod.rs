@@ -59,7 +59,7 @@ impl Scene {
     fn on(database: &str, cache: RedisBuilder) -> Self {
         let crm = Crm::create(database);
         let directory = TempDir::with_prefix("dashboard-freshness-").unwrap();
-        let internal = format!("unix:{}", directory.path().join("sidecar.sock").display());
+        let internal = internal(&directory);
         let redis = cache.setting("sidecar", &internal).start();
         let sidecar = Sidecar::builder().database(database).internal(internal).start();
         Self { sidecar, redis, crm, directory }
@@ -73,8 +73,12 @@ impl Scene {
     /// The sidecar ends at once, and another takes its place that computes and follows.
     fn follow(&mut self) {
         self.sidecar.process().kill();
-        let internal = format!("unix:{}", self.directory.path().join("sidecar.sock").display());
-        self.sidecar = self.follower().internal(internal).start();
+        self.sidecar = self.follower().internal(self.internal()).start();
+    }
+
+    /// Where the cache looks for the sidecar.
+    fn internal(&self) -> String {
+        internal(&self.directory)
     }
 
     fn client(&self) -> Client {
@@ -106,6 +110,10 @@ impl Scene {
             assert_eq!(shown(&stored), truth, "{tenant} {include}");
         }
     }
+}
+
+fn internal(directory: &TempDir) -> String {
+    format!("unix:{}", directory.path().join("sidecar.sock").display())
 }
 
 /// A cache in which nothing grows old.

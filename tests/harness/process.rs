@@ -91,14 +91,14 @@ impl Process {
     ) -> Self {
         let out = File::options().create(true).append(true).open(log).expect("a log file");
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-        configure(&mut command);
-        let child = command
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program)
             .stdin(Stdio::null())
             .stderr(out.try_clone().expect("a second handle"))
-            .stdout(out)
-            .spawn()
-            .unwrap_or_else(|e| panic!("cannot start {name}: {e}"));
+            .stdout(out);
+        configure(&mut command);
+        let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {name}: {e}"));
         Self { name, child, log: log.to_owned() }
     }
 
@@ -142,6 +142,11 @@ impl Process {
     /// Lets a frozen server go on (SIGCONT).
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     fn signal(&self, signal: Signal) {

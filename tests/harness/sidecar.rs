@@ -1,7 +1,7 @@
 //! The real `dashboard-sidecar`, on a Unix socket in a directory of its own and a free loopback port.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -18,6 +18,7 @@ pub struct SidecarBuilder {
     arguments: Vec<String>,
     access: Option<(&'static str, String)>,
     environment: Vec<(String, String)>,
+    standard_error: Option<Stdio>,
 }
 
 impl SidecarBuilder {
@@ -66,6 +67,12 @@ impl SidecarBuilder {
     /// A further variable of the environment.
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Where its log goes, instead of a file that [`Sidecar::log`] reads.
+    pub fn standard_error(mut self, standard_error: impl Into<Stdio>) -> Self {
+        self.standard_error = Some(standard_error.into());
         self
     }
 
@@ -123,6 +130,9 @@ impl SidecarBuilder {
                 .envs(self.environment);
             if let Some(url) = self.database_url {
                 command.env("DATABASE_URL", url);
+            }
+            if let Some(standard_error) = self.standard_error {
+                command.stderr(standard_error);
             }
         });
         Sidecar {

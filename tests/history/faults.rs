@@ -35,10 +35,11 @@ pub(super) enum Kind {
     TablesRewritten,
     ClockSet,
     SocketRemoved,
+    LogStuck,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::SidecarKilled,
         Self::SidecarFrozen,
         Self::PostgresRestarted,
@@ -59,6 +60,7 @@ impl Kind {
         Self::TablesRewritten,
         Self::ClockSet,
         Self::SocketRemoved,
+        Self::LogStuck,
     ];
 
     fn name(self) -> &'static str {
@@ -83,6 +85,7 @@ impl Kind {
             Self::TablesRewritten => "tables written anew",
             Self::ClockSet => "clock of postgres set",
             Self::SocketRemoved => "socket of the sidecar removed",
+            Self::LogStuck => "log of the sidecar stuck, then lost",
         }
     }
 
@@ -157,9 +160,8 @@ impl Schedule<'_> {
         let primary = self.scene.topology.roles().primary;
         match kind {
             Kind::SidecarKilled => {
-                self.servers.sidecar.as_mut().expect("it runs").process().kill();
+                self.kill_sidecar();
                 self.hold();
-                self.servers.sidecar = None;
                 self.servers.start_sidecar();
             }
             Kind::SidecarFrozen => {
@@ -227,7 +229,21 @@ impl Schedule<'_> {
                 let _ = std::fs::remove_file(self.servers.socket());
                 self.hold();
             }
+            Kind::LogStuck => {
+                self.kill_sidecar();
+                let reader = self.servers.start_sidecar_unheard();
+                self.hold();
+                drop(reader);
+                self.hold();
+                self.kill_sidecar();
+                self.servers.start_sidecar();
+            }
         }
+    }
+
+    fn kill_sidecar(&mut self) {
+        self.servers.sidecar.as_mut().expect("it runs").process().kill();
+        self.servers.sidecar = None;
     }
 
     /// Each table is empty to snapshots from before.

@@ -1,9 +1,10 @@
 //! The servers of a run, and which of the two Redis is the primary.
 
+use std::io::{self, PipeReader};
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use harness::{Client, PostgresServer, Redis, Sidecar, assert_eventually};
+use harness::{Client, PostgresServer, Redis, Sidecar, SidecarBuilder, assert_eventually};
 use tempfile::TempDir;
 
 use super::crm;
@@ -57,9 +58,19 @@ impl Servers {
 
     /// Starts the sidecar, on the socket that it always has.
     pub(super) fn start_sidecar(&mut self) {
-        let socket = self.socket();
-        let builder = Sidecar::builder().database(self.postgres.url());
-        self.sidecar = Some(builder.internal(format!("unix:{}", socket.display())).start());
+        self.sidecar = Some(self.describe_sidecar().start());
+    }
+
+    /// Likewise, with a log that nobody takes until the reader is dropped; from then on nobody can take it.
+    pub(super) fn start_sidecar_unheard(&mut self) -> PipeReader {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        self.sidecar =
+            Some(self.describe_sidecar().env("DASHBOARD_LOG", "trace").standard_error(writer).start());
+        reader
+    }
+
+    fn describe_sidecar(&self) -> SidecarBuilder {
+        Sidecar::builder().database(self.postgres.url()).internal(format!("unix:{}", self.socket().display()))
     }
 
     /// The file by which the sidecar is found.

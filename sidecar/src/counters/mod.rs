@@ -8,6 +8,7 @@ mod verify;
 use crate::config::{CountersCommand, DatabaseArgs};
 use crate::db;
 use crate::error::Failure;
+use crate::output;
 use crate::pg::{self, Client, Queries as _, Terms};
 use error::CountersError;
 
@@ -89,11 +90,11 @@ fn enable(client: &mut Client) -> Result<(), CountersError> {
     client.execute("SELECT FROM dashboard.tally('{}')", &[])?;
     let created = triggers::create(client)?;
     if created == 0 && must_be_ready(client).is_ok() {
-        println!("nothing to do: the counters are enabled");
+        output::line(format_args!("nothing to do: the counters are enabled"));
         return Ok(());
     }
     let counted = count(client)?;
-    println!("the counters are enabled: {counted} counters over all tenants");
+    output::line(format_args!("the counters are enabled: {counted} counters over all tenants"));
     Ok(())
 }
 
@@ -116,7 +117,7 @@ fn disable(client: &mut Client) -> Result<(), CountersError> {
         "DELETE FROM dashboard.delta; DELETE FROM dashboard.counter; DELETE FROM dashboard.pending;
          UPDATE dashboard.feed SET heartbeat_at = NULL, lag_ms = NULL",
     )?;
-    println!("the counters are disabled: bundles are computed from the tables");
+    output::line(format_args!("the counters are disabled: bundles are computed from the tables"));
     Ok(())
 }
 
@@ -124,6 +125,6 @@ fn rebuild(client: &mut Client) -> Result<(), CountersError> {
     must_be_ready(client)?;
     triggers::create(client)?;
     let counted = count(client)?;
-    println!("counted anew: {counted} counters over all tenants");
+    output::line(format_args!("counted anew: {counted} counters over all tenants"));
     Ok(())
 }

@@ -7,6 +7,7 @@ use postgres::Row;
 use super::error::CountersError;
 use crate::error::Failure;
 use crate::feed::Look;
+use crate::output;
 use crate::pg::{Client, Queries as _};
 use crate::tenant::ALL_TENANTS;
 
@@ -43,22 +44,24 @@ pub(super) fn run(client: &mut Client, repair: bool, limit: Duration) -> Result<
     let Findings { owners, differing, differences } = findings;
     let unrecorded = unrecorded(client)?;
     for table in &unrecorded {
-        println!("changes of {table} are not recorded: 'dashboard-sidecar counters rebuild' sees to that");
+        output::line(format_args!(
+            "changes of {table} are not recorded: 'dashboard-sidecar counters rebuild' sees to that"
+        ));
     }
     if differences == 0 {
-        println!("the counters of {owners} tenants are right");
+        output::line(format_args!("the counters of {owners} tenants are right"));
     } else if repair {
-        println!(
+        output::line(format_args!(
             "{differing} of {owners} tenants differed, in {differences} counters; they have been corrected"
-        );
+        ));
     } else {
-        println!(
+        output::line(format_args!(
             "{differing} of {owners} tenants differ, in {differences} counters: 'dashboard-sidecar counters verify' corrects them"
-        );
+        ));
     }
     // Counters that are right are of use only to bundles that are read anew.
     let followed = Look::at(client).map_err(|error| Failure::run(&error))?.followed(limit);
-    println!("change feed: {}: {followed}", followed.name());
+    output::line(format_args!("change feed: {}: {followed}", followed.name()));
     let all_is_well = unrecorded.is_empty() && (repair || differences == 0);
     if all_is_well { Ok(()) } else { Err(Failure::already_reported()) }
 }
@@ -93,9 +96,9 @@ impl Findings {
                     (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
                 let (source, n, amount): (String, i64, String) =
                     (row.try_get(4)?, row.try_get(5)?, row.try_get(6)?);
-                println!(
+                output::line(format_args!(
                     "{owner}: {figure} slot {slot} '{source}' (test data: {test}) was short by {n}, {amount}"
-                );
+                ));
             }
             self.differences += 1;
             if last.as_ref() != Some(&owner) {

@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::output;
+
 /// How often a bar is told of new rows.
 const EVERY: u64 = 1_000;
 
@@ -32,7 +34,7 @@ impl Progress {
     pub(super) fn step(&mut self, name: &'static str) {
         match &self.bar {
             Some(bar) => bar.set_message(name),
-            None => eprintln!("demo: {name}, {} rows so far", self.done),
+            None => output::remark(format_args!("demo: {name}, {} rows so far", self.done)),
         }
     }
 

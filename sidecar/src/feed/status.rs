@@ -6,6 +6,7 @@ use super::look::Look;
 use crate::config::FeedCommand;
 use crate::db;
 use crate::error::Failure;
+use crate::output;
 use crate::pg::Terms;
 
 /// What pg_stat_activity shows.
@@ -23,8 +24,8 @@ pub fn main(command: &FeedCommand) -> Result<(), Failure> {
     let mut client = db::connect_once(&args.database, APPLICATION_NAME, Terms::read_only(PATIENCE, ""))?;
     let look = Look::at(&mut client).map_err(|error| Failure::run(&error))?;
     let followed = look.followed(args.limit.duration());
-    println!("{}", describe(&look).join("\n"));
-    println!("{}", line("state", &format!("{}: {followed}", followed.name())));
+    output::line(format_args!("{}", describe(&look).join("\n")));
+    output::line(format_args!("{}", line("state", &format!("{}: {followed}", followed.name()))));
     if followed.is_followed() { Ok(()) } else { Err(Failure::already_reported()) }
 }
 

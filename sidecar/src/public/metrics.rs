@@ -11,7 +11,7 @@ use crate::cache::ModuleInfo;
 use crate::feed::{Followed, Part, Role};
 use crate::http::{self, Reply};
 use crate::scheduler::job::Job;
-use crate::telemetry::metrics;
+use crate::telemetry::{self, metrics};
 
 /// The text format of Prometheus.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -84,6 +84,12 @@ impl State {
             );
             page.sample("dashboard_feed_lag_seconds", &[], lag.as_secs_f64());
         }
+        page.family(
+            "dashboard_log_dropped_total",
+            "counter",
+            "Lines of the log that standard error did not take.",
+        );
+        page.sample("dashboard_log_dropped_total", &[], telemetry::dropped());
         self.pools(&mut page);
         if let Ok(jobs) = &jobs {
             describe_jobs(&mut page, jobs);
