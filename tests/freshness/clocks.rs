@@ -83,6 +83,22 @@ fn counters_that_lack_days_after_all_are_not_used() {
 }
 
 #[test]
+fn a_version_by_a_clock_that_was_ahead_does_not_hold_once_it_is_right() {
+    let (postgres, scene) = start();
+    let version = || scene.crm.value::<String>(&format!("SELECT dashboard.version('{}')", name(0)));
+    let holds = |version: &str| {
+        let sql = format!("SELECT (dashboard.unchanged(ARRAY['{}'], ARRAY['{version}']))[1]", name(0));
+        scene.crm.value::<bool>(&sql)
+    };
+    postgres.clock().set_ahead(60 * 24 * HOUR);
+    let ahead = version();
+    assert!(holds(&ahead));
+    postgres.clock().set_right();
+    let right = version();
+    assert_eq!((holds(&ahead), holds(&right)), (false, true), "{ahead} {right}");
+}
+
+#[test]
 fn the_lease_of_a_dead_sidecar_ends_although_the_clock_is_set_back_by_an_hour() {
     let (postgres, mut scene) = start();
     scene.sidecar.process().kill();
