@@ -87,7 +87,9 @@ CREATE TABLE dashboard.counters (
     server_start  timestamptz,
     -- The oldest day that counters know of (days since 1970); older ones have been dropped, one at a time.
     first_day     integer NOT NULL DEFAULT 0,
-    pruned_at     timestamptz NOT NULL DEFAULT '-infinity'
+    pruned_at     timestamptz NOT NULL DEFAULT '-infinity',
+    -- Which tables have been counted: dashboard.tables() of then. NULL: none.
+    tables        jsonb
 );
 INSERT INTO dashboard.counters DEFAULT VALUES;
 
@@ -252,54 +254,44 @@ BEGIN
 END
 $function$;
 
--- Finds among the oldest deltas, at most so many, those by which merging fails, as a sum is larger than any number may be. Whose they are is
--- put on record: bundles of these are computed from the tables from then on, and so are those of all together, until everything is counted anew.
--- Everybody's deltas can be merged then.
+-- Where merging fails, as a sum is larger than any number may be: puts on record whose numbers are that large among the oldest deltas, at most so
+-- many, and the counters that they belong to. Bundles of these are computed from the tables from then on, and so are those of all together,
+-- until everything is counted anew; everybody's deltas can be merged then.
 CREATE FUNCTION dashboard.set_aside(most integer DEFAULT 20000) RETURNS TABLE(tenant uuid, why text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
 AS $function$
 #variable_conflict use_column
-DECLARE
-    candidate uuid;
-    problem text;
 BEGIN
     PERFORM FROM dashboard.lock WHERE name = 'compactor' FOR UPDATE;
-    FOR candidate IN
-        SELECT owner
-        FROM (SELECT DISTINCT oldest.tenant_id AS owner
-              FROM (SELECT d.tenant_id FROM dashboard.delta AS d WHERE d.kind <> 'H' ORDER BY d.xid LIMIT most) AS oldest
-              WHERE oldest.tenant_id <> dashboard.all_tenants()
+    RETURN QUERY
+    WITH oldest AS MATERIALIZED (
+        SELECT d.tenant_id, d.amount FROM dashboard.delta AS d
+        WHERE d.kind <> 'H' AND d.tenant_id NOT IN (SELECT u.owner FROM dashboard.uncounted AS u)
+              AND d.tenant_id <> dashboard.all_tenants()
+        ORDER BY d.xid LIMIT most
+    ), largest AS MATERIALIZED (
+        SELECT number.owner, max(abs(number.amount)) AS amount
+        FROM (SELECT tenant_id AS owner, amount FROM oldest
               UNION ALL
-              -- The last: by then it is known without whom.
-              SELECT dashboard.all_tenants()) AS changed
-        WHERE owner NOT IN (SELECT u.owner FROM dashboard.uncounted AS u)
-    LOOP
-        BEGIN
-            PERFORM sum(n)::bigint, sum(amount)
-            FROM (SELECT c.figure, c.test, c.slot, c.source, c.n, c.amount
-                  FROM dashboard.counter AS c WHERE c.owner = candidate
-                  UNION ALL
-                  SELECT part.figure, d.test, part.slot, part.source, part.n, part.amount
-                  FROM dashboard.delta AS d
-                       CROSS JOIN LATERAL dashboard.parts(d.kind, d.open, d.slot, d.source, d.n, d.amount, 1) AS part
-                  WHERE (d.tenant_id = candidate
-                         OR candidate = dashboard.all_tenants()
-                            AND d.tenant_id NOT IN (SELECT u.owner FROM dashboard.uncounted AS u) IS NOT FALSE)
-                    AND d.kind <> 'H') AS entry
-            GROUP BY figure, test, slot, source;
-        EXCEPTION WHEN data_exception THEN
-            GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
-            tenant := candidate;
-            why := problem;
-            RETURN NEXT;
-            INSERT INTO dashboard.uncounted (owner, why)
-            SELECT DISTINCT also.owner, problem FROM (VALUES (candidate), (dashboard.all_tenants())) AS also(owner)
-            ON CONFLICT (owner) DO NOTHING;
-        END;
-    END LOOP;
+              SELECT c.owner, c.amount FROM dashboard.counter AS c WHERE c.owner IN (SELECT tenant_id FROM oldest)) AS number
+        WHERE number.amount <> 0
+        GROUP BY number.owner
+    ), aside AS (
+        INSERT INTO dashboard.uncounted (owner, why)
+        SELECT largest.owner,
+               format('an amount of %s digits is too large to be added to others', length(trunc(largest.amount)::text))
+        FROM largest
+        -- A sum is too large only where some number in it is nearly so. Should that be wrong, it is one tenant a time, until merging goes on.
+        WHERE largest.amount >= 1e130000 OR largest.amount = (SELECT max(others.amount) FROM largest AS others)
+        ON CONFLICT (owner) DO NOTHING
+        RETURNING owner, uncounted.why
+    ), all_together AS (
+        INSERT INTO dashboard.uncounted (owner, why)
+        SELECT dashboard.all_tenants(), 'a tenant among them is not counted' FROM aside
+        ON CONFLICT (owner) DO NOTHING
+    )
+    SELECT aside.owner, aside.why FROM aside;
 END
 $function$;
 
@@ -438,9 +430,10 @@ END
 $function$
 $template$;
 
-    -- What the tables say, of some tenants or (NULL) of all, as `counter` would have it. STABLE: it sees its caller's snapshot.
+    -- What the tables say, of some tenants or (NULL) of all but those `without`, from the `oldest` day on, as `counter` would have it. STABLE:
+    -- it sees its caller's snapshot.
     tally_function text := $template$
-CREATE OR REPLACE FUNCTION dashboard.tally(tenants uuid[])
+CREATE OR REPLACE FUNCTION dashboard.tally(tenants uuid[], oldest integer, without uuid[] DEFAULT '{}')
 RETURNS TABLE(owner uuid, figure "char", test boolean, slot integer, source text, n bigint, amount numeric)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -468,7 +461,7 @@ $template$;
     tally_table CONSTANT text := $template$
         SELECT '@kind@'::"char", tenant_id, test, open,
                -- Days that have left the window for good are not kept.
-               CASE WHEN '@kind@' NOT IN ('L', 'V') OR slot >= (SELECT first_day FROM dashboard.counters) THEN slot END,
+               CASE WHEN '@kind@' NOT IN ('L', 'V') OR slot >= tally.oldest THEN slot END,
                source, count(*), sum(amount)
         FROM (SELECT @columns@, @amount@ AS amount FROM @qualified@ AS r WHERE @scope@) AS rows
         GROUP BY 2, 3, 4, 5, 6$template$;
@@ -541,9 +534,9 @@ BEGIN
     END LOOP;
 
     tally_function := replace(tally_function, '@tally of all@',
-        replace(tally_query, '@tables@', replace(array_to_string(tally_tables, ' UNION ALL '), '@scope@', 'true')));
+        replace(tally_query, '@tables@', replace(array_to_string(tally_tables, ' UNION ALL '), '@scope@', '(r.tenant_id = ANY (tally.without)) IS NOT TRUE')));
     tally_function := replace(tally_function, '@tally of some@',
-        replace(tally_query, '@tables@', replace(array_to_string(tally_tables, ' UNION ALL '), '@scope@', 'r.tenant_id = ANY (tenants)')));
+        replace(tally_query, '@tables@', replace(array_to_string(tally_tables, ' UNION ALL '), '@scope@', 'r.tenant_id = ANY (tally.tenants)')));
     EXECUTE tally_function;
 
     EXECUTE format($function$
@@ -654,44 +647,124 @@ AS $function$
                       WHERE tgrelid = member AND tgname = 'dashboard_count_' || made.event AND tgenabled = 'A')
 $function$;
 
+-- Which tables these are, by what stays the same when one is written anew, and changes when another one takes its name: ours, the CRM's, and
+-- the database itself.
+CREATE FUNCTION dashboard.tables() RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT jsonb_build_object('database', (SELECT oid::bigint FROM pg_database WHERE datname = current_database()),
+                              'dashboard.counters', to_regclass('dashboard.counters')::oid::bigint)
+           || COALESCE((SELECT jsonb_object_agg(name, place::oid::bigint) FROM dashboard.crm_tables()), '{}')
+$function$;
+
+-- The tables that are others than those that have been counted. None where all of them are, ours included: then all come from one dump, or this
+-- is a copy of the database, and the counters are those of its rows.
+CREATE FUNCTION dashboard.replaced() RETURNS SETOF text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $function$
+    SELECT differing.name
+    FROM (SELECT counted.name, known.tables -> 'database' = now.tables -> 'database' AS same_database,
+                 bool_or(counted.id = now.tables -> counted.name IS TRUE) OVER () AS some_stay,
+                 counted.id = now.tables -> counted.name IS TRUE AS stays
+          FROM dashboard.counters AS known, dashboard.tables() AS now(tables), jsonb_each(known.tables) AS counted(name, id)
+          WHERE counted.name <> 'database') AS differing
+    WHERE same_database AND some_stay AND NOT stays
+$function$;
+
+-- Where tables have been replaced, bundles are computed from the tables, until everything is counted anew. Which ones.
+CREATE FUNCTION dashboard.leave_replaced() RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $function$
+DECLARE
+    names CONSTANT text[] := ARRAY(SELECT dashboard.replaced());
+BEGIN
+    IF names = '{}' THEN
+        UPDATE dashboard.counters SET tables = dashboard.tables() WHERE tables <> dashboard.tables();
+        RETURN names;
+    END IF;
+    UPDATE dashboard.counters
+    SET ready = false, epoch = left(replace(gen_random_uuid()::text, '-', ''), 12)
+    WHERE ready;
+    IF FOUND THEN
+        UPDATE dashboard.feed
+        SET gap = 'tables that had been counted have been replaced by others (bundles are computed from the tables until counters rebuild)', gap_at = clock_timestamp(), gap_number = gap_number + 1;
+    END IF;
+    RETURN names;
+END
+$function$;
+
 -- Counts everything anew. What has been changed meanwhile is in no snapshot of this and stays a delta; merging waits, writers do not.
+-- Tenants whose figures cannot be summed are put on record instead.
 CREATE FUNCTION dashboard.recount(elsewhere timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $function$
 DECLARE
+    oldest CONSTANT integer := dashboard.oldest_day(elsewhere);
+    aside uuid[] := '{}';
+    candidate uuid;
+    problem text;
     counted bigint;
 BEGIN
     PERFORM FROM dashboard.lock WHERE name = 'compactor' FOR UPDATE;
     -- A table that is truncated is empty in older snapshots, too, and the change that says so is not in them: keep TRUNCATE out from
     -- before the snapshot. No writer waits for this.
     EXECUTE (SELECT string_agg(format('LOCK TABLE %s IN ACCESS SHARE MODE', place), '; ') FROM dashboard.crm_tables());
-    UPDATE dashboard.counters SET first_day = dashboard.oldest_day(elsewhere), pruned_at = now();
     DELETE FROM dashboard.uncounted;
-    WITH gone AS (
-        DELETE FROM dashboard.delta WHERE kind <> 'H' RETURNING tenant_id
-    ), announced AS (
-        INSERT INTO dashboard.pending (owner, merged_by)
-        SELECT DISTINCT COALESCE(owner, dashboard.all_tenants()), pg_current_xact_id()
-        FROM gone CROSS JOIN LATERAL (VALUES (tenant_id), (dashboard.all_tenants())) AS announce(owner)
-        ON CONFLICT (owner) DO UPDATE SET merged_by = EXCLUDED.merged_by
-    ), emptied AS (
-        DELETE FROM dashboard.counter
-    ), tally AS MATERIALIZED (
-        SELECT * FROM dashboard.tally(NULL)
-    )
-    INSERT INTO dashboard.counter (owner, figure, test, slot, source, n, amount)
-    SELECT * FROM tally WHERE owner <> dashboard.all_tenants()
-    UNION ALL
-    SELECT dashboard.all_tenants(), figure, test, slot, source, sum(n)::bigint, sum(amount)
-    FROM tally GROUP BY figure, test, slot, source
-    -- Each tenant's rows side by side.
-    ORDER BY 1, 2, 4;
-    GET DIAGNOSTICS counted = ROW_COUNT;
+    LOOP
+        BEGIN
+            WITH gone AS (
+                DELETE FROM dashboard.delta WHERE kind <> 'H' RETURNING tenant_id
+            ), announced AS (
+                INSERT INTO dashboard.pending (owner, merged_by)
+                SELECT DISTINCT COALESCE(owner, dashboard.all_tenants()), pg_current_xact_id()
+                FROM gone CROSS JOIN LATERAL (VALUES (tenant_id), (dashboard.all_tenants())) AS announce(owner)
+                ON CONFLICT (owner) DO UPDATE SET merged_by = EXCLUDED.merged_by
+            ), emptied AS (
+                DELETE FROM dashboard.counter
+            ), tally AS MATERIALIZED (
+                SELECT * FROM dashboard.tally(NULL, oldest, aside)
+            )
+            INSERT INTO dashboard.counter (owner, figure, test, slot, source, n, amount)
+            SELECT * FROM tally WHERE owner <> dashboard.all_tenants()
+            UNION ALL
+            SELECT dashboard.all_tenants(), figure, test, slot, source, sum(n)::bigint, sum(amount)
+            FROM tally WHERE aside = '{}'
+            GROUP BY figure, test, slot, source
+            -- Each tenant's rows side by side.
+            ORDER BY 1, 2, 4;
+            GET DIAGNOSTICS counted = ROW_COUNT;
+            EXIT;
+        EXCEPTION WHEN data_exception THEN
+            IF dashboard.all_tenants() = ANY (aside) THEN
+                RAISE;
+            END IF;
+        END;
+        FOR candidate IN
+            SELECT tenants.id FROM dashboard.known_tenants() AS tenants(id)
+            UNION SELECT owner FROM dashboard.counter UNION SELECT tenant_id FROM dashboard.delta WHERE tenant_id IS NOT NULL LOOP
+            CONTINUE WHEN candidate = dashboard.all_tenants();
+            BEGIN
+                PERFORM FROM dashboard.tally(ARRAY[candidate], oldest);
+            EXCEPTION WHEN data_exception THEN
+                GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
+                INSERT INTO dashboard.uncounted (owner, why) VALUES (candidate, problem);
+                aside := aside || candidate;
+            END;
+        END LOOP;
+        aside := aside || dashboard.all_tenants();
+        INSERT INTO dashboard.uncounted (owner, why)
+        VALUES (dashboard.all_tenants(), 'all together, or a tenant among them, cannot be summed');
+    END LOOP;
+    -- The last that is done here: the feed waits for these rows, in this order.
     UPDATE dashboard.counters
-    SET ready = true, epoch = left(replace(gen_random_uuid()::text, '-', ''), 12);
-    -- What has changed before, while triggers were missing, is on no record. The last that is done here: the feed waits for this row.
+    SET ready = true, epoch = left(replace(gen_random_uuid()::text, '-', ''), 12), first_day = oldest, pruned_at = now(),
+        tables = dashboard.tables();
+    -- What has changed before, while triggers were missing, is on no record.
     UPDATE dashboard.feed
     SET gap = 'the counters were counted anew', gap_at = clock_timestamp(), gap_number = gap_number + 1;
     RETURN counted;
@@ -709,8 +782,14 @@ AS $function$
 #variable_conflict use_column
 DECLARE
     oldest CONSTANT integer := (SELECT first_day FROM dashboard.counters);
-    owners CONSTANT uuid[] := COALESCE(tenants, ARRAY[dashboard.all_tenants()]);
+    -- What is not counted is not wrong, and may be too large to be summed.
+    owners CONSTANT uuid[] := ARRAY(
+        SELECT asked.owner FROM unnest(COALESCE(tenants, ARRAY[dashboard.all_tenants()])) AS asked(owner)
+        WHERE asked.owner NOT IN (SELECT u.owner FROM dashboard.uncounted AS u));
 BEGIN
+    IF owners = '{}' THEN
+        RETURN;
+    END IF;
     -- A table that is truncated is empty in older snapshots, too, and the change that says so is not in them: keep TRUNCATE out from
     -- before the snapshot. No writer waits for this.
     EXECUTE (SELECT string_agg(format('LOCK TABLE %s IN ACCESS SHARE MODE', place), '; ') FROM dashboard.crm_tables());
@@ -721,7 +800,7 @@ BEGIN
     RETURN QUERY
     WITH entry AS (
         SELECT CASE WHEN tenants IS NULL THEN dashboard.all_tenants() ELSE owner END AS owner, figure, test, slot, source, n, amount
-        FROM dashboard.tally(tenants)
+        FROM dashboard.tally(CASE WHEN tenants IS NOT NULL THEN owners END, oldest)
         UNION ALL
         SELECT owner, figure, test, slot, source, -n, -amount FROM dashboard.counter WHERE owner = ANY (owners)
         UNION ALL
@@ -729,14 +808,12 @@ BEGIN
                -part.n, -part.amount
         FROM dashboard.delta AS d
              CROSS JOIN LATERAL dashboard.parts(kind, open, d.slot, d.source, d.n, d.amount, 1) AS part
-        WHERE tenants IS NULL OR tenant_id = ANY (tenants)
+        WHERE tenants IS NULL OR tenant_id = ANY (owners)
     ), difference AS MATERIALIZED (
         SELECT owner, figure, test, CASE figure WHEN 'l' THEN hashtext(source) ELSE slot END AS slot, source,
                sum(n)::bigint AS n, sum(amount) AS amount
         FROM entry
         WHERE figure <> 'z' AND NOT (figure IN ('n', 'v') AND slot < oldest)
-          -- What is not counted is not wrong.
-          AND owner NOT IN (SELECT u.owner FROM dashboard.uncounted AS u)
         GROUP BY 1, 2, 3, 4, 5
         HAVING sum(n) <> 0 OR sum(amount) <> 0
     ), repaired AS (

@@ -7,7 +7,8 @@
 -- waits for its tables afterwards, so it would find nothing in them, and say so. The sidecar calls these in the same transaction, as a statement of
 -- their own: the next one, in READ COMMITTED, has a snapshot of its own, from when nobody else was at these tables.
 --
--- Whoever has replaced dashboard.bundle by a function over tables of their own replaces dashboard.lock_for_bundles, too, with these in it.
+-- What cannot be locked (a foreign table, a materialized view, a table that the caller may not read as a whole) is read as it is found, as before.
+-- Whoever has replaced dashboard.bundle by a function over tables of their own may replace dashboard.lock_for_bundles, too, with these in it.
 
 DO $migration$
 DECLARE
@@ -19,13 +20,28 @@ SET search_path = pg_catalog, pg_temp
 -- would be ended as a deadlock, and it must not be the migration.
 SET lock_timeout = '400ms'
 AS $function$
+DECLARE
+    places text[] := %L;
+    lockable text[];
 BEGIN
-    LOOP
+    WHILE places <> '{}' LOOP
         BEGIN
-            LOCK TABLE @tables@ IN ACCESS SHARE MODE;
+            EXECUTE 'LOCK TABLE ' || array_to_string(places, ', ') || ' IN ACCESS SHARE MODE';
             RETURN;
-        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            -- Ended by statement_timeout, if not before.
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                -- Ended by statement_timeout, if not before.
+            WHEN wrong_object_type OR insufficient_privilege OR undefined_table OR invalid_schema_name THEN
+                lockable := ARRAY(
+                    SELECT place
+                    FROM unnest(places) AS place
+                         JOIN (pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace) ON format('%%I.%%I', nspname, relname) = place
+                    WHERE relkind IN ('r', 'p', 'v') AND has_schema_privilege(pg_namespace.oid, 'USAGE')
+                          AND has_table_privilege(pg_class.oid, 'SELECT'));
+                IF lockable = places THEN
+                    RAISE;
+                END IF;
+                places := lockable;
         END;
     END LOOP;
 END
@@ -34,12 +50,13 @@ $template$;
     what record;
 BEGIN
     FOR what IN
-        SELECT lists.name, string_agg(format('%I.%I', nspname, relname), ', ' ORDER BY crm.name) AS tables
+        SELECT lists.name, COALESCE(array_agg(format('%I.%I', nspname, relname) ORDER BY crm.name) FILTER (WHERE nspname IS NOT NULL), '{}') AS places
         FROM (VALUES ('bundles', '.*'), ('tenants', 'tenant')) AS lists(name, names)
-             JOIN dashboard.crm_tables() AS crm ON crm.name ~ ('^(' || lists.names || ')$')
-             JOIN pg_class ON pg_class.oid = crm.place JOIN pg_namespace ON pg_namespace.oid = relnamespace
+             LEFT JOIN (dashboard.crm_tables() AS crm
+                        JOIN pg_class ON pg_class.oid = crm.place JOIN pg_namespace ON pg_namespace.oid = relnamespace)
+                    ON crm.name ~ ('^(' || lists.names || ')$')
         GROUP BY lists.name LOOP
-        EXECUTE replace(replace(lock_function, '@what@', what.name), '@tables@', what.tables);
+        EXECUTE format(replace(lock_function, '@what@', what.name), what.places);
     END LOOP;
 END
 $migration$;

@@ -27,7 +27,7 @@ fn a_sum_that_is_too_large_costs_its_tenant_the_counters_and_nobody_else_anythin
     assert_eventually!(scene.crm.is_merged(), "and merged");
     assert_eventually!(lines_with(&scene.sidecar, &bad) > 0, "the log names whose it is");
     let (says, _) = scene.crm.says();
-    assert!(says.contains(&format!("not counted   {bad}")) && says.contains("overflow"), "{says}");
+    assert!(says.contains(&format!("not counted   {bad}")) && says.contains("too large"), "{says}");
 
     // Once its rows can be summed, its bundle is right again, from the tables.
     scene.crm.execute("DELETE FROM opportunities WHERE name = 'absurd'");

@@ -23,6 +23,10 @@ pub(super) enum CountersError {
     UnfitSource { type_: String },
     #[error("the counters are not enabled: 'dashboard-sidecar counters enable'")]
     NotEnabled,
+    #[error(
+        "{names} are other tables than those that were counted, as after a dump was restored: run 'dashboard-sidecar counters rebuild'"
+    )]
+    Replaced { names: String },
     #[error("another session is at the counters: wait until it has ended")]
     Busy,
     #[error(

@@ -73,8 +73,14 @@ fn prepare(client: &mut Client) -> Result<(), CountersError> {
 }
 
 fn must_be_ready(client: &mut Client) -> Result<(), CountersError> {
-    let ready: bool = client.query_one("SELECT ready FROM dashboard.counters", &[])?.try_get(0)?;
-    if ready { Ok(()) } else { Err(CountersError::NotEnabled) }
+    let row =
+        client.query_one("SELECT ready, ARRAY(SELECT dashboard.replaced()) FROM dashboard.counters", &[])?;
+    let names: Vec<String> = row.try_get(1)?;
+    match row.try_get(0)? {
+        true => Ok(()),
+        false if names.is_empty() => Err(CountersError::NotEnabled),
+        false => Err(CountersError::Replaced { names: names.join(", ") }),
+    }
 }
 
 fn enable(client: &mut Client) -> Result<(), CountersError> {
@@ -87,7 +93,7 @@ fn enable(client: &mut Client) -> Result<(), CountersError> {
         return Err(CountersError::UnfitSource { type_: row.try_get(0)? });
     }
     // What keeps the tables from being counted keeps them from being truncated, too, once there are triggers.
-    client.execute("SELECT FROM dashboard.tally('{}')", &[])?;
+    client.execute("SELECT FROM dashboard.tally('{}', 0)", &[])?;
     let created = triggers::create(client)?;
     if created == 0 && must_be_ready(client).is_ok() {
         output::line(format_args!("nothing to do: the counters are enabled"));
@@ -106,12 +112,23 @@ fn count(client: &mut Client) -> Result<i64, CountersError> {
     if let Err(error) = client.execute_alone("VACUUM (ANALYZE) dashboard.counter") {
         tracing::debug!(%error, "dashboard.counter is left to autovacuum");
     }
+    let aside = client.query(
+        "SELECT owner::text, why FROM dashboard.uncounted WHERE owner <> dashboard.all_tenants() ORDER BY 1",
+        &[],
+    )?;
+    for row in aside {
+        let (tenant, why): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        output::line(format_args!(
+            "{tenant} is not counted: {why}; its bundles, and those of all tenants together, are computed from the tables. Correct its rows, then \
+             run 'dashboard-sidecar counters rebuild'"
+        ));
+    }
     Ok(counted)
 }
 
 fn disable(client: &mut Client) -> Result<(), CountersError> {
     // First nobody reads them, then nobody writes them.
-    client.execute("UPDATE dashboard.counters SET ready = false", &[])?;
+    client.execute("UPDATE dashboard.counters SET ready = false, tables = NULL", &[])?;
     triggers::drop(client)?;
     client.batch_execute(
         "DELETE FROM dashboard.delta; DELETE FROM dashboard.counter; DELETE FROM dashboard.pending;
@@ -122,7 +139,12 @@ fn disable(client: &mut Client) -> Result<(), CountersError> {
 }
 
 fn rebuild(client: &mut Client) -> Result<(), CountersError> {
-    must_be_ready(client)?;
+    // Also where they are not used any more, as a table has been replaced.
+    let counted: bool =
+        client.query_one("SELECT tables IS NOT NULL FROM dashboard.counters", &[])?.try_get(0)?;
+    if !counted {
+        return Err(CountersError::NotEnabled);
+    }
     triggers::create(client)?;
     let counted = count(client)?;
     output::line(format_args!("counted anew: {counted} counters over all tenants"));

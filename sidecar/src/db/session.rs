@@ -32,7 +32,8 @@ const PROBE: &str = "SELECT to_regprocedure('dashboard.bundle(text, boolean)') I
                         AND to_regprocedure('dashboard.active_tenants()') IS NOT NULL
                         AND to_regprocedure('dashboard.version(text)') IS NOT NULL
                         AND to_regprocedure('dashboard.unchanged(text[], text[])') IS NOT NULL
-                        AND to_regprocedure('dashboard.lock_for_bundles()') IS NOT NULL";
+                        AND to_regprocedure('dashboard.lock_for_bundles()') IS NOT NULL
+                        AND to_regprocedure('dashboard.lock_for_tenants()') IS NOT NULL";
 
 /// Said here because a database's own setting may be shorter than a reader of a batch may pause between two rows.
 const SETTINGS: &str = "SET LOCAL TimeZone = 'UTC'; SET LOCAL idle_in_transaction_session_timeout = '120s'";

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::followed::{Evidence, Followed, Part};
+use super::look::Recorded;
 use super::store::Progress;
 
 /// How often a heartbeat is written.
@@ -66,7 +67,7 @@ struct State {
     /// Why Redis cannot be told, and why Postgres cannot be asked.
     redis: Option<String>,
     postgres: Option<String>,
-    unrecorded: Vec<String>,
+    recorded: Recorded,
     looked_at_triggers: Option<Instant>,
 }
 
@@ -78,7 +79,7 @@ impl State {
             through: Instant::now(),
             redis: None,
             postgres: None,
-            unrecorded: Vec::new(),
+            recorded: Recorded::default(),
             looked_at_triggers: None,
         }
     }
@@ -107,7 +108,7 @@ impl FeedHealth {
         // Without Postgres there is nothing to tell Redis.
         let trouble = of(Part::Postgres, state.postgres).or_else(|| of(Part::Redis, state.redis));
         let enabled = state.role != Role::Off;
-        Evidence { enabled, lag: Some(lag), trouble, unrecorded: state.unrecorded }.judge(self.limit)
+        Evidence { enabled, lag: Some(lag), trouble, unrecorded: state.recorded.not }.judge(self.limit)
     }
 
     /// What this sidecar is to the feed.
@@ -153,9 +154,15 @@ impl FeedHealth {
         due
     }
 
-    /// These tables' changes are not recorded.
-    pub(super) fn unrecorded(&self, tables: Vec<String>) {
-        self.state.lock().unrecorded = tables;
+    /// What has been found out about what is recorded.
+    pub(super) fn recorded(&self, recorded: Recorded) {
+        self.state.lock().recorded = recorded;
+    }
+
+    /// How many tenants' figures cannot be summed; none where nothing is followed.
+    pub fn uncounted(&self) -> Option<u64> {
+        let state = self.state.lock();
+        state.role.follows().then_some(state.recorded.uncounted)
     }
 
     /// The last heartbeat took this long, just now.

@@ -14,13 +14,15 @@ const ASK: &str = "
            feed.lag_ms, (EXTRACT(epoch FROM clock_timestamp() - feed.heartbeat_at) * 1000)::bigint,
            (SELECT count(*) FROM dashboard.pending), (SELECT count(*) FROM dashboard.delta WHERE kind <> 'H'),
            feed.gap, to_char(feed.gap_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS\"Z\"'),
-           counters.ready
+           counters.ready, ARRAY(SELECT dashboard.replaced())
     FROM dashboard.feed, dashboard.counters";
 
 /// What the database knows.
 pub(crate) struct Look {
     /// Whether bundles are computed from the counters.
     pub(super) ready: bool,
+    /// Tables that are others than those that were counted.
+    pub(super) replaced: Vec<String>,
     /// Who holds the feed.
     pub(super) holder: Option<String>,
     /// How long the last heartbeat took.
@@ -65,7 +67,8 @@ impl Look {
             gap: row.try_get(6)?,
             gap_at: row.try_get(7)?,
             ready: row.try_get(8)?,
-            unrecorded: unrecorded(client)?,
+            replaced: row.try_get(9)?,
+            unrecorded: Recorded::at(client)?.not,
             uncounted: uncounted(client)?,
         })
     }
@@ -103,10 +106,24 @@ fn uncounted(client: &mut Client) -> Result<Vec<(String, String)>, FeedError> {
         .collect::<Result<_, postgres::Error>>()?)
 }
 
-/// Tables whose changes are not recorded, or not all. Before all of them have been counted there is nothing to be missed.
-pub(super) fn unrecorded(client: &mut Client) -> Result<Vec<String>, FeedError> {
-    let asked =
-        "SELECT place::text FROM dashboard.counters, dashboard.unrecorded() AS place WHERE counters.ready";
-    let rows = client.query(asked, &[])?;
-    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+/// What is recorded of changes, and counted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recorded {
+    /// Tables whose changes are not recorded, or not all. Before they have been counted there is nothing to be missed.
+    pub(super) not: Vec<String>,
+    /// Tenants whose bundles are computed from the tables, as their figures cannot be summed.
+    pub(super) uncounted: u64,
+}
+
+impl Recorded {
+    pub(super) fn at(client: &mut Client) -> Result<Self, FeedError> {
+        let row = client.query_one(
+            "SELECT ARRAY(SELECT place::text FROM dashboard.counters, dashboard.unrecorded() AS place
+                          WHERE counters.tables IS NOT NULL),
+                    (SELECT count(*) FROM dashboard.uncounted WHERE owner <> dashboard.all_tenants())",
+            &[],
+        )?;
+        let uncounted: i64 = row.try_get(1)?;
+        Ok(Self { not: row.try_get(0)?, uncounted: u64::try_from(uncounted).unwrap_or_default() })
+    }
 }

@@ -39,6 +39,7 @@ use crate::lease::Ended;
 use crate::pg::Client;
 use announcer::Announcer;
 use link::Link;
+use look::Recorded;
 use round::{End, Follower};
 use signs::Signs;
 use store::Standing;
@@ -236,8 +237,8 @@ impl Feed {
         if !self.health.is_to_look_at_triggers() {
             return;
         }
-        match self.session.run(look::unrecorded).await {
-            Ok(tables) => self.health.unrecorded(tables),
+        match self.session.run(Recorded::at).await {
+            Ok(recorded) => self.health.recorded(recorded),
             Err(error) => tracing::debug!(%error, "whether all changes are recorded is not known"),
         }
     }

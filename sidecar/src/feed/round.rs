@@ -11,7 +11,7 @@ use super::error::FeedError;
 use super::gap::Gap;
 use super::health::{FeedHealth, HEARTBEAT, PERIOD};
 use super::link::Link;
-use super::look;
+use super::look::Recorded;
 use super::signs::Signs;
 use super::store::{self, Acknowledged, Found, Standing, State};
 use super::{Session, Settings};
@@ -32,7 +32,7 @@ struct Asked {
     /// The heartbeat that was written last, and when.
     beat: Option<(String, Instant)>,
     gap: Option<String>,
-    unrecorded: Option<Vec<String>>,
+    recorded: Option<Recorded>,
     /// Where the feed has come to.
     position: Option<i64>,
 }
@@ -145,19 +145,20 @@ impl<'a> Follower<'a> {
             (self.state.postgres_now.clone(), self.snapshot.clone(), self.outstanding, self.most);
         let look = renew && self.health.is_to_look_at_triggers();
         let work = self.session.run(move |client| {
-            let unrecorded = if look { Some(look::unrecorded(client)?) } else { None };
+            let recorded = if look { Some(Recorded::at(client)?) } else { None };
             let mut gap = None;
             if renew {
                 match store::stand(client, &settings.owner, settings.lease, &settings.ended)? {
                     Standing::Holder(state) if state.postgres_now == postgres => gap = state.gap,
                     _ => return Ok(None),
                 }
+                store::leave_replaced(client)?;
             }
             let position = store::acknowledge(client, &done)?;
             let found = store::find(client, seen.as_deref(), outstanding, most)?;
             // After what was found: it waits for the next round, as any change does.
             let beat = if beat { Some(beat_once(client, &settings.owner)?) } else { None };
-            Ok(Some(Asked { found, beat, gap, unrecorded, position }))
+            Ok(Some(Asked { found, beat, gap, recorded, position }))
         });
         let Ok(outcome) = timeout(LONGEST_ROUND, work).await else {
             tracing::warn!("Postgres has not answered the feed in time");
@@ -173,7 +174,7 @@ impl<'a> Follower<'a> {
             Err(error) if error.is_of_data() => return self.set_aside(error).await,
             outcome => outcome?,
         };
-        let Some(Asked { mut found, beat, gap, unrecorded, position }) = outcome else { return Ok(None) };
+        let Some(Asked { mut found, beat, gap, recorded, position }) = outcome else { return Ok(None) };
         if let Some(position) = position {
             self.signs.has_come_to(position);
         }
@@ -181,8 +182,8 @@ impl<'a> Follower<'a> {
             self.signs.clock(shows);
         }
         self.most = self.most.saturating_mul(2).min(store::MOST_DELTAS);
-        if let Some(tables) = unrecorded {
-            self.health.unrecorded(tables);
+        if let Some(recorded) = recorded {
+            self.health.recorded(recorded);
         }
         // Who counts anew puts one on record.
         if gap.is_some() {

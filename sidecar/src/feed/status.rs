@@ -30,10 +30,12 @@ pub fn main(command: &FeedCommand) -> Result<(), Failure> {
 }
 
 fn describe(look: &Look) -> Vec<String> {
-    let Look { ready, holder, lag, age, pending, deltas, gap, gap_at, unrecorded, uncounted, .. } = look;
+    let Look {
+        ready, replaced, holder, lag, age, pending, deltas, gap, gap_at, unrecorded, uncounted, ..
+    } = look;
     let ms = Duration::as_millis;
     let mut lines = vec![
-        line("counters", if *ready { "enabled" } else { "not enabled: dashboard-sidecar counters enable" }),
+        line("counters", &counters(*ready, replaced)),
         line(
             "fed by",
             holder
@@ -68,6 +70,16 @@ fn describe(look: &Look) -> Vec<String> {
         ));
     }
     lines
+}
+
+fn counters(ready: bool, replaced: &[String]) -> String {
+    if !replaced.is_empty() {
+        let names = replaced.join(", ");
+        return format!(
+            "not used: {names} are other tables than those that were counted; bundles are computed from the tables. Run 'dashboard-sidecar counters rebuild'"
+        );
+    }
+    if ready { "enabled" } else { "not enabled: dashboard-sidecar counters enable" }.to_owned()
 }
 
 fn line(name: &str, text: &str) -> String {

@@ -84,6 +84,14 @@ impl State {
             );
             page.sample("dashboard_feed_lag_seconds", &[], lag.as_secs_f64());
         }
+        if let Some(uncounted) = self.feed.uncounted() {
+            page.family(
+                "dashboard_uncounted_tenants",
+                "gauge",
+                "Tenants whose bundles are computed from the tables, as their figures are too large to be summed.",
+            );
+            page.sample("dashboard_uncounted_tenants", &[], uncounted);
+        }
         page.family(
             "dashboard_log_dropped_total",
             "counter",

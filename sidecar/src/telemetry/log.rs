@@ -7,12 +7,19 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use chrono::{SecondsFormat, Utc};
 use rustix::event::{PollFd, PollFlags, poll};
+use serde_json::json;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+
+use crate::config::LogFormat;
 
 /// So many lines may wait to be written; further ones are dropped.
 const QUEUE: usize = 4096;
+/// While lines get lost all the time, the log tells of them this often.
+const TELL: Duration = Duration::from_secs(1);
 
 /// Lines that the queue had no room for.
 static OVERFLOWED: OnceLock<ErrorCounter> = OnceLock::new();
@@ -27,14 +34,14 @@ pub struct Log {
 }
 
 impl Log {
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) fn start(format: LogFormat) -> io::Result<Self> {
         // A handle of its own: whoever else writes there never waits for a lock that a stuck line holds.
         let out = Patient(File::from(io::stderr().as_fd().try_clone_to_owned()?));
         let (queue, thread) = NonBlockingBuilder::default()
             .buffered_lines_limit(QUEUE)
             .lossy(true)
             .thread_name("log")
-            .finish(Lines::new(out, &REFUSED));
+            .finish(Lines::new(out, &REFUSED, format));
         // The first one is this process's only one.
         let _ = OVERFLOWED.set(queue.error_counter());
         Ok(Self { queue, thread: Some(thread) })
@@ -71,15 +78,17 @@ fn overflowed() -> u64 {
 struct Lines<W> {
     out: W,
     refused: &'static AtomicU64,
+    format: LogFormat,
     /// A part of a line has been written: the rest of it is lost.
     torn: bool,
-    /// So many lost lines the log tells of.
+    /// So many lost lines the log tells of, and since when.
     told: u64,
+    told_at: Option<Instant>,
 }
 
 impl<W: Write> Lines<W> {
-    fn new(out: W, refused: &'static AtomicU64) -> Self {
-        Self { out, refused, torn: false, told: 0 }
+    fn new(out: W, refused: &'static AtomicU64, format: LogFormat) -> Self {
+        Self { out, refused, format, torn: false, told: 0, told_at: None }
     }
 
     fn put(&mut self, line: &[u8]) -> io::Result<()> {
@@ -102,15 +111,24 @@ impl<W: Write> Lines<W> {
         Ok(())
     }
 
-    /// Says once, by a line behind those that wait, how many are missing.
+    /// Says how many lines are missing, unless the log says so already. Not by the queue, in which it might get lost as well.
     fn tell(&mut self) {
-        let dropped = dropped();
-        if dropped > self.told {
-            tracing::warn!(
-                lines = dropped - self.told,
-                "the log goes on; lines are missing, as standard error did not take them"
-            );
+        let dropped = overflowed().saturating_add(self.refused.load(Ordering::Relaxed));
+        if dropped > self.told && self.put(notice(self.format, dropped - self.told).as_bytes()).is_ok() {
             self.told = dropped;
+            self.told_at = Some(Instant::now());
+        }
+    }
+}
+
+fn notice(format: LogFormat, lines: u64) -> String {
+    const MISSING: &str = "lines of the log are missing here, as standard error did not take them";
+    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+    match format {
+        LogFormat::Pretty => format!("{now}  WARN {MISSING} lines={lines}\n"),
+        LogFormat::Json => {
+            let line = json!({"timestamp": now, "level": "WARN", "message": MISSING, "lines": lines, "target": module_path!()});
+            format!("{line}\n")
         }
     }
 }
@@ -118,13 +136,16 @@ impl<W: Write> Lines<W> {
 impl<W: Write> Write for Lines<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match self.put(line) {
-            Ok(()) => self.tell(),
+            Ok(()) if self.told_at.is_none_or(|at| at.elapsed() >= TELL) => self.tell(),
+            Ok(()) => {}
             Err(_) => _ = self.refused.fetch_add(1, Ordering::Relaxed),
         }
         Ok(line.len())
     }
 
+    /// Called whenever all that waited has been written.
     fn flush(&mut self) -> io::Result<()> {
+        self.tell();
         Ok(())
     }
 }
@@ -175,11 +196,12 @@ mod tests {
 
     fn written(moods: &[Result<usize, ErrorKind>], lines: &[&str]) -> (String, u64) {
         let refused: &'static AtomicU64 = Box::leak(Box::default());
-        let mut log =
-            Lines::new(Moody { moods: moods.iter().copied().collect(), taken: Vec::new() }, refused);
+        let out = Moody { moods: moods.iter().copied().collect(), taken: Vec::new() };
+        let mut log = Lines::new(out, refused, LogFormat::Pretty);
         for line in lines {
             log.write_all(line.as_bytes()).unwrap();
         }
+        log.flush().unwrap();
         (String::from_utf8(log.out.taken).unwrap(), refused.load(Ordering::Relaxed))
     }
 
@@ -190,9 +212,19 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_refused_is_counted_and_the_next_one_has_a_line_of_its_own() {
+    fn a_line_that_is_refused_is_counted_told_of_and_the_next_one_has_a_line_of_its_own() {
         let full = Err(ErrorKind::StorageFull);
         let (text, refused) = written(&[full, Ok(3), full, full], &["a\n", "lost\n", "lost\n", "last\n"]);
-        assert_eq!((text.as_str(), refused), ("los\nlast\n", 3));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((&lines[..2], refused), (&["los", "last"][..], 3));
+        assert!(lines[2].contains("WARN") && lines[2].ends_with("lines=3"), "{text}");
+    }
+
+    #[test]
+    fn what_the_log_does_not_take_either_is_told_once_it_takes_something() {
+        let full = Err(ErrorKind::StorageFull);
+        let (text, _) = written(&[full, Ok(5), full], &["lost\n", "next\n"]);
+        assert!(text.starts_with("next\n") && text.ends_with("lines=1\n"), "{text}");
+        assert_eq!(text.lines().count(), 2);
     }
 }

@@ -28,7 +28,7 @@ pub fn init(args: &LogArgs) -> Result<Log, Failure> {
     })?;
     let failed =
         |error: &dyn std::fmt::Display| Failure::config(format!("the log could not be set up: {error}"));
-    let log = Log::start().map_err(|error| failed(&error))?;
+    let log = Log::start(args.log_format).map_err(|error| failed(&error))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // What the library has to say itself would be written to standard error by its own way, which waits.
