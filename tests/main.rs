@@ -16,6 +16,7 @@ mod clear;
 mod counters;
 mod databases;
 mod declarations;
+mod descriptors;
 mod differential;
 mod docs;
 mod endpoints;

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::descriptors::SHORTAGE;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     NoTenant,
@@ -145,6 +147,16 @@ impl ApiError {
             Kind::PostgresUnavailable,
             "Postgres cannot be reached with DATABASE_URL; see the sidecar's log",
         )
+    }
+
+    /// No connection to Postgres can be made, and Postgres is not to blame.
+    pub fn no_descriptor_for_postgres() -> Self {
+        Self::new(Kind::PostgresUnavailable, format!("the sidecar cannot connect to Postgres: {SHORTAGE}"))
+    }
+
+    /// The same for Redis.
+    pub fn no_descriptor_for_redis() -> Self {
+        Self::new(Kind::RedisUnavailable, format!("the sidecar cannot connect to Redis: {SHORTAGE}"))
     }
 
     /// The schema `dashboard` is missing or incomplete.

@@ -75,7 +75,7 @@ impl Lane {
         let task = tokio::task::spawn_blocking(move || {
             // Declared first, so that it is released last, when the session is back in the pool.
             let _permit = permit;
-            let mut session = acquire(&pool, target.is_down())?;
+            let mut session = acquire(&pool, &target)?;
             if !query.begin(session.client.canceller()) {
                 return Err(ApiError::timeout(what));
             }
@@ -113,14 +113,14 @@ impl Lane {
     }
 }
 
-fn acquire(pool: &r2d2::Pool<Manager>, down: bool) -> Result<r2d2::PooledConnection<Manager>, ApiError> {
+fn acquire(pool: &r2d2::Pool<Manager>, target: &Target) -> Result<r2d2::PooledConnection<Manager>, ApiError> {
     // With no connection and the last attempt failed, waiting out the whole time-out would only make every
     // client wait for an answer that is known already.
-    let known_down = down && pool.state().connections == 0;
+    let known_down = target.is_down() && pool.state().connections == 0;
     let timeout = if known_down { ACQUIRE_WHILE_DOWN } else { pool.connection_timeout() };
     pool.get_timeout(timeout).map_err(|error| {
         tracing::debug!(%error, "no Postgres connection");
-        ApiError::postgres_unavailable()
+        if target.is_short() { ApiError::no_descriptor_for_postgres() } else { ApiError::postgres_unavailable() }
     })
 }
 

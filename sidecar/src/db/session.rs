@@ -9,7 +9,7 @@ use super::failure::classify;
 use super::many::Many;
 use super::target::{Target, chain};
 use crate::error::ApiError;
-use crate::pg::{Client, Param, Terms};
+use crate::pg::{self, Client, Param, Terms};
 
 /// What pg_stat_activity shows.
 const APPLICATION_NAME: &str = "dashboard-sidecar compute";
@@ -171,15 +171,17 @@ impl r2d2::ManageConnection for Manager {
     type Error = Error;
 
     fn connect(&self) -> Result<Session, Error> {
-        let mut client = self.target.connect_to_compute(APPLICATION_NAME, self.terms.clone())?;
-        if let Err(error) = client.watch_for_disconnects() {
-            tracing::debug!(error = chain(&error), "client_connection_check_interval is not available");
-        }
-        Ok(Session { client, prepared: [const { None }; 5], many: None, broken: false, made: Instant::now() })
+        pg::attempt(|| {
+            let mut client = self.target.connect_to_compute(APPLICATION_NAME, self.terms.clone())?;
+            if let Err(error) = client.watch_for_disconnects() {
+                tracing::debug!(error = chain(&error), "client_connection_check_interval is not available");
+            }
+            Ok(Session { client, prepared: [const { None }; 5], many: None, broken: false, made: Instant::now() })
+        })
     }
 
     fn is_valid(&self, session: &mut Session) -> Result<(), Error> {
-        let outcome = session.client.is_valid(SIGN_OF_LIFE);
+        let outcome = pg::attempt(|| session.client.is_valid(SIGN_OF_LIFE));
         if outcome.is_err() {
             self.target.suspect();
         }
