@@ -51,6 +51,7 @@ mod sidecar_api;
 mod silence;
 mod silent_postgres;
 mod single_flight;
+mod socket;
 mod standby;
 mod starvation;
 mod states;

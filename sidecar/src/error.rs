@@ -186,6 +186,14 @@ impl ApiError {
         Self::new(Kind::SidecarUnavailable, why)
     }
 
+    /// The module does not reach the internal API at its address, and `why`.
+    pub fn internal_api_unreachable(address: &impl fmt::Display, why: &str) -> Self {
+        Self::new(
+            Kind::SidecarUnavailable,
+            format!("the module cannot reach this sidecar at {address} (DASHBOARD_INTERNAL): {why}"),
+        )
+    }
+
     /// The module gave up waiting for a bundle.
     pub fn not_in_time() -> Self {
         Self::new(Kind::NotInTime, "the bundle was not computed in time")

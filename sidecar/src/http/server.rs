@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_io_timeout::TimeoutWriter;
 
 use super::listener::{Connection, Listener};
@@ -24,6 +25,8 @@ use super::stop::Stop;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// Pause after an accept that failed for want of file descriptors: at once, it would fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often the listener looks whether its address still leads to it.
+const LOOK: Duration = Duration::from_secs(1);
 /// When the server closes, a connection that nothing has come by yet is left open for so long: a request that has been
 /// sent in time may not have been read yet.
 const LAST_CALL: Duration = Duration::from_millis(250);
@@ -54,7 +57,7 @@ pub struct Reserved;
 
 /// Serves until `stop` closes, then stops accepting and lets requests under way finish, for the drain time-out
 /// at most. A client that leaves has its request's future dropped.
-pub async fn run<H, F>(listener: Listener, limits: Limits, stop: Stop, handler: H)
+pub async fn run<H, F>(mut listener: Listener, limits: Limits, stop: Stop, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
@@ -62,6 +65,8 @@ where
     let places = Places::new(limits.connections, limits.reserve);
     let mut connections = JoinSet::new();
     let closing = stop.closing();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let next = async {
             let place = places.take().await;
@@ -69,6 +74,10 @@ where
         };
         let (place, accepted) = tokio::select! {
             next = next => next,
+            _ = look.tick() => {
+                listener.look();
+                continue;
+            }
             () = closing.cancelled() => break,
         };
         match accepted {
