@@ -73,13 +73,20 @@ impl Scene {
     }
 
     fn is_well_again(&mut self) {
-        assert_eventually!(self.part().0 == "ok", SOON, "health is ok; it is {:?}", self.part());
+        assert_eventually!(self.part().0 == "ok", SOON, "health is ok");
         assert_eq!(self.metric(), "1");
         self.a_restarted_redis_has_a_bundle_computed();
     }
 
     fn is_unwell(&self, remedy: &str) {
-        assert_eventually!(self.part().1.contains(remedy), "health names the remedy; it is {:?}", self.part());
+        let mut message = self.part().1;
+        assert_eventually!(
+            {
+                message = self.part().1;
+                message.contains(remedy)
+            },
+            "health names the remedy; it says {message}"
+        );
         let (status, message) = self.part();
         assert!(message.contains("DASHBOARD_INTERNAL"), "{message}");
         assert_eq!((status.as_str(), self.metric().as_str()), ("unavailable", "0"));
