@@ -42,7 +42,7 @@ impl Stack {
         redis.client().ok(&["CONFIG", "SET", "dashboard.sidecar", sidecar.url()]);
         let observer = KeepAlive::connect(sidecar.public()).unwrap();
         let mut stack = Self { sidecar, redis, postgres, observer };
-        stack.works("at first");
+        stack.works("at-first");
         stack
     }
 
