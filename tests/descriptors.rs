@@ -48,7 +48,8 @@ impl Stack {
 
     fn health(&mut self) -> BTreeMap<String, (String, String)> {
         let body = self.observer.get("/api/system/health").expect("an answer").json();
-        let text = |check: &serde_json::Value, member: &str| check[member].as_str().unwrap_or_default().to_owned();
+        let text =
+            |check: &serde_json::Value, member: &str| check[member].as_str().unwrap_or_default().to_owned();
         let checks = body["checks"].as_array().unwrap().iter();
         checks.map(|c| (text(c, "name"), (text(c, "status"), text(c, "message")))).collect()
     }
@@ -73,8 +74,9 @@ impl Stack {
 
     /// Each part does its work.
     fn works(&mut self, when: &str) {
-        let all_is_well =
-            |stack: &mut Self| stack.observer.get("/api/system/health").is_ok_and(|health| health.status == 200);
+        let all_is_well = |stack: &mut Self| {
+            stack.observer.get("/api/system/health").is_ok_and(|health| health.status == 200)
+        };
         assert_eventually!(all_is_well(self), SOON, "{when}: health is ok");
         assert_eq!(self.public(&format!("/api/tenants?search={when}")).status, 200, "{when}: searches");
         let bundle = format!("/internal/v1/bundle?tenant={TENANT}&include_test_data=true");
@@ -88,8 +90,13 @@ impl Stack {
         assert_eventually!(self.metric(schedule) == Some(1.0), SOON, "{when}: the schedule is followed");
         self.runs_by_hand(when);
         for lane in LANES {
-            let gauge = |stack: &mut Self, name: &str| stack.metric(&format!("dashboard_pool_{name}{{pool=\"{lane}\"}}"));
-            assert!(gauge(self, "connections").is_some_and(|open| open >= 1.0), "{when}: {lane} has a connection");
+            let gauge = |stack: &mut Self, name: &str| {
+                stack.metric(&format!("dashboard_pool_{name}{{pool=\"{lane}\"}}"))
+            };
+            assert!(
+                gauge(self, "connections").is_some_and(|open| open >= 1.0),
+                "{when}: {lane} has a connection"
+            );
             assert_eventually!(gauge(self, "busy") == Some(0.0), "{when}: nobody holds one of {lane}");
             assert_eq!(gauge(self, "waiting"), Some(0.0), "{when}: nobody waits for {lane}");
         }
@@ -97,7 +104,8 @@ impl Stack {
 
     /// What is committed now is seen.
     fn follows(&mut self, when: &str) {
-        self.postgres.execute(&format!("INSERT INTO leads (tenant_id, first_name) VALUES ('{TENANT}', '{when}')"));
+        self.postgres
+            .execute(&format!("INSERT INTO leads (tenant_id, first_name) VALUES ('{TENANT}', '{when}')"));
         let mut client = self.redis.client();
         let sees = |client: &mut harness::Client| {
             let bundle = client.call(&["DASHBOARD.GET", TENANT]).map(|bundle| text(&bundle));

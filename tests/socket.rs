@@ -29,11 +29,15 @@ impl Scene {
         let directory = TempDir::with_prefix("dashboard-socket-").unwrap();
         fs::create_dir(directory.path().join("above")).unwrap();
         let postgres = Postgres::start();
-        postgres.execute(&format!("INSERT INTO tenant (id, tenant_id, name) VALUES ('{TENANT}', 'one', 'One')"));
+        postgres
+            .execute(&format!("INSERT INTO tenant (id, tenant_id, name) VALUES ('{TENANT}', 'one', 'One')"));
         let address = format!("unix:{}", directory.path().join("above/own/s.sock").display());
         let redis = Redis::builder().setting("sidecar", &address).start();
-        let sidecar =
-            Sidecar::builder().database(postgres.url()).env("REDIS_URL", redis.url()).internal(address).start();
+        let sidecar = Sidecar::builder()
+            .database(postgres.url())
+            .env("REDIS_URL", redis.url())
+            .internal(address)
+            .start();
         let scene = Self { sidecar, redis, directory, _postgres: postgres };
         assert_eq!(scene.part(), ("ok".to_owned(), String::new()));
         scene
@@ -203,11 +207,15 @@ fn health_asks_the_internal_api_by_its_port_with_its_token() {
 #[test]
 fn health_says_at_once_that_every_connection_of_the_internal_api_is_taken() {
     let sidecar = alone().env("DASHBOARD_MAX_CONNECTIONS", "8").start();
-    let silent: Vec<UnixStream> = (0..12).map(|_| UnixStream::connect(sidecar.socket().unwrap()).unwrap()).collect();
+    let silent: Vec<UnixStream> =
+        (0..12).map(|_| UnixStream::connect(sidecar.socket().unwrap()).unwrap()).collect();
     let refused = || sidecar.internal().get("/internal/v1/tenants");
     assert_eventually!(refused().status == 429, "every place is taken");
     assert!(refused().text().contains("DASHBOARD_MAX_CONNECTIONS"));
-    assert_eventually!(part(&sidecar).1.contains("every connection of the internal API is taken"), "health says so");
+    assert_eventually!(
+        part(&sidecar).1.contains("every connection of the internal API is taken"),
+        "health says so"
+    );
     drop(silent);
     assert_eventually!(part(&sidecar).0 == "ok", "their places are free again");
 }

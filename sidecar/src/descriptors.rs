@@ -31,7 +31,9 @@ pub(crate) fn none_is_free() -> bool {
 }
 
 fn says_so(error: &io::Error) -> bool {
-    error.raw_os_error().is_some_and(|code| [Errno::MFILE, Errno::NFILE].contains(&Errno::from_raw_os_error(code)))
+    error
+        .raw_os_error()
+        .is_some_and(|code| [Errno::MFILE, Errno::NFILE].contains(&Errno::from_raw_os_error(code)))
 }
 
 #[cfg(test)]

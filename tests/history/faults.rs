@@ -35,10 +35,11 @@ pub(super) enum Kind {
     TablesRewritten,
     ClockSet,
     SocketRemoved,
+    DescriptorsTaken,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::SidecarKilled,
         Self::SidecarFrozen,
         Self::PostgresRestarted,
@@ -59,6 +60,7 @@ impl Kind {
         Self::TablesRewritten,
         Self::ClockSet,
         Self::SocketRemoved,
+        Self::DescriptorsTaken,
     ];
 
     fn name(self) -> &'static str {
@@ -83,6 +85,7 @@ impl Kind {
             Self::TablesRewritten => "tables written anew",
             Self::ClockSet => "clock of postgres set",
             Self::SocketRemoved => "socket of the sidecar removed",
+            Self::DescriptorsTaken => "descriptors of the sidecar taken",
         }
     }
 
@@ -227,6 +230,7 @@ impl Schedule<'_> {
                 let _ = std::fs::remove_file(self.servers.socket());
                 self.hold();
             }
+            Kind::DescriptorsTaken => self.take_descriptors(),
         }
     }
 
@@ -243,6 +247,18 @@ impl Schedule<'_> {
             self.go_on(20, Duration::from_millis(100));
             owner.batch_execute("COMMIT").expect("it is written");
         }
+    }
+
+    /// The sidecar has none free, or a few, and loses its sessions: not all of them find their way back until it may open more.
+    fn take_descriptors(&mut self) {
+        let few = self.rng.bool().then(|| self.rng.u64(0..20));
+        let process = self.servers.sidecar.as_mut().expect("it runs").process();
+        let most = few.map_or(3, |few| (process.open_descriptors() + few).saturating_sub(10));
+        let limit = process.limit_descriptors(most);
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'dashboard-sidecar%'";
+        self.servers.postgres.client().batch_execute(sql).expect("sessions are ended");
+        self.hold();
+        drop(limit);
     }
 
     /// How long a fault lasts.

@@ -13,7 +13,6 @@ use tokio_postgres::Config;
 use super::recovery;
 use super::tls::{self, Connector};
 use crate::config::DatabaseArgs;
-use crate::descriptors;
 use crate::error::Failure;
 use crate::pg::{self, Client, Queries as _, Terms};
 
@@ -47,7 +46,6 @@ pub(super) struct Target {
 #[derive(Default)]
 struct State {
     down: AtomicBool,
-    short: AtomicBool,
     pooled: AtomicBool,
     standby: AtomicBool,
     suspect_before: Mutex<Option<Instant>>,
@@ -99,10 +97,8 @@ impl Target {
 
     /// Opens a connection under the name that pg_stat_activity shows. Blocks.
     pub(super) fn connect(&self, name: &str, terms: Terms) -> Result<Client, postgres::Error> {
-        let attempt = pg::attempt(|| Client::connect(&self.config, self.connector.clone(), name, terms));
-        let short = attempt.as_ref().is_err_and(|error| descriptors::is_shortage(error));
-        self.state.short.store(short, Ordering::Relaxed);
-        let client = attempt?;
+        let connect = || Client::connect(&self.config, self.connector.clone(), name, terms);
+        let client = pg::attempt(connect)?;
         if client.is_pooled() && !self.state.pooled.swap(true, Ordering::Relaxed) {
             tracing::info!(
                 postgres = self.description,
@@ -160,11 +156,6 @@ impl Target {
     /// Whether the last attempt to connect, by whatever pool, failed.
     pub(super) fn is_down(&self) -> bool {
         self.state.down.load(Ordering::Relaxed)
-    }
-
-    /// Whether it failed because no descriptor was free, so that nothing is known of Postgres.
-    pub(super) fn is_short(&self) -> bool {
-        self.state.short.load(Ordering::Relaxed)
     }
 
     /// Connects once; only an answer that the settings are wrong is an error. Blocks.

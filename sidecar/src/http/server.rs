@@ -20,6 +20,7 @@ use super::listener::{Connection, Listener};
 use super::places::{Place, Places};
 use super::reply::Reply;
 use super::stop::Stop;
+use crate::descriptors;
 
 /// A request's line and headers may take this many bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -65,6 +66,7 @@ where
     let places = Places::new(limits.connections, limits.reserve);
     let mut connections = JoinSet::new();
     let closing = stop.closing();
+    let mut refusing = false;
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -82,9 +84,12 @@ where
         };
         match accepted {
             Ok(connection) => {
+                if std::mem::take(&mut refusing) {
+                    tracing::info!(address = listener.address(), "accepts connections again");
+                }
                 start(&mut connections, places.better(place), connection, limits, &stop, &handler);
             }
-            Err(error) => accept_failed(&listener, &error).await,
+            Err(error) => accept_failed(&listener, &error, &mut refusing).await,
         }
         while connections.try_join_next().is_some() {}
     }
@@ -176,13 +181,17 @@ where
     }
 }
 
-async fn accept_failed(listener: &Listener, error: &io::Error) {
+async fn accept_failed(listener: &Listener, error: &io::Error, refusing: &mut bool) {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidInput, NotConnected};
     // The client left before it was served: nothing is wrong here.
     if matches!(error.kind(), ConnectionAborted | ConnectionReset | InvalidInput | NotConnected) {
         return;
     }
-    tracing::error!(address = listener.address(), %error, "cannot accept connections");
+    // Once: it is tried ten times a second.
+    if !std::mem::replace(refusing, true) {
+        let hint = if descriptors::is_shortage(error) { descriptors::SHORTAGE } else { "" };
+        tracing::error!(address = listener.address(), %error, hint, "cannot accept connections");
+    }
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 

@@ -81,7 +81,8 @@ impl Reach {
     }
 
     async fn request<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> hyper::Result<StatusCode> {
-        let mut request = Request::get(format!("{}?{WITHOUT_POSTGRES}=true", protocol::HEALTH)).header(HOST, "localhost");
+        let mut request =
+            Request::get(format!("{}?{WITHOUT_POSTGRES}=true", protocol::HEALTH)).header(HOST, "localhost");
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose()));
         }

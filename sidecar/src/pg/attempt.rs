@@ -30,6 +30,8 @@ pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, E
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     #[test]
@@ -37,5 +39,45 @@ mod tests {
         let error = attempt(|| -> Result<(), Error> { panic!("a driver that gives up") }).unwrap_err();
         assert_eq!(std::error::Error::source(&error).unwrap().to_string(), PANICKED);
         assert!(attempt(|| Ok(())).is_ok());
+    }
+
+    /// Its first attempt to connect panics, and its first connection when it is checked.
+    #[derive(Default)]
+    struct Fragile {
+        connected: AtomicU32,
+        checked: AtomicU32,
+    }
+
+    impl r2d2::ManageConnection for Fragile {
+        type Connection = ();
+        type Error = Error;
+
+        fn connect(&self) -> Result<(), Error> {
+            attempt(|| {
+                assert!(self.connected.fetch_add(1, Ordering::Relaxed) > 0, "a driver that gives up");
+                Ok(())
+            })
+        }
+
+        fn is_valid(&self, (): &mut ()) -> Result<(), Error> {
+            attempt(|| {
+                assert!(self.checked.fetch_add(1, Ordering::Relaxed) > 0, "one that gives up later");
+                Ok(())
+            })
+        }
+
+        fn has_broken(&self, (): &mut ()) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_pool_of_one_has_its_place_still_after_a_panic() {
+        let pool = r2d2::Pool::builder()
+            .max_size(1)
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .build_unchecked(Fragile::default());
+        assert!(pool.get().is_ok());
+        assert_eq!(pool.state().connections, 1);
     }
 }
