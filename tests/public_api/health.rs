@@ -27,7 +27,10 @@ fn health_names_each_part_and_which_of_them_does_not_work_and_readyz_whether_the
     let mut stack = Stack::start();
     for (path, parts) in [
         ("/readyz", &["redis-cache", "redis-module"][..]),
-        ("/api/system/health", &["change-feed", "internal-api", "migrations", "postgres", "redis-cache", "redis-module"]),
+        (
+            "/api/system/health",
+            &["change-feed", "internal-api", "migrations", "postgres", "redis-cache", "redis-module"],
+        ),
     ] {
         let response = stack.get(path);
         assert_eq!(response.status, 200, "{}", response.text());
