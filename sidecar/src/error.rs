@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::descriptors::SHORTAGE;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     NoTenant,
@@ -148,6 +150,16 @@ impl ApiError {
         )
     }
 
+    /// No connection to Postgres can be made, and Postgres is not to blame.
+    pub fn no_descriptor_for_postgres() -> Self {
+        Self::new(Kind::PostgresUnavailable, format!("the sidecar cannot connect to Postgres: {SHORTAGE}"))
+    }
+
+    /// The same for Redis.
+    pub fn no_descriptor_for_redis() -> Self {
+        Self::new(Kind::RedisUnavailable, format!("the sidecar cannot connect to Redis: {SHORTAGE}"))
+    }
+
     /// The schema `dashboard` is missing or incomplete.
     pub fn not_migrated() -> Self {
         Self::new(
@@ -173,6 +185,14 @@ impl ApiError {
     /// The module says that it has no sidecar that computes, in these words.
     pub fn sidecar_unavailable(why: impl Into<String>) -> Self {
         Self::new(Kind::SidecarUnavailable, why)
+    }
+
+    /// The module does not reach the internal API at its address, and `why`.
+    pub fn internal_api_unreachable(address: &impl fmt::Display, why: &str) -> Self {
+        Self::new(
+            Kind::SidecarUnavailable,
+            format!("the module cannot reach this sidecar at {address} (DASHBOARD_INTERNAL): {why}"),
+        )
     }
 
     /// The module gave up waiting for a bundle.

@@ -15,7 +15,8 @@
 //! 10. `lease`: what one sidecar of many does at a time; [`scheduler`]: runs what is due, in one sidecar of however many.
 //! 11. [`feed`]: tells Redis what has changed in Postgres, likewise.
 //! 12. [`serve`], [`warm`], [`cron`], [`counters`], [`migrate`], [`token`], [`demo`]: the subcommands.
-//! 13. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log; [`output`]: what subcommands print.
+//! 13. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log. `descriptors`: the one failure that is no server's.
+//! 14. [`output`]: what subcommands print.
 //!
 //! Two error types, each with its place: [`error::ApiError`] answers a request and is all that a client ever
 //! sees of a failure; [`error::Failure`] ends the process, with one message and an exit code.
@@ -29,6 +30,7 @@ pub mod counters;
 pub mod cron;
 pub mod db;
 pub mod demo;
+mod descriptors;
 pub mod directory;
 pub mod error;
 pub mod feed;

@@ -8,12 +8,13 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cache::{Cache, Keeping, ReadLimits};
-use crate::config::{DatabaseArgs, HttpArgs, InternalAddress, ServeArgs};
+use crate::config::{DatabaseArgs, HttpArgs, InternalAddress, Secret, ServeArgs};
 use crate::db::{Database, Dialer};
 use crate::directory::Directory;
 use crate::error::Failure;
 use crate::feed::{self, Feed, FeedHealth};
 use crate::http::{Limits, Listener, Stop};
+use crate::internal::Reach;
 use crate::public::{Executor, ReadsLog, Streams};
 use crate::scheduler::pulse::Pulse;
 use crate::scheduler::view::View;
@@ -54,11 +55,13 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
 
     let feed_health = FeedHealth::new(args.feed.limit.duration());
     let pulse = Pulse::default();
+    let reach = reach(&args.http, &internal_listener, token.clone())?;
     let internal_state = Arc::new(internal::State { database: database.clone(), token });
     let stop = Stop::default();
     let public_state = Arc::new(public::State {
         database: database.clone(),
         cache,
+        internal: reach,
         access,
         directory: Directory::new(database.clone()),
         jobs: View::new(database.dialer(VIEW_NAME), pulse.clone()),
@@ -101,7 +104,12 @@ pub fn main(args: &ServeArgs) -> Result<(), Failure> {
         let limits = |header_timeout, reserve| limits(&args.http, header_timeout, reserve);
         let closing = stop.closing();
         tokio::join!(
-            internal::run(internal_listener, internal_state, limits(internal::IDLE_TIMEOUT, 0), stop.clone()),
+            internal::run(
+                internal_listener,
+                internal_state,
+                limits(internal::IDLE_TIMEOUT, internal::RESERVE),
+                stop.clone()
+            ),
             public::run(
                 public_listener,
                 public_state,
@@ -153,6 +161,15 @@ fn bind_internal(http: &HttpArgs) -> Result<Listener, Failure> {
         InternalAddress::Unix(path) => Listener::unix(SETTING, path, http.internal_socket_mode),
         InternalAddress::Tcp(address) => Listener::tcp(SETTING, *address),
     }
+}
+
+/// The internal API as the module finds it: where the system has chosen the port, at that one.
+fn reach(http: &HttpArgs, listener: &Listener, token: Option<Secret>) -> Result<Reach, Failure> {
+    let address = match &http.internal {
+        InternalAddress::Unix(path) => InternalAddress::Unix(path.clone()),
+        InternalAddress::Tcp(_) => listener.address().parse().map_err(Failure::config)?,
+    };
+    Ok(Reach::new(address, token, listener.standing()))
 }
 
 /// Reads that wait leave connections for those that need not: none of all tenants, and one tenant's none of the others.

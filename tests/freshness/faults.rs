@@ -58,6 +58,29 @@ fn survives(stop: impl Fn(&mut PostgresServer)) {
 }
 
 #[test]
+fn nothing_is_missed_when_the_sidecar_runs_out_of_file_descriptors() {
+    let mut scene = Scene::start();
+    scene.fill();
+    let burst = Burst::begin(&scene);
+    for free in 0..TIMES as u64 {
+        let process = scene.sidecar.process();
+        // None at all; then as many as there are, without those of the connections that end.
+        let most = if free == 0 { 3 } else { process.open_descriptors().saturating_sub(3 * free) };
+        let limit = process.limit_descriptors(most);
+        scene.crm.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name LIKE 'dashboard-sidecar%'",
+        );
+        scene.client().int(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        burst.commit_on();
+        drop(limit);
+        burst.go_on();
+    }
+    burst.end();
+    scene.assert_all_is_seen();
+}
+
+#[test]
 fn nothing_is_missed_when_redis_is_restarted() {
     let mut scene = Scene::start();
     scene.fill();

@@ -51,7 +51,7 @@ pub use keep_alive::KeepAlive;
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub use postgres_server::PostgresServer;
-pub use process::{Process, free_port, freeze_pid, repository_root, run, run_ok, thaw_pid};
+pub use process::{DescriptorLimit, Process, free_port, freeze_pid, repository_root, run, run_ok, thaw_pid};
 pub use redis::{Redis, RedisBuilder};
 pub use relay::Relay;
 pub use sidecar::{Sidecar, SidecarBuilder};

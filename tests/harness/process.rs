@@ -8,7 +8,9 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process, prlimit, waitid,
+};
 
 use crate::wait::{DEADLINE, poll_until};
 
@@ -149,6 +151,20 @@ impl Process {
         self.signal(Signal::HUP);
     }
 
+    /// Lets the server open no file descriptor whose number is not below `most`, while the answer lives. What is open stays open:
+    /// below 3 nothing is free, whatever it closes.
+    pub fn limit_descriptors(&self, most: u64) -> DescriptorLimit {
+        let low = Rlimit { current: Some(most), maximum: getrlimit(Resource::Nofile).maximum };
+        let usual = prlimit(Some(self.id()), Resource::Nofile, low).expect("a limit of our own child's");
+        DescriptorLimit { pid: self.id(), usual }
+    }
+
+    /// How many file descriptors the server has open.
+    pub fn open_descriptors(&self) -> u64 {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).map(Iterator::count);
+        open.unwrap_or_default() as u64
+    }
+
     fn signal(&self, signal: Signal) {
         // An error means that it has ended already, which is what the callers are after.
         let _ = kill_process(self.id(), signal);
@@ -187,6 +203,21 @@ impl Process {
             panic!("{} ended ({status}) before it was ready:\n{}", self.name, self.log());
         }
         assert!(is_ready, "{} is not ready within {DEADLINE:?}:\n{}", self.name, self.log());
+    }
+}
+
+/// A server's limit of file descriptors is low; dropped, it is what it was.
+#[derive(Debug)]
+#[must_use = "the limit is lifted when this is dropped"]
+pub struct DescriptorLimit {
+    pid: Pid,
+    usual: Rlimit,
+}
+
+impl Drop for DescriptorLimit {
+    fn drop(&mut self) {
+        // An error means that the server has ended.
+        let _ = prlimit(Some(self.pid), Resource::Nofile, self.usual);
     }
 }
 

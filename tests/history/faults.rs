@@ -36,10 +36,11 @@ pub(super) enum Kind {
     ClockSet,
     SocketRemoved,
     LogStuck,
+    DescriptorsTaken,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::SidecarKilled,
         Self::SidecarFrozen,
         Self::PostgresRestarted,
@@ -61,6 +62,7 @@ impl Kind {
         Self::ClockSet,
         Self::SocketRemoved,
         Self::LogStuck,
+        Self::DescriptorsTaken,
     ];
 
     fn name(self) -> &'static str {
@@ -86,6 +88,7 @@ impl Kind {
             Self::ClockSet => "clock of postgres set",
             Self::SocketRemoved => "socket of the sidecar removed",
             Self::LogStuck => "log of the sidecar stuck, then lost",
+            Self::DescriptorsTaken => "descriptors of the sidecar taken",
         }
     }
 
@@ -238,6 +241,7 @@ impl Schedule<'_> {
                 self.kill_sidecar();
                 self.servers.start_sidecar();
             }
+            Kind::DescriptorsTaken => self.take_descriptors(),
         }
     }
 
@@ -259,6 +263,18 @@ impl Schedule<'_> {
             self.go_on(20, Duration::from_millis(100));
             owner.batch_execute("COMMIT").expect("it is written");
         }
+    }
+
+    /// The sidecar has none free, or a few, and loses its sessions: not all of them find their way back until it may open more.
+    fn take_descriptors(&mut self) {
+        let few = self.rng.bool().then(|| self.rng.u64(0..20));
+        let process = self.servers.sidecar.as_mut().expect("it runs").process();
+        let most = few.map_or(3, |few| (process.open_descriptors() + few).saturating_sub(10));
+        let limit = process.limit_descriptors(most);
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'dashboard-sidecar%'";
+        self.servers.postgres.client().batch_execute(sql).expect("sessions are ended");
+        self.hold();
+        drop(limit);
     }
 
     /// How long a fault lasts.

@@ -27,7 +27,10 @@ fn health_names_each_part_and_which_of_them_does_not_work_and_readyz_whether_the
     let mut stack = Stack::start();
     for (path, parts) in [
         ("/readyz", &["redis-cache", "redis-module"][..]),
-        ("/api/system/health", &["change-feed", "migrations", "postgres", "redis-cache", "redis-module"]),
+        (
+            "/api/system/health",
+            &["change-feed", "internal-api", "migrations", "postgres", "redis-cache", "redis-module"],
+        ),
     ] {
         let response = stack.get(path);
         assert_eq!(response.status, 200, "{}", response.text());
@@ -116,6 +119,7 @@ fn metrics_tell_of_requests_pools_the_schedule_and_the_module() {
         ("dashboard_http_requests_in_flight", 1.0),
         (r#"dashboard_up{part="redis"}"#, 1.0),
         (r#"dashboard_up{part="module"}"#, 1.0),
+        (r#"dashboard_up{part="internal-api"}"#, 1.0),
         (r#"dashboard_up{part="postgres"}"#, 1.0),
         (r#"dashboard_up{part="migrations"}"#, 1.0),
         (r#"dashboard_up{part="schedule"}"#, 1.0),

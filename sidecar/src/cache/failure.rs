@@ -3,6 +3,7 @@
 use redis::RedisError;
 
 use super::refusal;
+use crate::descriptors;
 use crate::error::ApiError;
 use crate::tenant::Tenant;
 
@@ -19,6 +20,8 @@ pub(super) fn classify(error: &RedisError, tenant: Option<&Tenant>) -> ApiError 
     tracing::warn!(%error, "Redis (REDIS_URL) did not answer as it should");
     if is_unknown_command(error) {
         module_missing()
+    } else if is_for_want_of_a_descriptor(error) {
+        ApiError::no_descriptor_for_redis()
     } else if error.is_timeout() {
         silent()
     } else {
@@ -75,6 +78,11 @@ pub(super) fn of_tracking(error: &RedisError) -> ApiError {
         );
     }
     unreachable()
+}
+
+/// Not every error of connecting says so itself.
+fn is_for_want_of_a_descriptor(error: &RedisError) -> bool {
+    descriptors::is_shortage(error) || (error.is_io_error() && descriptors::none_is_free())
 }
 
 fn is_unknown_command(error: &RedisError) -> bool {

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::cancel;
 use super::gate::{Gate, Occupancy, WhenFull};
-use super::session::{Manager, Session};
+use super::session::{Manager, Session, Shortage};
 use super::target::Target;
 use crate::error::ApiError;
 use crate::telemetry::metrics::PoolUse;
@@ -41,23 +41,26 @@ pub(super) struct Lane {
     pool: Option<r2d2::Pool<Manager>>,
     gate: Gate,
     target: Target,
+    short: Shortage,
     deadline: Option<Duration>,
 }
 
 impl Lane {
     /// Makes the pool; its connections are opened in the background, so Postgres may be down.
     pub(super) fn new(target: &Target, bounds: Bounds) -> Self {
+        let short = Shortage::default();
         let pool = r2d2::Pool::builder()
             .max_size(bounds.connections)
             .min_idle(Some(1))
             .connection_timeout(bounds.acquire_timeout)
             // The manager logs, once per outage rather than once per attempt.
             .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(Manager::new(target, bounds.statement_timeout));
+            .build_unchecked(Manager::new(target, bounds.statement_timeout, short.clone()));
         Self {
             pool: Some(pool),
             gate: Gate::new(bounds.connections, bounds.queue, bounds.longest_wait, bounds.when_full),
             target: target.clone(),
+            short,
             deadline: bounds.deadline,
         }
     }
@@ -71,11 +74,11 @@ impl Lane {
         let Some(pool) = self.pool.clone() else { return Err(ApiError::internal(what)) };
         let permit = self.gate.enter().await?;
         let (_cancel_on_drop, query) = cancel::pair(self.target.connector.clone());
-        let target = self.target.clone();
+        let (target, short) = (self.target.clone(), self.short.clone());
         let task = tokio::task::spawn_blocking(move || {
             // Declared first, so that it is released last, when the session is back in the pool.
             let _permit = permit;
-            let mut session = acquire(&pool, target.is_down())?;
+            let mut session = acquire(&pool, target.is_down(), &short)?;
             if !query.begin(session.client.canceller()) {
                 return Err(ApiError::timeout(what));
             }
@@ -113,14 +116,18 @@ impl Lane {
     }
 }
 
-fn acquire(pool: &r2d2::Pool<Manager>, down: bool) -> Result<r2d2::PooledConnection<Manager>, ApiError> {
+fn acquire(
+    pool: &r2d2::Pool<Manager>,
+    down: bool,
+    short: &Shortage,
+) -> Result<r2d2::PooledConnection<Manager>, ApiError> {
     // With no connection and the last attempt failed, waiting out the whole time-out would only make every
     // client wait for an answer that is known already.
     let known_down = down && pool.state().connections == 0;
     let timeout = if known_down { ACQUIRE_WHILE_DOWN } else { pool.connection_timeout() };
     pool.get_timeout(timeout).map_err(|error| {
         tracing::debug!(%error, "no Postgres connection");
-        ApiError::postgres_unavailable()
+        if short.is() { ApiError::no_descriptor_for_postgres() } else { ApiError::postgres_unavailable() }
     })
 }
 

@@ -1,6 +1,7 @@
 //! One compute connection: its set-up, its prepared statements, and how the pool makes and checks it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use postgres::{Error, Row, Statement};
@@ -8,8 +9,9 @@ use postgres::{Error, Row, Statement};
 use super::failure::classify;
 use super::many::Many;
 use super::target::{Target, chain};
+use crate::descriptors;
 use crate::error::ApiError;
-use crate::pg::{Client, Param, Terms};
+use crate::pg::{self, Client, Param, Terms};
 
 /// What pg_stat_activity shows.
 const APPLICATION_NAME: &str = "dashboard-sidecar compute";
@@ -155,15 +157,32 @@ impl Session {
     }
 }
 
+/// Whether the last attempt to connect, of one pool, found no descriptor free: then nothing is known of Postgres. Others may have been
+/// luckier.
+#[derive(Clone, Default)]
+pub(super) struct Shortage(Arc<AtomicBool>);
+
+impl Shortage {
+    pub(super) fn is(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn note<T>(&self, attempt: &Result<T, Error>) {
+        let is_short = attempt.as_ref().is_err_and(|error| descriptors::is_shortage(error));
+        self.0.store(is_short, Ordering::Relaxed);
+    }
+}
+
 /// Makes and checks sessions for a pool.
 pub(super) struct Manager {
+    short: Shortage,
     target: Target,
     terms: Terms,
 }
 
 impl Manager {
-    pub(super) fn new(target: &Target, statement_timeout: Duration) -> Self {
-        Self { target: target.clone(), terms: Terms::read_only(statement_timeout, SETTINGS) }
+    pub(super) fn new(target: &Target, statement_timeout: Duration, short: Shortage) -> Self {
+        Self { short, target: target.clone(), terms: Terms::read_only(statement_timeout, SETTINGS) }
     }
 }
 
@@ -172,15 +191,25 @@ impl r2d2::ManageConnection for Manager {
     type Error = Error;
 
     fn connect(&self) -> Result<Session, Error> {
-        let mut client = self.target.connect_to_compute(APPLICATION_NAME, self.terms.clone())?;
-        if let Err(error) = client.watch_for_disconnects() {
-            tracing::debug!(error = chain(&error), "client_connection_check_interval is not available");
-        }
-        Ok(Session { client, prepared: [const { None }; 5], many: None, broken: false, made: Instant::now() })
+        let attempt = pg::attempt(|| {
+            let mut client = self.target.connect_to_compute(APPLICATION_NAME, self.terms.clone())?;
+            if let Err(error) = client.watch_for_disconnects() {
+                tracing::debug!(error = chain(&error), "client_connection_check_interval is not available");
+            }
+            Ok(Session {
+                client,
+                prepared: [const { None }; 5],
+                many: None,
+                broken: false,
+                made: Instant::now(),
+            })
+        });
+        self.short.note(&attempt);
+        attempt
     }
 
     fn is_valid(&self, session: &mut Session) -> Result<(), Error> {
-        let outcome = session.client.is_valid(SIGN_OF_LIFE);
+        let outcome = pg::attempt(|| session.client.is_valid(SIGN_OF_LIFE));
         if outcome.is_err() {
             self.target.suspect();
         }

@@ -97,7 +97,8 @@ impl Target {
 
     /// Opens a connection under the name that pg_stat_activity shows. Blocks.
     pub(super) fn connect(&self, name: &str, terms: Terms) -> Result<Client, postgres::Error> {
-        let client = Client::connect(&self.config, self.connector.clone(), name, terms)?;
+        let connect = || Client::connect(&self.config, self.connector.clone(), name, terms);
+        let client = pg::attempt(connect)?;
         if client.is_pooled() && !self.state.pooled.swap(true, Ordering::Relaxed) {
             tracing::info!(
                 postgres = self.description,

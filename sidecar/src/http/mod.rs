@@ -8,6 +8,7 @@ mod places;
 mod reply;
 mod server;
 mod stop;
+mod unix_socket;
 
 pub use body::{parse_json, read_body, read_json};
 pub use listener::Listener;
@@ -15,3 +16,4 @@ pub use params::Params;
 pub use reply::{Body, BodyError, Reply, bytes, empty, error_object, json};
 pub use server::{Limits, Reserved, run};
 pub use stop::Stop;
+pub use unix_socket::Standing;

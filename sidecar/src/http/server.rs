@@ -13,17 +13,21 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_io_timeout::TimeoutWriter;
 
 use super::listener::{Connection, Listener};
 use super::places::{Place, Places};
 use super::reply::Reply;
 use super::stop::Stop;
+use crate::descriptors;
 
 /// A request's line and headers may take this many bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// Pause after an accept that failed for want of file descriptors: at once, it would fail again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often the listener looks whether its address still leads to it.
+const LOOK: Duration = Duration::from_secs(1);
 /// When the server closes, a connection that nothing has come by yet is left open for so long: a request that has been
 /// sent in time may not have been read yet.
 const LAST_CALL: Duration = Duration::from_millis(250);
@@ -54,7 +58,7 @@ pub struct Reserved;
 
 /// Serves until `stop` closes, then stops accepting and lets requests under way finish, for the drain time-out
 /// at most. A client that leaves has its request's future dropped.
-pub async fn run<H, F>(listener: Listener, limits: Limits, stop: Stop, handler: H)
+pub async fn run<H, F>(mut listener: Listener, limits: Limits, stop: Stop, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
@@ -62,6 +66,9 @@ where
     let places = Places::new(limits.connections, limits.reserve);
     let mut connections = JoinSet::new();
     let closing = stop.closing();
+    let mut refusing = false;
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let next = async {
             let place = places.take().await;
@@ -69,13 +76,20 @@ where
         };
         let (place, accepted) = tokio::select! {
             next = next => next,
+            _ = look.tick() => {
+                listener.look();
+                continue;
+            }
             () = closing.cancelled() => break,
         };
         match accepted {
             Ok(connection) => {
+                if std::mem::take(&mut refusing) {
+                    tracing::info!(address = listener.address(), "accepts connections again");
+                }
                 start(&mut connections, places.better(place), connection, limits, &stop, &handler);
             }
-            Err(error) => accept_failed(&listener, &error).await,
+            Err(error) => accept_failed(&listener, &error, &mut refusing).await,
         }
         while connections.try_join_next().is_some() {}
     }
@@ -167,13 +181,17 @@ where
     }
 }
 
-async fn accept_failed(listener: &Listener, error: &io::Error) {
+async fn accept_failed(listener: &Listener, error: &io::Error, refusing: &mut bool) {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidInput, NotConnected};
     // The client left before it was served: nothing is wrong here.
     if matches!(error.kind(), ConnectionAborted | ConnectionReset | InvalidInput | NotConnected) {
         return;
     }
-    tracing::error!(address = listener.address(), %error, "cannot accept connections");
+    // Once: it is tried ten times a second.
+    if !std::mem::replace(refusing, true) {
+        let hint = if descriptors::is_shortage(error) { descriptors::SHORTAGE } else { "" };
+        tracing::error!(address = listener.address(), %error, hint, "cannot accept connections");
+    }
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 

@@ -12,6 +12,7 @@ use crate::auth::Scope;
 use crate::cache::{self, Warmed};
 use crate::config::{LeaseArgs, Secret};
 use crate::db::{Dialer, KeptError as _};
+use crate::descriptors;
 use crate::error::ApiError;
 use crate::lease::Ended;
 use crate::scheduler::StoreError;
@@ -128,6 +129,7 @@ fn of_store(error: &StoreError) -> ApiError {
     tracing::warn!(%error, "the schedule cannot be used");
     match error {
         StoreError::NotMigrated => ApiError::not_migrated(),
+        _ if descriptors::is_shortage(error) => ApiError::no_descriptor_for_postgres(),
         _ if error.is_connection() => ApiError::postgres_unavailable(),
         _ => ApiError::internal("running the job of cron_job"),
     }

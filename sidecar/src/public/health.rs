@@ -61,8 +61,10 @@ impl State {
 
     /// Asks all parts at once.
     pub(super) async fn health(&self) -> Reply {
-        let (redis, postgres) = tokio::join!(self.redis_parts(), self.postgres_health());
+        let (redis, internal, postgres) =
+            tokio::join!(self.redis_parts(), self.internal_health(), self.postgres_health());
         let mut parts: Vec<Part> = redis.into();
+        parts.push(Part::of("internal-api", internal));
         parts.push(Part::of("postgres", postgres.postgres));
         parts.push(Part::of("migrations", postgres.migrations));
         parts.push(self.feed_part());
@@ -90,6 +92,12 @@ impl State {
     pub(super) async fn module_info(&self) -> Result<ModuleInfo, ApiError> {
         let silent = |_| Err(ApiError::silent("Redis (REDIS_URL)", LONGEST));
         tokio::time::timeout(LONGEST, self.cache.info()).await.unwrap_or_else(silent)
+    }
+
+    /// Whether the module reaches the internal API, within [`LONGEST`].
+    pub(super) async fn internal_health(&self) -> Result<(), ApiError> {
+        let silent = |_| Err(ApiError::silent("the internal API (DASHBOARD_INTERNAL)", LONGEST));
+        tokio::time::timeout(LONGEST, self.internal.ask()).await.unwrap_or_else(silent)
     }
 
     /// How Postgres is, within [`LONGEST`].

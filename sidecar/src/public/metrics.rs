@@ -40,13 +40,19 @@ const BREAKER_STATES: [&str; 3] = ["closed", "half-open", "open"];
 impl State {
     /// Asks all parts at once.
     pub(super) async fn metrics(&self) -> Reply {
-        let (info, health, database, jobs) =
-            tokio::join!(self.module_info(), self.redis_health(), self.postgres_health(), self.jobs.jobs());
+        let (info, health, internal, database, jobs) = tokio::join!(
+            self.module_info(),
+            self.redis_health(),
+            self.internal_health(),
+            self.postgres_health(),
+            self.jobs.jobs()
+        );
         let mut page = Page(metrics::render());
         page.family("dashboard_up", "gauge", "Whether this part works (1) or not (0).");
         for (part, works) in [
             ("redis", health.redis.is_ok()),
             ("module", info.is_ok()),
+            ("internal-api", internal.is_ok()),
             ("postgres", database.postgres.is_ok()),
             ("migrations", database.migrations.is_ok()),
             ("schedule", jobs.is_ok() && self.jobs.is_followed().is_ok()),

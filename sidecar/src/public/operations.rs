@@ -33,9 +33,14 @@ impl State {
     ) -> Result<Reply, ApiError> {
         Params::parse(request.uri().query(), &[])?;
         who.may_operate()?;
-        let (info, database, jobs) =
-            tokio::join!(self.module_info(), self.postgres_health(), self.jobs.jobs());
+        let (info, internal, database, jobs) = tokio::join!(
+            self.module_info(),
+            self.internal_health(),
+            self.postgres_health(),
+            self.jobs.jobs()
+        );
         let mut problems = Vec::new();
+        problems.extend(internal.err().map(|error| error.message().to_owned()));
         let module =
             known(info.map_err(|error| error.message().to_owned()), &mut problems).as_ref().map(module);
         // Postgres being away is told once.

@@ -12,6 +12,7 @@ use crate::db::Database;
 use crate::directory::Directory;
 use crate::feed::FeedHealth;
 use crate::http::Stop;
+use crate::internal::Reach;
 use crate::scheduler::view::View;
 
 /// What the public API works with.
@@ -20,6 +21,8 @@ pub struct State {
     pub database: Arc<Database>,
     /// Where bundles are read.
     pub cache: Arc<Cache>,
+    /// Whether the module reaches the internal API.
+    pub internal: Reach,
     /// Who is let in.
     pub access: Access,
     /// Tenants by name.
