@@ -1,7 +1,7 @@
 //! `INFO dashboard`: counters since the module was loaded, and gauges of now. The README documents each.
 
-use crate::counts;
 use crate::state::{self, State};
+use crate::{clearing, counts};
 use engine::Failure;
 use engine::warming::{FailedTenant, Summary};
 use redis_module::{InfoContext, RedisResult};
@@ -60,6 +60,7 @@ fn describe(state: &mut State) -> Vec<(String, String)> {
     for (kind, count) in Failure::ALL.iter().zip(done.failures) {
         fields.push((kind.counter(), count.to_string()));
     }
+    fields.push(("clears_running", clearing::running().to_string()));
     fields.push(("warm_running", state.runs.len().to_string()));
     fields.push(("warm_failed_tenants", done.warm_failures.to_string()));
     fields.push(("warm_failed_runs", done.failed_runs.to_string()));
