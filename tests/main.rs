@@ -53,6 +53,7 @@ mod single_flight;
 mod standby;
 mod starvation;
 mod states;
+mod stood_still;
 mod swapped;
 mod tracking;
 mod unchanged;

@@ -106,7 +106,8 @@ thread_local! {
 
 /// There is room for one more.
 pub(crate) fn may_begin() -> bool {
-    let clients = RUNNING.with_borrow(|running| running.iter().filter(|clear| clear.client.is_some()).count());
+    let clients =
+        RUNNING.with_borrow(|running| running.iter().filter(|clear| clear.client.is_some()).count());
     clients < MAX_RUNNING
 }
 
@@ -144,7 +145,9 @@ pub(crate) fn changed_places(now: Millis, dbs: [i32; 2]) {
     RUNNING.with_borrow_mut(|running| {
         for db in dbs {
             // One that began before covers less.
-            running.retain(|clear| clear.client.is_some() || clear.sources.iter().any(|(other, _)| *other != db));
+            running.retain(|clear| {
+                clear.client.is_some() || clear.sources.iter().any(|(other, _)| *other != db)
+            });
             running.push_back(Clear {
                 soft: true,
                 sources: VecDeque::from([(db, Source::database(db, true))]),
@@ -162,8 +165,7 @@ pub(crate) fn changed_places(now: Millis, dbs: [i32; 2]) {
 pub(crate) fn abort() -> Vec<ClientId> {
     sweep::forget_arrivals();
     RUNNING.with_borrow_mut(|running| {
-        let (ended, kept): (VecDeque<Clear>, _) =
-            running.drain(..).partition(|clear| clear.client.is_some());
+        let (ended, kept): (VecDeque<Clear>, _) = running.drain(..).partition(|clear| clear.client.is_some());
         *running = kept;
         running.iter_mut().for_each(|clear| clear.not_before = 0);
         // A replica's search has marked nothing.
@@ -255,7 +257,8 @@ pub(crate) fn watch(ctx: &Context, now: Millis) -> bool {
         let (found, more) = bundles(ctx, cursor, *db);
         watch.unmarked |= found.into_iter().any(|(key, id)| {
             let tagged = key == id.key(true).as_bytes();
-            sweep.covers(&id, tagged) && !matches!(store::at_key(ctx, &id, &key), Stored::Changed | Stored::Absent)
+            sweep.covers(&id, tagged)
+                && !matches!(store::at_key(ctx, &id, &key), Stored::Changed | Stored::Absent)
         });
         if more {
             running.push_back(clear);

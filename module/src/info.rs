@@ -66,6 +66,7 @@ fn describe(state: &mut State) -> Vec<(String, String)> {
     fields.push(("warm_failed_runs", done.failed_runs.to_string()));
     let mut fields: Vec<(String, String)> =
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    fields.push(("feed_state".to_owned(), state.feed.state(now).to_owned()));
     // Absent where there is no feed: 0 would say that it follows closely.
     fields.extend(state.feed.lag(now).map(|lag| ("feed_lag_ms".to_owned(), lag.to_string())));
     fields.extend(state.feed.by().map(|by| ("feed_by".to_owned(), by.to_owned())));

@@ -115,9 +115,12 @@ fn regard_open(stored: Stored, id: Option<BundleId>) -> Stored {
     SWEEPS.with_borrow(|Sweeps { open, arrived }| {
         let sweeps = open.values().filter(|sweep| sweep.covers(&place.id, place.tagged));
         let soft = sweeps.map(|sweep| sweep.soft).chain(arrived.get(&place).copied());
-        soft.fold(stored, |stored, soft| {
-            if soft && stored != Stored::Absent { Stored::Changed } else { Stored::Absent }
-        })
+        soft.fold(
+            stored,
+            |stored, soft| {
+                if soft && stored != Stored::Absent { Stored::Changed } else { Stored::Absent }
+            },
+        )
     })
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn server_event(_: &Context, event: ServerEvent) {
         ServerEvent::RoleChanged => {
             let mut state = core::lock();
             // What a feed said of a primary says nothing of a replica, to which it does not speak.
-            state.feed.stopped();
+            state.feed.forget();
             let ended: Vec<ClientId> = state.runs.abort().into_iter().chain(clearing::abort()).collect();
             for client in ended {
                 state.answer(client, Answer::Failed(Error::role_changed()));
