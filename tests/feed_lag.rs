@@ -151,6 +151,7 @@ fn a_feed_that_says_that_it_stops_has_no_lag_until_it_speaks_again() {
         assert!(lag(&mut client).is_some());
         assert_eq!(client.ok(&["DASHBOARD.FEED", off]), Value::Okay);
         assert_eq!((lag(&mut client), field(&mut client, "feed_by")), (None, None));
+        assert_eq!(field(&mut client, "feed_state").as_deref(), Some("not followed"));
     }
     for wrong in [&["OFF", "1"][..], &["1", "OFF"], &["OFF", "OFF"], &["1"], &[]] {
         client.ok(&["DASHBOARD.FEED", "7", HOUR]);
@@ -216,5 +217,5 @@ fn a_primary_that_becomes_a_replica_has_no_feed_that_is_late() {
     client.json(&["DASHBOARD.GET", "a"]);
     assert_eventually!(replica.int(&["EXISTS", &crate::states::key("a")]) == 1, "it is replicated");
     assert_eq!(read(&mut replica, "a"), ("hit".to_owned(), Value::Nil), "as on every other replica");
-    assert_eq!(lag(&mut replica), None);
+    assert_eq!((lag(&mut replica), field(&mut replica, "feed_state").as_deref()), (None, Some("unknown")));
 }

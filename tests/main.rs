@@ -56,6 +56,8 @@ mod socket;
 mod standby;
 mod starvation;
 mod states;
+mod stood_still;
+mod swapped;
 mod tracking;
 mod unchanged;
 mod warm;

@@ -1,11 +1,14 @@
 //! Taking bundles away: removed, or marked as changed. The fence comes first, always
 //! (`state::fence`).
+//!
+//! Databases that have changed places ([`changed_places`]) are cleared softly, for no client: what was cleared in one
+//! of them was not in the other.
 
 use crate::counts::{Count, count};
 use crate::ffi::{self, Held};
-use crate::sweep::{self, Sweep};
+use crate::sweep::{self, Place, Sweep};
 use crate::{config, fault, store, tracking};
-use engine::ClientId;
+use engine::{ClientId, Millis, Stored};
 use redis_module::key::RedisKey;
 use redis_module::{Context, KeysCursor, RedisString};
 use std::cell::RefCell;
@@ -89,8 +92,12 @@ fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8], hot: &mut Vec<BundleId
     true
 }
 
-/// Clears in slices at a time.
+/// Clears in slices at a time, for clients.
 const MAX_RUNNING: usize = 8;
+/// A replica searches a database anew after so long, until its primary has marked all that is there,
+const LOOK_AGAIN: Millis = 200;
+/// or so much time has passed: a primary without this module marks nothing.
+const LONGEST_WATCH: Millis = 60_000;
 
 thread_local! {
     /// The clears under way. They hold cursors of the server, which belong to its main thread.
@@ -99,37 +106,77 @@ thread_local! {
 
 /// There is room for one more.
 pub(crate) fn may_begin() -> bool {
-    RUNNING.with_borrow(|running| running.len() < MAX_RUNNING)
+    let clients =
+        RUNNING.with_borrow(|running| running.iter().filter(|clear| clear.client.is_some()).count());
+    clients < MAX_RUNNING
 }
 
 pub(crate) fn is_running() -> bool {
-    RUNNING.with_borrow(|running| !running.is_empty())
+    next_at(0).is_some()
+}
+
+/// How many are under way, with those of databases that have changed places.
+pub(crate) fn running() -> usize {
+    RUNNING.with_borrow(VecDeque::len)
+}
+
+/// When there is something to do next; `None`: nothing is being cleared.
+pub(crate) fn next_at(now: Millis) -> Option<Millis> {
+    if sweep::has_arrivals() {
+        return Some(now);
+    }
+    RUNNING.with_borrow(|running| running.iter().map(|clear| clear.not_before.max(now)).min())
 }
 
 /// Begins a clear in slices, for a client that waits for the end. What it clears has been fenced.
 pub(crate) fn begin(dbs: Vec<i32>, tenants: Vec<Tenant>, soft: bool, client: ClientId) {
     let source = |db: i32| match &tenants[..] {
-        [] => Source::Database(KeysCursor::new(), Sweep::begin(db, soft)),
-        tenants => Source::Named(Vec::from(tenants).into_iter()),
+        [] => Source::database(db, soft),
+        tenants => Source::Named(Vec::from(tenants).into_iter(), Sweep::of_tenants()),
     };
     let sources = dbs.into_iter().map(|db| (db, source(db))).collect();
-    RUNNING.with_borrow_mut(|running| running.push_back(Clear { soft, sources, cleared: 0, client }));
+    let clear = Clear { soft, sources, cleared: 0, client: Some(client), not_before: 0, watch: None };
+    RUNNING.with_borrow_mut(|running| running.push_back(clear));
 }
 
-/// Ends all clears: this server may no longer write. Their clients.
+/// These two databases have changed places. Each holds what was not cleared where it was: from now on all of it counts
+/// as changed. What is under way has been fenced. On a replica the marks come from its primary.
+pub(crate) fn changed_places(now: Millis, dbs: [i32; 2]) {
+    RUNNING.with_borrow_mut(|running| {
+        for db in dbs {
+            // One that began before covers less.
+            running.retain(|clear| {
+                clear.client.is_some() || clear.sources.iter().any(|(other, _)| *other != db)
+            });
+            running.push_back(Clear {
+                soft: true,
+                sources: VecDeque::from([(db, Source::database(db, true))]),
+                cleared: 0,
+                client: None,
+                not_before: 0,
+                watch: Some(Watch { until: now + LONGEST_WATCH, unmarked: false }),
+            });
+        }
+    });
+}
+
+/// Ends the clears of clients: this server may no longer write, or does from now on. These clients. What counts as
+/// changed goes on to.
 pub(crate) fn abort() -> Vec<ClientId> {
-    RUNNING.take().into_iter().map(|clear| clear.client).collect()
+    sweep::forget_arrivals();
+    RUNNING.with_borrow_mut(|running| {
+        let (ended, kept): (VecDeque<Clear>, _) = running.drain(..).partition(|clear| clear.client.is_some());
+        *running = kept;
+        running.iter_mut().for_each(|clear| clear.not_before = 0);
+        // A replica's search has marked nothing.
+        running.iter().for_each(Clear::search_anew);
+        ended.into_iter().filter_map(|clear| clear.client).collect()
+    })
 }
 
 /// The data has been replaced: what was searched is not what is there.
 pub(crate) fn search_anew() {
-    RUNNING.with_borrow_mut(|running| {
-        for (_, source) in running.iter().flat_map(|clear| &clear.sources) {
-            if let Source::Database(cursor, _) = source {
-                cursor.restart();
-            }
-        }
-    });
+    RUNNING.with_borrow(|running| running.iter().for_each(Clear::search_anew));
 }
 
 /// Two databases have changed places, and what is to be cleared with them.
@@ -145,14 +192,21 @@ pub(crate) fn swap(a: i32, b: i32) {
 pub(crate) enum Step {
     Idle,
     Busy,
-    /// A clear has ended: its client, and how many bundles there were.
-    Ended(ClientId, u64),
+    /// A clear has ended: its client, where it has one, and how many bundles there were.
+    Ended(Option<ClientId>, u64),
     /// A step of a clear has panicked: its client.
-    Broken(ClientId),
+    Broken(Option<ClientId>),
 }
 
 /// Takes one small step of one clear. What it found hot is added to `hot`.
 pub(crate) fn step(ctx: &Context, hot: &mut Vec<BundleId>) -> Step {
+    // First: when a clear ends, nothing that came meanwhile is left.
+    if let Some((Place { id, tagged }, soft)) = sweep::take_arrived() {
+        if ffi::select_db(ctx, id.db) && at_key(ctx, &id, id.key(tagged).as_bytes(), soft, hot) {
+            tracking::invalidate(ctx, id.tenant.as_str());
+        }
+        return Step::Busy;
+    }
     // What it removes must not find the list in use. If the step panics, it is the list that knows of it.
     let taken = RUNNING.with_borrow_mut(|running| {
         let clear = running.front_mut()?;
@@ -185,24 +239,98 @@ pub(crate) fn step(ctx: &Context, hot: &mut Vec<BundleId>) -> Step {
     })
 }
 
+/// Takes one small step of looking, on a replica, whether all that counts as changed has been marked by its primary;
+/// whether there is more to do now.
+pub(crate) fn watch(ctx: &Context, now: Millis) -> bool {
+    RUNNING.with_borrow_mut(|running| {
+        let due = |clear: &Clear| clear.not_before <= now && clear.watch.is_some();
+        let Some(place) = running.iter().position(due) else { return false };
+        let Some(mut clear) = running.remove(place) else { return false };
+        let (Some(watch), Some((db, Source::Database(cursor, sweep)))) =
+            (&mut clear.watch, clear.sources.front_mut())
+        else {
+            return true;
+        };
+        if now >= watch.until || !ffi::select_db(ctx, *db) {
+            return true;
+        }
+        let (found, more) = bundles(ctx, cursor, *db);
+        watch.unmarked |= found.into_iter().any(|(key, id)| {
+            let tagged = key == id.key(true).as_bytes();
+            sweep.covers(&id, tagged)
+                && !matches!(store::at_key(ctx, &id, &key), Stored::Changed | Stored::Absent)
+        });
+        if more {
+            running.push_back(clear);
+        } else if std::mem::take(&mut watch.unmarked) {
+            cursor.restart();
+            clear.not_before = now + LOOK_AGAIN;
+            running.push_back(clear);
+        }
+        true
+    })
+}
+
+/// The next bundles that a search of the context's database finds, with their keys; whether there is more to search.
+fn bundles(ctx: &Context, cursor: &KeysCursor, db: i32) -> (Vec<(Vec<u8>, BundleId)>, bool) {
+    let found = RefCell::new(Vec::new());
+    let more = cursor.scan(ctx, &|_: &Context, key: &RedisString, _: Option<&RedisKey>| {
+        // redis-module 2.0.8 holds on to each name and forgets that it does: it is let go here.
+        let _held = RedisString::from_redis_module_string(ctx.ctx, key.inner);
+        if let Some((name, include)) = key::of_key(key.as_slice())
+            && let Some(tenant) = Tenant::new(name.as_bytes())
+        {
+            found.borrow_mut().push((key.as_slice().to_vec(), BundleId { db, tenant, include }));
+        }
+    });
+    (found.into_inner(), more)
+}
+
 /// A clear under way.
 struct Clear {
     soft: bool,
     /// The databases that are left, each with what is to be done there.
     sources: VecDeque<(i32, Source)>,
     cleared: u64,
-    client: ClientId,
+    /// Who waits for its end.
+    client: Option<ClientId>,
+    /// On a replica, when the next search begins.
+    not_before: Millis,
+    /// Of databases that have changed places: what a replica does with it.
+    watch: Option<Watch>,
+}
+
+impl Clear {
+    fn search_anew(&self) {
+        for (_, source) in &self.sources {
+            if let Source::Database(cursor, _) = source {
+                cursor.restart();
+            }
+        }
+    }
+}
+
+/// How a replica finds out that its primary has marked everything.
+struct Watch {
+    /// Not longer than that.
+    until: Millis,
+    /// This search has found one without a mark.
+    unmarked: bool,
 }
 
 /// What it clears.
 enum Source {
-    Named(std::vec::IntoIter<Tenant>),
+    Named(std::vec::IntoIter<Tenant>, #[allow(dead_code, reason = "ends with it")] Sweep),
     Database(KeysCursor, Sweep),
     /// It is being worked on.
     Taken,
 }
 
 impl Source {
+    fn database(db: i32, soft: bool) -> Self {
+        Self::Database(KeysCursor::new(), Sweep::begin(db, soft))
+    }
+
     fn replaced(&self) -> u64 {
         if let Self::Database(_, sweep) = self { sweep.replaced() } else { 0 }
     }
@@ -213,24 +341,15 @@ impl Source {
             return false;
         }
         match self {
-            Self::Named(tenants) => {
+            Self::Named(tenants, _) => {
                 if let Some(tenant) = tenants.next() {
                     both(ctx, db, &tenant, soft, cleared);
                 }
                 tenants.len() > 0
             }
             Self::Database(cursor, sweep) => {
-                let found = RefCell::new(Vec::new());
-                let more = cursor.scan(ctx, &|_: &Context, key: &RedisString, _: Option<&RedisKey>| {
-                    // redis-module 2.0.8 holds on to each name and forgets that it does: it is let go here.
-                    let _held = RedisString::from_redis_module_string(ctx.ctx, key.inner);
-                    if let Some((name, include)) = key::of_key(key.as_slice())
-                        && let Some(tenant) = Tenant::new(name.as_bytes())
-                    {
-                        found.borrow_mut().push((key.as_slice().to_vec(), BundleId { db, tenant, include }));
-                    }
-                });
-                for (key, id) in found.into_inner() {
+                let (found, more) = bundles(ctx, cursor, db);
+                for (key, id) in found {
                     let tagged = key == id.key(true).as_bytes();
                     if sweep.covers(&id, tagged) && at_key(ctx, &id, &key, soft, &mut cleared.hot) {
                         cleared.count += 1;

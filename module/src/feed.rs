@@ -25,6 +25,8 @@ fn lag_at(at: Millis, lag: Millis, period: Millis, now: Millis) -> Millis {
 #[derive(Debug, Default)]
 pub(crate) struct Feed {
     word: Option<Word>,
+    /// It has said that it stops.
+    off: bool,
     /// How far the feed has said that it has come. Stopping does not undo it.
     position: Option<u64>,
 }
@@ -42,6 +44,7 @@ impl Feed {
     /// The client `by` says that changes are followed to within `lag`, and that its next word comes within `period`.
     pub(crate) fn said(&mut self, now: Millis, lag: Millis, period: Millis, by: String) {
         self.word = Some(Word { at: now, lag, period, by });
+        self.off = false;
         self.publish();
     }
 
@@ -58,8 +61,25 @@ impl Feed {
 
     /// The feed says that it stops: nobody follows changes until it speaks again, and no lag is known.
     pub(crate) fn stopped(&mut self) {
+        self.forget();
+        self.off = true;
+    }
+
+    /// What was said does not hold here any more.
+    pub(crate) fn forget(&mut self) {
         self.word = None;
+        self.off = false;
         self.publish();
+    }
+
+    /// What is known of it, in words.
+    pub(crate) fn state(&self, now: Millis) -> &'static str {
+        match &self.word {
+            None if self.off => "not followed",
+            None => "unknown",
+            Some(word) if now.saturating_sub(word.at) < word.period => "followed",
+            Some(_) => "silent",
+        }
     }
 
     /// How far behind the feed is; `None` before its first word, and after it has said that it stops. One that is
@@ -83,8 +103,9 @@ mod tests {
     #[test]
     fn the_lag_is_the_reported_one_until_the_feed_is_overdue_and_grows_from_then_on() {
         let mut feed = Feed::default();
-        assert_eq!((feed.lag(7), feed.by()), (None, None), "before its first word");
+        assert_eq!((feed.lag(7), feed.by(), feed.state(7)), (None, None, "unknown"), "before its first word");
         feed.said(1_000, 40, 500, "a".into());
+        assert_eq!((feed.state(1_499), feed.state(1_500)), ("followed", "silent"));
         assert_eq!([1_000, 1_499].map(|now| feed.lag(now)), [Some(40); 2]);
         assert_eq!([1_500, 61_000].map(|now| feed.lag(now)), [Some(540), Some(60_040)]);
         feed.said(61_000, 0, 500, "b".into());
@@ -96,9 +117,12 @@ mod tests {
         let mut feed = Feed::default();
         feed.said(1_000, 40, 500, "a".into());
         feed.stopped();
-        assert_eq!((feed.lag(61_000), feed.by()), (None, None));
+        assert_eq!((feed.lag(61_000), feed.by(), feed.state(61_000)), (None, None, "not followed"));
         feed.said(62_000, 7, 500, "a".into());
-        assert_eq!(feed.lag(62_001), Some(7), "it follows again");
+        assert_eq!((feed.lag(62_001), feed.state(62_001)), (Some(7), "followed"), "it follows again");
+        feed.stopped();
+        feed.forget();
+        assert_eq!(feed.state(62_002), "unknown");
     }
 
     #[test]

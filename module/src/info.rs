@@ -1,7 +1,7 @@
 //! `INFO dashboard`: counters since the module was loaded, and gauges of now. The README documents each.
 
-use crate::counts;
 use crate::state::{self, State};
+use crate::{clearing, counts};
 use engine::Failure;
 use engine::warming::{FailedTenant, Summary};
 use redis_module::{InfoContext, RedisResult};
@@ -60,11 +60,13 @@ fn describe(state: &mut State) -> Vec<(String, String)> {
     for (kind, count) in Failure::ALL.iter().zip(done.failures) {
         fields.push((kind.counter(), count.to_string()));
     }
+    fields.push(("clears_running", clearing::running().to_string()));
     fields.push(("warm_running", state.runs.len().to_string()));
     fields.push(("warm_failed_tenants", done.warm_failures.to_string()));
     fields.push(("warm_failed_runs", done.failed_runs.to_string()));
     let mut fields: Vec<(String, String)> =
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    fields.push(("feed_state".to_owned(), state.feed.state(now).to_owned()));
     // Absent where there is no feed: 0 would say that it follows closely.
     fields.extend(state.feed.lag(now).map(|lag| ("feed_lag_ms".to_owned(), lag.to_string())));
     fields.extend(state.feed.by().map(|by| ("feed_by".to_owned(), by.to_owned())));

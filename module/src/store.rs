@@ -167,13 +167,17 @@ pub(crate) fn is_stored(ctx: &Context, id: &BundleId, known: &Known) -> bool {
 
 /// How servable the stored bundle is, without counting as a read. The context's database is the bundle's.
 pub(crate) fn stored(ctx: &Context, id: &BundleId) -> Stored {
+    match at_key(ctx, id, id.key(config::tagged()).as_bytes()) {
+        Stored::Absent => Stored::Absent,
+        stored => sweep::regard(stored, || Some(id.clone())),
+    }
+}
+
+/// What is stored of a bundle at a key, whatever is being cleared. As [`stored`].
+pub(crate) fn at_key(ctx: &Context, id: &BundleId, key: &[u8]) -> Stored {
     let now = ffi::now();
-    let key = id.key(config::tagged());
-    let held = ffi::read_string(ctx, key.as_bytes(), false, |value, expires_at| {
+    let held = ffi::read_string(ctx, key, false, |value, expires_at| {
         Some(verdict(&Stamp::read(value, id.tenant.as_str(), id.include)?, now, expires_at))
     });
-    match held {
-        Held::String(Some(stored)) => sweep::regard(stored, || Some(id.clone())),
-        _ => Stored::Absent,
-    }
+    if let Held::String(Some(stored)) = held { stored } else { Stored::Absent }
 }

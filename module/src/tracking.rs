@@ -7,7 +7,8 @@
 
 use crate::counts::{Count, count};
 use crate::ffi;
-use redis_module::Context;
+use crate::sweep::{self, Place};
+use redis_module::{Context, ContextFlags};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use wire::key::{self, BundleId};
@@ -81,9 +82,31 @@ pub(crate) fn key_event(ctx: &Context, event: &[u8], key: &[u8]) {
     if OURS.get() && !removed {
         return;
     }
+    if !sweep::none() {
+        put_by_others(ctx, event, key, (tenant, include));
+    }
     let filled = event == b"set" && holds_any(ctx, tenant, include);
     if LAST.with_borrow_mut(|last| last.makes_wrong(event, key)) || filled {
         invalidate(ctx, tenant);
+    }
+}
+
+/// While something is being cleared, notes what others put at a key: the search for what is to be cleared may miss it.
+#[cold]
+fn put_by_others(ctx: &Context, event: &[u8], key: &[u8], (tenant, include): (&str, bool)) {
+    let set = event == b"set";
+    if !set && !matches!(event, b"move_to" | b"copy_to" | b"rename_to" | b"restore") {
+        return;
+    }
+    let Some(tenant) = Tenant::new(tenant.as_bytes()) else { return };
+    let id = BundleId { db: ffi::selected_db(ctx), tenant, include };
+    let place = Place { tagged: key == id.key(true).as_bytes(), id };
+    let flags = ctx.get_flags();
+    let decides = flags.contains(ContextFlags::MASTER) && !flags.contains(ContextFlags::LOADING);
+    match (decides, set) {
+        (true, _) => sweep::arrived(place),
+        (false, true) => sweep::settled(&place),
+        (false, false) => sweep::unsettled(&place),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use super::Scene;
 
 /// What /api/system/health says of the change feed.
-fn health(sidecar: &Sidecar) -> Json {
+pub(super) fn health(sidecar: &Sidecar) -> Json {
     let response = http(sidecar.public(), "GET", "/api/system/health", None, b"").unwrap();
     let body: Json = serde_json::from_slice(&response.body).unwrap();
     let checks = body["checks"].as_array().unwrap();

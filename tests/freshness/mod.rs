@@ -4,7 +4,7 @@
 //! - [`crm`]: the rows, the truth about them, and what the database knows of the feed
 //! - [`burst`]: writers and readers that go on while something happens
 //! - the tests: [`everyday`], [`faults`], [`gaps`], [`stalls`], [`silence`], [`refusals`],
-//!   [`takeover`], [`gives_way`], [`counting`], [`lag`], [`clocks`], [`restored`], [`poison`]
+//!   [`takeover`], [`gives_way`], [`counting`], [`lag`], [`switched_off`], [`clocks`], [`restored`], [`poison`]
 
 mod burst;
 mod clocks;
@@ -20,6 +20,7 @@ mod refusals;
 mod restored;
 mod silence;
 mod stalls;
+mod switched_off;
 mod takeover;
 
 use harness::{

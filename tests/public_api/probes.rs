@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use harness::{Endpoint, Redis, Sidecar, assert_eventually, http};
+use harness::{Endpoint, Redis, Relay, Sidecar, assert_eventually, http};
 
 use super::{Stack, TENANT, message, path};
 
@@ -48,6 +48,44 @@ fn readyz_answers_within_a_second_when_redis_falls_silent() {
     assert!(took < Duration::from_secs(1), "{took:?}");
     stack.redis.process().thaw();
     assert_eventually!(stack.get("/readyz").status == 200, "it can again");
+}
+
+#[test]
+fn readyz_answers_within_a_second_whoever_is_silent_while_clients_hold_every_connection() {
+    let mut postgres = None;
+    let mut stack = Stack::with(|sidecar| {
+        let server = harness::Postgres::start();
+        let (relay, url, directory) = Relay::to_postgres(&server.url());
+        postgres = Some((relay, directory, server));
+        sidecar.database(url)
+    });
+    let (relay, ..) = postgres.as_ref().unwrap();
+    assert_eq!(stack.get("/api/system/health").status, 200);
+    // As many as it takes by default, and those whose places may not be free again yet.
+    let idle: Vec<TcpStream> = (0..1_024 + 4).map(|_| connect(&stack.sidecar)).collect();
+    assert_eventually!(stack.get(&path(TENANT)).status == 429, "every place is taken");
+    let ask = |stack: &Stack, path: &str| {
+        let began = Instant::now();
+        let status = http(stack.sidecar.public(), "GET", path, None, b"").unwrap().status;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(1), "{path}: {took:?}");
+        status
+    };
+    relay.hold_replies();
+    relay.silence_existing();
+    assert_eventually!(ask(&stack, "/api/system/health") == 503, "Postgres is silent");
+    for _ in 0..5 {
+        assert_eq!((ask(&stack, "/readyz"), ask(&stack, "/livez")), (200, 200), "the cache can be read");
+    }
+    stack.redis.process().freeze();
+    assert_eventually!(ask(&stack, "/readyz") == 503, "Redis is silent, too");
+    for _ in 0..5 {
+        let asked = ["/readyz", "/api/system/health", "/livez"].map(|path| ask(&stack, path));
+        assert_eq!(asked, [503, 503, 200]);
+    }
+    stack.redis.process().thaw();
+    assert_eventually!(ask(&stack, "/readyz") == 200, "it can be read again");
+    drop(idle);
 }
 
 #[test]

@@ -15,21 +15,22 @@ pub(crate) const DECLARATION: Declaration = Declaration {
     args: &[],
 };
 
-const LINES: [&str; 17] = [
+const LINES: [&str; 18] = [
     "DASHBOARD.GET tenant [INCLUDE true|false] [MAXAGE ms] [REFRESH] [NOWAIT] [IFNONEMATCH etag] [WITHMETA]",
     "    The tenant's bundle, from memory or computed. INCLUDE (true): with test data. MAXAGE: compute anew if",
     "    older. REFRESH: compute anew. NOWAIT: reply what is there, or MISS, and compute behind it. IFNONEMATCH:",
     "    null if the etag still matches. WITHMETA: a map of status, age_ms, ttl_ms, etag, bundle and behind_ms.",
     "DASHBOARD.CLEAR [tenant ...] [SOFT]",
     "    Removes the bundles of these tenants, or all. SOFT: they have changed; they are kept only to be",
-    "    served if computing them anew fails. Replies how many.",
+    "    served if computing them anew fails. Replies how many. SWAPDB acts like SOFT for both of its",
+    "    databases.",
     "DASHBOARD.WARM [tenant ...] [FORCE] [ASYNC]",
     "    Computes the bundles of these tenants, or of every active one, that are not fresh; FORCE: all.",
     "    Replies tenants, warmed, fresh, failed and elapsed_ms. ASYNC: replies at once.",
     "DASHBOARD.FEED lag-ms period-ms [POSITION position] | OFF",
     "    For the sidecar's change feed: changes are followed to within lag-ms, and its next word comes within",
     "    period-ms. INFO dashboard shows it as feed_lag_ms, which grows when the feed is silent for longer.",
-    "    OFF: changes are no longer followed.",
+    "    OFF: changes are no longer followed, so nothing is late (feed_state: not followed).",
     "DASHBOARD.HELP",
     "    These lines.",
     "Settings: CONFIG GET dashboard.*    Counters: INFO dashboard",

@@ -136,7 +136,7 @@ impl State {
             || self.runs.has_ended()
             || self.events.as_ref().is_some_and(|events| !events.is_empty());
         let warming = self.runs.next_at(now, config::pace());
-        let writing = if clearing::is_running() { Some(now) } else { warming };
+        let writing = [clearing::next_at(now), warming].into_iter().flatten().min();
         let writing = writing.map(|at| if ffi::writes_paused() { at.max(now + PAUSED) } else { at });
         let pending = pending.then_some(now);
         let at = [pending, writing, self.engine.next_due()].into_iter().flatten().min();

@@ -18,7 +18,7 @@ use crate::{config, fault, ffi, log, tracking};
 use engine::Failure;
 use engine::warming::{Brought, Report, Task, Want, Wanted};
 use engine::{Cancelled, Expiry, FlightId, Landing, Stored};
-use redis_module::Context;
+use redis_module::{Context, ContextFlags};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::key::BundleId;
@@ -234,8 +234,12 @@ fn listed(ctx: &Context, run: u64, result: Result<Vec<Tenant>, Failure>, cause: 
 }
 
 fn clear_step(ctx: &Context) -> bool {
-    if !clearing::is_running() || !store::may_write(ctx) {
+    if !clearing::is_running() {
         return false;
+    }
+    if !store::may_write(ctx) {
+        // A replica looks for the marks that its primary sends.
+        return !ctx.get_flags().contains(ContextFlags::MASTER) && clearing::watch(ctx, monotonic());
     }
     let mut hot = Vec::new();
     let step = clearing::step(ctx, &mut hot);
@@ -244,11 +248,15 @@ fn clear_step(ctx: &Context) -> bool {
         Step::Idle => false,
         Step::Busy => true,
         Step::Ended(client, cleared) => {
-            core::lock().answer(client, Answer::Cleared(cleared));
+            if let Some(client) = client {
+                core::lock().answer(client, Answer::Cleared(cleared));
+            }
             true
         }
         Step::Broken(client) => {
-            core::lock().answer(client, Answer::Failed(Error::internal()));
+            if let Some(client) = client {
+                core::lock().answer(client, Answer::Failed(Error::internal()));
+            }
             true
         }
     }

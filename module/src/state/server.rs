@@ -1,6 +1,6 @@
 //! What the server calls: replies, departures, and events that replace the data.
 
-use super::core;
+use super::core::{self, monotonic};
 use super::requests::fence;
 use super::waiters::{Answer, Client, Given, Pending};
 use super::wake;
@@ -49,8 +49,10 @@ fn deliver(ctx: &Context, question: &dyn Pending, Given { answer, news }: Given)
 pub(crate) fn server_event(_: &Context, event: ServerEvent) {
     match event {
         ServerEvent::Flushed(Some(db)) => fence([Scope::Database(db)]),
+        ServerEvent::Swapped(a, b) if a == b => {}
         ServerEvent::Swapped(a, b) => {
             clearing::swap(a, b);
+            clearing::changed_places(monotonic(), [a, b]);
             fence([Scope::Database(a), Scope::Database(b)]);
         }
         ServerEvent::Flushed(None) => fence([Scope::Everything]),
@@ -61,7 +63,7 @@ pub(crate) fn server_event(_: &Context, event: ServerEvent) {
         ServerEvent::RoleChanged => {
             let mut state = core::lock();
             // What a feed said of a primary says nothing of a replica, to which it does not speak.
-            state.feed.stopped();
+            state.feed.forget();
             let ended: Vec<ClientId> = state.runs.abort().into_iter().chain(clearing::abort()).collect();
             for client in ended {
                 state.answer(client, Answer::Failed(Error::role_changed()));

@@ -79,18 +79,11 @@ impl Announcer {
         command.query_async(&mut self.connection).await
     }
 
-    /// Nothing is followed any more, so that nothing is late. A module that does not know the word says that changes are late, which
-    /// is what it has always said.
+    /// Nothing is followed any more, so that nothing is late.
     pub(super) async fn off(&mut self) -> Result<(), Refused> {
         let mut command = redis::cmd("DASHBOARD.FEED");
         command.arg("OFF");
-        match command.query_async::<Value>(&mut self.connection).await {
-            Err(error) if error.is_io_error() => Err(Refused::of(&error)),
-            Err(error) => {
-                tracing::debug!(%error, "Redis is not told that nothing is followed");
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-        }
+        let told = command.query_async::<Value>(&mut self.connection).await;
+        told.map(drop).map_err(|error| Refused::of(&error))
     }
 }

@@ -129,7 +129,7 @@ impl fmt::Display for Followed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disabled => f.write_str(
-                "bundles follow changes within dashboard.ttl; run 'dashboard-sidecar counters enable', and they follow each change at once",
+                "changes are not followed, as the counters are not enabled: bundles are as old as dashboard.ttl allows. Run 'dashboard-sidecar counters enable', and they follow each change at once",
             ),
             Self::Elsewhere => f.write_str("this sidecar leaves the change feed to others (DASHBOARD_FEED)"),
             Self::Starting => f.write_str("how changes are followed is being found out"),

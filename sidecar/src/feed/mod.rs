@@ -72,7 +72,8 @@ pub struct Feed {
     told: Option<String>,
     held: bool,
     said_that_it_is_off: bool,
-    redis_knows_that_it_is_off: bool,
+    /// What has been said of a Redis that does not take that it is off.
+    off_is_refused: Option<String>,
 }
 
 impl Feed {
@@ -99,7 +100,7 @@ impl Feed {
             told: None,
             held: false,
             said_that_it_is_off: false,
-            redis_knows_that_it_is_off: false,
+            off_is_refused: None,
         }
     }
 
@@ -134,14 +135,16 @@ impl Feed {
             self.look_at_triggers().await;
         }
         match standing {
-            Ok(Standing::Off) => {
+            Ok(Standing::Off { is_ours }) => {
                 self.health.off();
                 if !std::mem::replace(&mut self.said_that_it_is_off, true) {
-                    tracing::warn!("the counters are not enabled: {}", Followed::Disabled);
+                    tracing::warn!("{}", Followed::Disabled);
                 }
                 self.hold_no_more();
                 self.link.rest();
-                self.say_that_it_is_off().await;
+                if is_ours {
+                    self.say_that_it_is_off().await;
+                }
                 self.told = None;
                 standby
             }
@@ -214,22 +217,23 @@ impl Feed {
         Duration::ZERO
     }
 
-    /// Tells Redis that nothing is followed, or the lag that it knows of would grow for ever.
+    /// Tells Redis that nothing is followed, or the lag that it knows of would grow for ever. Again and again: Redis may
+    /// have been restarted or have failed over, and a sidecar that hung may have said otherwise.
     async fn say_that_it_is_off(&mut self) {
-        if self.redis_knows_that_it_is_off {
-            return;
-        }
         let told = async { Announcer::connect(self.link.url()).await?.off().await };
-        // One that refuses will not take it later either.
-        self.redis_knows_that_it_is_off = match told.await {
-            Ok(()) => true,
-            Err(error) => error.code.is_some(),
-        };
+        let refused = told.await.err().map(|error| error.explained);
+        if let Some(error) = refused.as_ref().filter(|_| self.off_is_refused.is_none()) {
+            tracing::warn!(
+                error,
+                "Redis cannot be told that changes are not followed any more; trying again. Until then it says how late they are"
+            );
+        }
+        self.off_is_refused = refused;
     }
 
     fn is_on(&mut self) {
         self.said_that_it_is_off = false;
-        self.redis_knows_that_it_is_off = false;
+        self.off_is_refused = None;
     }
 
     /// Whether changes of all tables are recorded, asked now and then.

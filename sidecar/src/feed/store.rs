@@ -42,7 +42,7 @@ const LOOK: &str = "
     SELECT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'dashboard_count_truncate'),
            feed.redis, feed.postgres, feed.gap, feed.lag_ms,
            (EXTRACT(epoch FROM clock_timestamp() - feed.heartbeat_at) * 1000)::bigint,
-           dashboard.server(), feed.position, clock_timestamp(), held.owner, held.expires_at, EXTRACT(epoch FROM held.lasts)::float8
+           dashboard.server(), feed.position, clock_timestamp(), pg_is_in_recovery(), held.owner, held.expires_at, EXTRACT(epoch FROM held.lasts)::float8
     FROM dashboard.feed LEFT JOIN dashboard.lease AS held ON held.name = $1";
 
 const PENDING: &str = "
@@ -63,7 +63,10 @@ const PEEK: &str = "
 /// What a sidecar is to the feed.
 pub(super) enum Standing {
     /// There is nothing to follow: the counters are not enabled.
-    Off,
+    Off {
+        /// It is ours to say so.
+        is_ours: bool,
+    },
     /// It is ours to follow.
     Holder(State),
     /// Another sidecar does.
@@ -140,20 +143,25 @@ pub(super) fn stand(
         return Err(FeedError::Rights { role: row.try_get(0)?, missing });
     }
     let row = client.query_one(LOOK, &[&LEASE])?;
-    if !row.try_get::<_, bool>(0)? {
-        return Ok(Standing::Off);
+    let enabled: bool = row.try_get(0)?;
+    // A standby has no lease of its own; whoever is at the primary sees to Redis.
+    if !enabled && row.try_get(9)? {
+        return Ok(Standing::Off { is_ours: false });
     }
     let millis = |column| {
         row.try_get::<_, Option<i64>>(column)
             .map(|ms| ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default())))
     };
     let now: DateTime<Utc> = row.try_get(8)?;
-    let held = Lease::read(&row, 9, LEASE, ended, now)?;
+    let held = Lease::read(&row, 10, LEASE, ended, now)?;
     let is_ours = match &held {
         Some(held) if held.owner == owner => lease::renew(client, LEASE, owner, lease)?,
         Some(held) if !held.ended => false,
         free => lease::take(client, LEASE, owner, lease, free.as_ref())?,
     };
+    if !enabled {
+        return Ok(Standing::Off { is_ours });
+    }
     if !is_ours {
         return Ok(Standing::Standby(Progress { lag: millis(4)?, age: millis(5)? }));
     }

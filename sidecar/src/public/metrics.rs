@@ -17,12 +17,13 @@ use crate::telemetry::{self, metrics};
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Fields of `INFO dashboard` that tell of now; all other numbers only grow.
-const GAUGES: [&str; 13] = [
+const GAUGES: [&str; 14] = [
     "flights",
     "waiters",
     "blocked_clients",
     "unknown_tenants",
     "feed_lag_ms",
+    "clears_running",
     "warm_running",
     "warm_started",
     "warm_elapsed_ms",
