@@ -1,7 +1,11 @@
 //! x
 #![forbid(unsafe_code)]
 mod error;
-mod expression;
+pub mod expression;
 mod functions;
-mod path;
-mod window;
+pub mod path;
+pub mod window;
+mod file;
+pub mod schema;
+mod structure;
+pub mod reference;
