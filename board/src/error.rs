@@ -133,15 +133,20 @@ impl File<'_> {
 
     /// The same for a fault in a text of which `span` is the place in the file, and `value` what it says.
     pub(crate) fn fault(&self, span: Range<usize>, value: &str, fault: Fault) -> Error {
-        let span = match self.inner(span.clone(), value) {
-            Some(start) if fault.at < value.len() => {
-                let at = start + floor(value, fault.at);
-                at..at
-            }
-            Some(start) if fault.at > 0 => start + value.len()..start + value.len(),
-            _ => span,
+        let place = match fault.at {
+            // It is about all of it.
+            0 => span,
+            at => self.place(span, value, at, 0),
         };
-        self.error(span, fault.message, fault.remedy)
+        self.error(place, fault.message, fault.remedy)
+    }
+
+    /// Where a part of such a text stands in the file; all of the text if that cannot be said.
+    pub(crate) fn place(&self, span: Range<usize>, value: &str, at: usize, length: usize) -> Range<usize> {
+        match self.inner(span.clone(), value) {
+            Some(start) => start + floor(value, at)..start + floor(value, at + length),
+            None => span,
+        }
     }
 
     /// Where the content of a text begins, if the file has it letter by letter, without escapes.

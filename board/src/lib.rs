@@ -1,11 +1,17 @@
 //! x
 #![forbid(unsafe_code)]
+pub mod definition;
+pub mod derived;
 mod error;
 pub mod expression;
-mod functions;
-pub mod path;
-pub mod window;
 mod file;
-pub mod schema;
-mod structure;
+mod functions;
+pub mod order;
+pub mod path;
+pub mod read;
 pub mod reference;
+pub mod schema;
+pub mod size;
+mod structure;
+pub mod window;
+pub use definition::Board;
