@@ -1,8 +1,8 @@
-//! A board that has been read and checked. Whoever holds one need not ask again whether a source exists, a window has a column of time, or
-//! a value refers to itself: only [`crate::read`] makes them.
+//! A board that has been read and checked. Whoever holds one need not ask again whether a source exists, a window has
+//! a column of time, or a value refers to itself: only [`crate::read`] makes them.
 //!
-//! What only the database can say is still open: whether tables and columns are there, of which types they are, and whether a function
-//! is volatile.
+//! What only the database can say is still open: whether tables and columns are there, of which types they are, and
+//! whether a function is volatile.
 
 use crate::derived::Arithmetic;
 use crate::expression::Expression;
@@ -102,7 +102,8 @@ impl Declared {
         let source = &self[of];
         let mut columns: BTreeSet<&Column> = BTreeSet::from([&source.tenant]);
         columns.extend(source.leave_out.iter().flat_map(Expression::columns));
-        for counted in self.figures.iter().filter_map(Figure::counted).filter(|counted| counted.source == of) {
+        for counted in self.figures.iter().filter_map(Figure::counted).filter(|counted| counted.source == of)
+        {
             columns.extend(counted.columns());
         }
         for list in self.lists.iter().filter(|list| list.source == of) {
@@ -289,7 +290,9 @@ impl Shape {
     /// The window that rows must be in. A series has none: it has points.
     pub fn recent(&self) -> Option<&Recent> {
         match self {
-            Self::Number { recent, .. } | Self::Groups { recent, .. } | Self::Steps { recent, .. } => recent.as_ref(),
+            Self::Number { recent, .. } | Self::Groups { recent, .. } | Self::Steps { recent, .. } => {
+                recent.as_ref()
+            }
             Self::Series(_) => None,
         }
     }
@@ -300,7 +303,8 @@ impl Shape {
     }
 }
 
-/// Rows of which `now - window <= at`. Not bounded above: a row of tomorrow counts. The period before has `now - 2 windows <= at < now - window`.
+/// Rows of which `now - window <= at`. Not bounded above: a row of tomorrow counts. The period before has `now - 2
+/// windows <= at < now - window`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Recent {
@@ -318,7 +322,8 @@ pub struct Groups {
     pub by: Expression,
     /// How many are shown: the largest by count, of equals the first by name, byte by byte.
     pub most: u32,
-    /// What the rest, and rows without a group, are called. A group of this name is part of it and not one of the `most`.
+    /// What the rest, and rows without a group, are called. A group of this name is part of it and not one of the
+    /// `most`.
     pub other: String,
     /// How many characters of a name count.
     pub cut: u32,

@@ -67,7 +67,9 @@ impl Arithmetic {
             Expr::Nested(inner) => Self::of(text, inner, named),
             Expr::Identifier(name) => Self::figure(at, std::slice::from_ref(name), named),
             Expr::CompoundIdentifier(names) => Self::figure(at, names, named),
-            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => Ok(Self::Minus(Box::new(Self::of(text, expr, named)?))),
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+                Ok(Self::Minus(Box::new(Self::of(text, expr, named)?)))
+            }
             Expr::UnaryOp { op: UnaryOperator::Plus, expr } => Self::of(text, expr, named),
             Expr::BinaryOp { left, op, right } => {
                 let operator = match op {
@@ -76,7 +78,8 @@ impl Arithmetic {
                     BinaryOperator::Multiply => Operator::Multiply,
                     BinaryOperator::Divide => Operator::Divide,
                     other => {
-                        let message = format!("{} cannot be computed with figures", quoted(&other.to_string()));
+                        let message =
+                            format!("{} cannot be computed with figures", quoted(&other.to_string()));
                         return Err(Fault::new(at, message, remedy));
                     }
                 };
@@ -85,12 +88,19 @@ impl Arithmetic {
             }
             Expr::Value(value) => match &value.value {
                 Value::Number(digits, false)
-                    if digits.len() <= MAX_DIGITS && digits.chars().all(|c| c.is_ascii_digit() || c == '.') =>
+                    if digits.len() <= MAX_DIGITS
+                        && digits.chars().all(|c| c.is_ascii_digit() || c == '.') =>
                 {
-                    let number = digits.parse().map_err(|_| Fault::new(at, format!("{} is no number", quoted(digits)), remedy))?;
+                    let number = digits
+                        .parse()
+                        .map_err(|_| Fault::new(at, format!("{} is no number", quoted(digits)), remedy))?;
                     Ok(Self::Number(number))
                 }
-                other => Err(Fault::new(at, format!("{} cannot be computed with", quoted(&other.to_string())), remedy)),
+                other => Err(Fault::new(
+                    at,
+                    format!("{} cannot be computed with", quoted(&other.to_string())),
+                    remedy,
+                )),
             },
             _ => Err(Fault::new(at, "this is more than arithmetic over figures", remedy)),
         }
@@ -124,7 +134,8 @@ impl Arithmetic {
         }
     }
 
-    /// Computes it, where `figure` says what each figure is. `None`, thus null in a bundle, where it divides by 0 or where a figure is null.
+    /// Computes it, where `figure` says what each figure is. `None`, thus null in a bundle, where it divides by 0 or
+    /// where a figure is null.
     ///
     /// Exact, but for quotients: these are rounded to [`QUOTIENT_DIGITS`] digits, halves away from 0.
     pub fn evaluate(&self, figure: &dyn Fn(&FigurePath) -> Option<BigDecimal>) -> Option<BigDecimal> {
@@ -154,7 +165,9 @@ impl Arithmetic {
             Self::Number(number) => plain(number),
             Self::Figure(path) => path.to_string(),
             Self::Minus(inner) => format!("(-{})", inner.text()),
-            Self::Two(left, operator, right) => format!("({} {} {})", left.text(), operator.sign(), right.text()),
+            Self::Two(left, operator, right) => {
+                format!("({} {} {})", left.text(), operator.sign(), right.text())
+            }
         }
     }
 }

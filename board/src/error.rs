@@ -108,9 +108,14 @@ pub(crate) struct File<'a> {
 }
 
 impl File<'_> {
-    /// The error that stands at these bytes of the text. Bytes beyond the end, or within a character, are moved into the
-    /// text: a position is always one that an editor can go to.
-    pub(crate) fn error(&self, span: Range<usize>, message: impl Into<String>, remedy: impl Into<String>) -> Error {
+    /// The error that stands at these bytes of the text. Bytes beyond the end, or within a character, are moved into
+    /// the text: a position is always one that an editor can go to.
+    pub(crate) fn error(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Error {
         let start = floor(self.text, span.start);
         let line_start = self.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = self.text[start..].find('\n').map_or(self.text.len(), |newline| start + newline);
@@ -153,7 +158,9 @@ impl File<'_> {
     fn inner(&self, span: Range<usize>, value: &str) -> Option<usize> {
         let raw = self.text.get(span.clone())?;
         for quotes in ["\"\"\"", "'''", "\"", "'"] {
-            let Some(inner) = raw.strip_prefix(quotes).and_then(|raw| raw.strip_suffix(quotes)) else { continue };
+            let Some(inner) = raw.strip_prefix(quotes).and_then(|raw| raw.strip_suffix(quotes)) else {
+                continue;
+            };
             // A line break right behind three quotes is not part of the text.
             let cut = inner.len() - inner.strip_prefix('\n').unwrap_or(inner).len();
             return [0, cut]
@@ -175,8 +182,8 @@ fn floor(text: &str, at: usize) -> usize {
     at
 }
 
-/// A part of the line with the column in it, and how many characters stand before that. What would move the cursor or turn
-/// the direction of writing is shown as `?`: the caret must stand below what it means.
+/// A part of the line with the column in it, and how many characters stand before that. What would move the cursor or
+/// turn the direction of writing is shown as `?`: the caret must stand below what it means.
 fn excerpt(line: &str, column: usize) -> (String, usize) {
     let visible = |c: char| match c {
         '\t' => ' ',
@@ -219,7 +226,9 @@ pub(crate) fn quoted(text: &str) -> String {
 pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&written.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (strsim::damerau_levenshtein(&written.to_lowercase(), &candidate.to_lowercase()), candidate)
+        })
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
         .min()
         .map(|(_, candidate)| candidate)
@@ -256,7 +265,8 @@ mod tests {
         let error = File { name: "f", text }.fault(8..15, "a = b", Fault::new(4, "m", "r"));
         assert_eq!(error.column, 14);
         // With an escape in it, the text begins where the caret stands.
-        let error = File { name: "f", text: "where = \"a\\t b\"" }.fault(8..15, "a\t b", Fault::new(3, "m", "r"));
+        let error =
+            File { name: "f", text: "where = \"a\\t b\"" }.fault(8..15, "a\t b", Fault::new(3, "m", "r"));
         assert_eq!(error.column, 9);
     }
 }

@@ -1,7 +1,8 @@
 //! An expression of SQL over one row: what `where`, `sum`, `avg`, `by`, `leave_out` and `active` take.
 //!
-//! It ends up in a trigger, in a bundle and in an index's condition, so it must give the same for the same row wherever and
-//! whenever it is computed, and it must not be able to end the parentheses that it is put into. Three steps:
+//! It ends up in a trigger, in a bundle and in an index's condition, so it must give the same for the same row
+//! wherever and whenever it is computed, and it must not be able to end the parentheses that it is put into. Three
+//! steps:
 //!
 //! 1. Its tokens are looked at: no comment, no `;`, no parameter, no text in `$$`.
 //! 2. A parser makes a tree of them, and each node of the tree must be of a kind that is known here. What is unknown is refused.
@@ -31,7 +32,13 @@ pub const MAX_DEPTH: usize = 20;
 
 /// Words of SQL that are written like functions.
 const CALLED: [Keyword; 8] = [
-    Keyword::CAST, Keyword::CEIL, Keyword::EXTRACT, Keyword::FLOOR, Keyword::OVERLAY, Keyword::POSITION, Keyword::SUBSTRING,
+    Keyword::CAST,
+    Keyword::CEIL,
+    Keyword::EXTRACT,
+    Keyword::FLOOR,
+    Keyword::OVERLAY,
+    Keyword::POSITION,
+    Keyword::SUBSTRING,
     Keyword::TRIM,
 ];
 
@@ -75,8 +82,8 @@ impl Expression {
         &self.columns
     }
 
-    /// As SQL, ASCII, to be put in parentheses. `row` is put before each column, as in `row.status`: an alias, written as SQL.
-    /// Without one, columns stand alone.
+    /// As SQL, ASCII, to be put in parentheses. `row` is put before each column, as in `row.status`: an alias,
+    /// written as SQL. Without one, columns stand alone.
     pub fn sql(&self, row: Option<&str>) -> String {
         let mut sql = String::new();
         for piece in &self.pieces {
@@ -102,15 +109,23 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
     }
     if text.len() > MAX_BYTES {
         let message = format!("this expression has {} bytes", text.len());
-        return Err(Fault::new(0, message, format!("Write at most {MAX_BYTES}. A generated column can hold a longer rule.")));
+        return Err(Fault::new(
+            0,
+            message,
+            format!("Write at most {MAX_BYTES}. A generated column can hold a longer rule."),
+        ));
     }
     let too_long = |at| {
         let message = format!("this expression has more than {MAX_TOKENS} words and signs");
         Fault::new(at, message, "Make it shorter, or keep the rule in a generated column.")
     };
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
-        .tokenize_with_location()
-        .map_err(|error| Fault::new(offset(text, error.location), format!("this is not SQL: {}", lower(&error.message)), remedy))?;
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().map_err(|error| {
+        Fault::new(
+            offset(text, error.location),
+            format!("this is not SQL: {}", lower(&error.message)),
+            remedy,
+        )
+    })?;
 
     let mut kept = Vec::with_capacity(tokens.len());
     let mut depth = 0_usize;
@@ -119,10 +134,18 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
         match &token.token {
             Token::Whitespace(Whitespace::Space | Whitespace::Newline | Whitespace::Tab) => continue,
             Token::Whitespace(_) => {
-                return Err(Fault::new(at, "an expression has no comments", "Write the comment behind a # of the file."));
+                return Err(Fault::new(
+                    at,
+                    "an expression has no comments",
+                    "Write the comment behind a # of the file.",
+                ));
             }
             Token::SemiColon => {
-                return Err(Fault::new(at, "a `;` would begin a second statement", "Write one expression, without `;`."));
+                return Err(Fault::new(
+                    at,
+                    "a `;` would begin a second statement",
+                    "Write one expression, without `;`.",
+                ));
             }
             Token::Placeholder(name) => {
                 return Err(Fault::new(
@@ -138,7 +161,11 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
             _ => {}
         }
         if depth > MAX_DEPTH {
-            return Err(Fault::new(at, format!("this is nested more than {MAX_DEPTH} deep"), "Write it flatter."));
+            return Err(Fault::new(
+                at,
+                format!("this is nested more than {MAX_DEPTH} deep"),
+                "Write it flatter.",
+            ));
         }
         if kept.len() == MAX_TOKENS {
             return Err(too_long(at));
@@ -154,7 +181,8 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
 /// The tree of one expression, of which nothing is left over.
 pub(crate) fn tree(text: &str, tokens: Vec<TokenWithSpan>) -> Result<Expr, Fault> {
     let dialect = PostgreSqlDialect {};
-    let mut parser = Parser::new(&dialect).with_recursion_limit(3 * MAX_DEPTH).with_tokens_with_locations(tokens);
+    let mut parser =
+        Parser::new(&dialect).with_recursion_limit(3 * MAX_DEPTH).with_tokens_with_locations(tokens);
     let result = parser.parse_expr();
     let next = parser.peek_token();
     let at = match next.token {
@@ -164,12 +192,19 @@ pub(crate) fn tree(text: &str, tokens: Vec<TokenWithSpan>) -> Result<Expr, Fault
     let remedy = "Write one expression over the columns of one row, for example: status = 'open'";
     match result {
         Ok(tree) if next.token == Token::EOF => Ok(tree),
-        Ok(_) => Err(Fault::new(at, format!("the expression is over before {}", quoted(&next.token.to_string())), remedy)),
-        Err(ParserError::RecursionLimitExceeded) => Err(Fault::new(0, "this is nested too deep", "Write it flatter.")),
+        Ok(_) => Err(Fault::new(
+            at,
+            format!("the expression ends before {}", quoted(&next.token.to_string())),
+            remedy,
+        )),
+        Err(ParserError::RecursionLimitExceeded) => {
+            Err(Fault::new(0, "this is nested too deep", "Write it flatter."))
+        }
         Err(ParserError::ParserError(message) | ParserError::TokenizerError(message)) => {
             let (message, place) = message.split_once(" at Line: ").unwrap_or((&message, ""));
+            let message = message.replace("found: EOF", "found: the end");
             let at = location(place).map_or(at, |location| offset(text, location));
-            Err(Fault::new(at, format!("this is not one expression: {}", lower(message)), remedy))
+            Err(Fault::new(at, format!("this is not one expression: {}", lower(&message)), remedy))
         }
     }
 }
@@ -181,9 +216,12 @@ fn location(place: &str) -> Option<Location> {
 }
 
 fn lower(message: &str) -> String {
-    let clean: String = message.chars().map(|c| if crate::error::is_unprintable(c) { ' ' } else { c }).take(200).collect();
+    let clean: String =
+        message.chars().map(|c| if crate::error::is_unprintable(c) { ' ' } else { c }).take(200).collect();
     let mut characters = clean.chars();
-    characters.next().map_or_else(String::new, |first| first.to_ascii_lowercase().to_string() + characters.as_str())
+    characters
+        .next()
+        .map_or_else(String::new, |first| first.to_ascii_lowercase().to_string() + characters.as_str())
 }
 
 /// The bytes before a place of the text.
@@ -222,12 +260,23 @@ impl Walk<'_> {
         match expression {
             Expr::Identifier(name) => self.column(name),
             Expr::Value(value) => match &value.value {
-                Value::Number(..) | Value::Boolean(_) | Value::Null | Value::SingleQuotedString(_)
-                | Value::EscapedStringLiteral(_) | Value::UnicodeStringLiteral(_) => Ok(()),
+                Value::Number(..)
+                | Value::Boolean(_)
+                | Value::Null
+                | Value::SingleQuotedString(_)
+                | Value::EscapedStringLiteral(_)
+                | Value::UnicodeStringLiteral(_) => Ok(()),
                 _ => self.unknown(value.span.start),
             },
-            Expr::TypedString(typed) => self.constant(&typed.data_type, &typed.value.value, typed.value.span.start),
-            Expr::Cast { kind: sqlparser::ast::CastKind::Cast | sqlparser::ast::CastKind::DoubleColon, expr, data_type, format: None } => {
+            Expr::TypedString(typed) => {
+                self.constant(&typed.data_type, &typed.value.value, typed.value.span.start)
+            }
+            Expr::Cast {
+                kind: sqlparser::ast::CastKind::Cast | sqlparser::ast::CastKind::DoubleColon,
+                expr,
+                data_type,
+                format: None,
+            } => {
                 if let Expr::Value(value) = &**expr {
                     self.constant(data_type, &value.value, value.span.start)?;
                 }
@@ -244,10 +293,18 @@ impl Walk<'_> {
             | Expr::IsUnknown(inner)
             | Expr::IsNotUnknown(inner)
             | Expr::Extract { expr: inner, .. }
-            | Expr::Ceil { expr: inner, field: CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime) }
-            | Expr::Floor { expr: inner, field: CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime) }
+            | Expr::Ceil {
+                expr: inner,
+                field: CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime),
+            }
+            | Expr::Floor {
+                expr: inner,
+                field: CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime),
+            }
             | Expr::Collate { expr: inner, .. } => self.expression(inner),
-            Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => self.all([&**left, &**right]),
+            Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
+                self.all([&**left, &**right])
+            }
             Expr::In { expr, target, global: false, .. } => {
                 self.expression(expr)?;
                 match target {
@@ -261,16 +318,19 @@ impl Walk<'_> {
                 self.operator(op, left.span().start)?;
                 self.all([&**left, &**right])
             }
-            Expr::UnaryOp { op: UnaryOperator::Plus | UnaryOperator::Minus | UnaryOperator::Not | UnaryOperator::BitwiseNot, expr } => {
-                self.expression(expr)
-            }
+            Expr::UnaryOp {
+                op:
+                    UnaryOperator::Plus | UnaryOperator::Minus | UnaryOperator::Not | UnaryOperator::BitwiseNot,
+                expr,
+            } => self.expression(expr),
             Expr::Like { any: false, expr, pattern, escape_char, .. }
             | Expr::ILike { any: false, expr, pattern, escape_char, .. }
             | Expr::SimilarTo { expr, pattern, escape_char, .. } => {
                 self.all([&**expr, &**pattern])?;
                 self.all(escape_char.as_deref())
             }
-            Expr::AnyOp { left, compare_op, right, is_some: false } | Expr::AllOp { left, compare_op, right } => {
+            Expr::AnyOp { left, compare_op, right, is_some: false }
+            | Expr::AllOp { left, compare_op, right } => {
                 self.operator(compare_op, left.span().start)?;
                 self.all([&**left, &**right])
             }
@@ -328,7 +388,9 @@ impl Walk<'_> {
         let place = name.span.start;
         let known = folded(name);
         if name.quote_style.is_none() {
-            if let Some(why) = functions::refused(&known).filter(|why| matches!(why, Refused::Time | Refused::Session)) {
+            if let Some(why) =
+                functions::refused(&known).filter(|why| matches!(why, Refused::Time | Refused::Session))
+            {
                 return self.refused(&known, why, place);
             }
         }
@@ -346,7 +408,8 @@ impl Walk<'_> {
 
     fn function(&mut self, function: &Function) -> Checked {
         let parts: Option<Vec<&Ident>> = function.name.0.iter().map(|part| part.as_ident()).collect();
-        let Some((name, first)) = parts.as_deref().and_then(|parts| Some((*parts.last()?, *parts.first()?))) else {
+        let Some((name, first)) = parts.as_deref().and_then(|parts| Some((*parts.last()?, *parts.first()?)))
+        else {
             return self.unknown(function.span().start);
         };
         let place = first.span.start;
@@ -355,7 +418,11 @@ impl Walk<'_> {
             return self.refused(&known, why, place);
         }
         if known == "row" {
-            return self.fault(place, "`row` makes a row, and an expression gives one value", "Name one column.");
+            return self.fault(
+                place,
+                "`row` makes a row, and an expression gives one value",
+                "Name one column.",
+            );
         }
         if function.over.is_some() {
             return self.refused(&known, Refused::Window, place);
@@ -371,7 +438,10 @@ impl Walk<'_> {
         if arguments.duplicate_treatment.is_some() || !arguments.clauses.is_empty() {
             return self.refused(&known, Refused::Aggregate, place);
         }
-        if function.uses_odbc_syntax || function.null_treatment.is_some() || function.parameters != FunctionArguments::None {
+        if function.uses_odbc_syntax
+            || function.null_treatment.is_some()
+            || function.parameters != FunctionArguments::None
+        {
             return self.unknown(place);
         }
         // With one argument it counts from today.
@@ -390,7 +460,10 @@ impl Walk<'_> {
 
     /// A text that becomes a value of some type.
     fn constant(&self, data_type: &DataType, value: &Value, place: Location) -> Checked {
-        if let Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) | Value::UnicodeStringLiteral(text) = value {
+        if let Value::SingleQuotedString(text)
+        | Value::EscapedStringLiteral(text)
+        | Value::UnicodeStringLiteral(text) = value
+        {
             let word = text.trim().to_ascii_lowercase();
             if functions::WORDS_OF_TIME.contains(&word.as_str()) {
                 return self.refused(&word, Refused::Time, place);
@@ -415,12 +488,45 @@ impl Walk<'_> {
     fn operator(&self, operator: &BinaryOperator, place: Location) -> Checked {
         use BinaryOperator as Op;
         match operator {
-            Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo | Op::StringConcat | Op::Gt | Op::Lt | Op::GtEq
-            | Op::LtEq | Op::Eq | Op::NotEq | Op::And | Op::Or | Op::BitwiseOr | Op::BitwiseAnd | Op::PGBitwiseXor
-            | Op::PGBitwiseShiftLeft | Op::PGBitwiseShiftRight | Op::PGExp | Op::PGOverlap | Op::PGRegexMatch
-            | Op::PGRegexIMatch | Op::PGRegexNotMatch | Op::PGRegexNotIMatch | Op::PGLikeMatch | Op::PGILikeMatch
-            | Op::PGNotLikeMatch | Op::PGNotILikeMatch | Op::PGStartsWith | Op::Arrow | Op::LongArrow | Op::HashArrow
-            | Op::HashLongArrow | Op::AtArrow | Op::ArrowAt | Op::Question | Op::QuestionAnd | Op::QuestionPipe => Ok(()),
+            Op::Plus
+            | Op::Minus
+            | Op::Multiply
+            | Op::Divide
+            | Op::Modulo
+            | Op::StringConcat
+            | Op::Gt
+            | Op::Lt
+            | Op::GtEq
+            | Op::LtEq
+            | Op::Eq
+            | Op::NotEq
+            | Op::And
+            | Op::Or
+            | Op::BitwiseOr
+            | Op::BitwiseAnd
+            | Op::PGBitwiseXor
+            | Op::PGBitwiseShiftLeft
+            | Op::PGBitwiseShiftRight
+            | Op::PGExp
+            | Op::PGOverlap
+            | Op::PGRegexMatch
+            | Op::PGRegexIMatch
+            | Op::PGRegexNotMatch
+            | Op::PGRegexNotIMatch
+            | Op::PGLikeMatch
+            | Op::PGILikeMatch
+            | Op::PGNotLikeMatch
+            | Op::PGNotILikeMatch
+            | Op::PGStartsWith
+            | Op::Arrow
+            | Op::LongArrow
+            | Op::HashArrow
+            | Op::HashLongArrow
+            | Op::AtArrow
+            | Op::ArrowAt
+            | Op::Question
+            | Op::QuestionAnd
+            | Op::QuestionPipe => Ok(()),
             other => self.fault(
                 place,
                 format!("the operator {} is not known here", quoted(&other.to_string())),
@@ -469,7 +575,7 @@ impl Walk<'_> {
                 "Use columns of this row only.",
             ),
             Refused::Volatile => (
-                format!("{name} gives another result each time, so a row could not be counted off again"),
+                format!("{name} gives another result each time, so counters could not be kept right"),
                 "Use columns of this row only.",
             ),
         };
@@ -501,7 +607,12 @@ fn write(text: &str, tokens: &[TokenWithSpan], walk: &Walk<'_>) -> Result<Vec<Pi
         let at = offset(text, place);
         let closes = matches!(
             token.token,
-            Token::Comma | Token::RParen | Token::RBracket | Token::LBracket | Token::DoubleColon | Token::Period
+            Token::Comma
+                | Token::RParen
+                | Token::RBracket
+                | Token::LBracket
+                | Token::DoubleColon
+                | Token::Period
         ) || callable && token.token == Token::LParen;
         if !glued && !closes {
             sql.push(' ');
@@ -526,7 +637,9 @@ fn write(text: &str, tokens: &[TokenWithSpan], walk: &Walk<'_>) -> Result<Vec<Pi
                 }
             }
             Token::Number(digits, false) => sql.extend(digits.chars().filter(|c| *c != '_')),
-            Token::SingleQuotedString(value) | Token::EscapedStringLiteral(value) | Token::UnicodeStringLiteral(value) => {
+            Token::SingleQuotedString(value)
+            | Token::EscapedStringLiteral(value)
+            | Token::UnicodeStringLiteral(value) => {
                 if value.contains('\0') {
                     return Err(Fault::new(at, "a text in Postgres cannot have a NUL", "Leave the NUL out."));
                 }
@@ -537,12 +650,20 @@ fn write(text: &str, tokens: &[TokenWithSpan], walk: &Walk<'_>) -> Result<Vec<Pi
             | Token::NationalStringLiteral(_)
             | Token::HexStringLiteral(_)
             | Token::SingleQuotedByteStringLiteral(_) => {
-                return Err(Fault::new(at, "this way to write a constant is not known here", "Write a text in single quotes: 'text'"));
+                return Err(Fault::new(
+                    at,
+                    "this way to write a constant is not known here",
+                    "Write a text in single quotes: 'text'",
+                ));
             }
             other => {
                 let sign = other.to_string();
                 if !sign.is_ascii() {
-                    return Err(Fault::new(at, format!("{} is no sign of SQL", quoted(&sign)), "Write texts in single quotes: 'text'"));
+                    return Err(Fault::new(
+                        at,
+                        format!("{} is no sign of SQL", quoted(&sign)),
+                        "Write texts in single quotes: 'text'",
+                    ));
                 }
                 sql.push_str(&sign);
             }
@@ -553,8 +674,8 @@ fn write(text: &str, tokens: &[TokenWithSpan], walk: &Walk<'_>) -> Result<Vec<Pi
     Ok(pieces)
 }
 
-/// A text as SQL, in ASCII. Where it has a backslash or anything beyond ASCII it is written with escapes, whose meaning depends on no
-/// setting and on no encoding.
+/// A text as SQL, in ASCII. Where it has a backslash or anything beyond ASCII it is written with escapes, whose
+/// meaning depends on no setting and on no encoding.
 pub fn literal(text: &str) -> String {
     if text.chars().all(|c| (' '..='~').contains(&c) && c != '\\') {
         return format!("'{}'", text.replace('\'', "''"));
@@ -593,7 +714,10 @@ mod tests {
             ("(a->>'x')::int + tags[1] - -1", "(a ->> 'x')::int + tags[1] - - 1"),
             ("case when a then 1 else 2 end", "case when a then 1 else 2 end"),
             ("extract(epoch from replied_at - created_at)", "extract(epoch from replied_at - created_at)"),
-            ("at >= date '2024-01-01' and x between 1 and 2", "at >= date '2024-01-01' and x between 1 and 2"),
+            (
+                "at >= date '2024-01-01' and x between 1 and 2",
+                "at >= date '2024-01-01' and x between 1 and 2",
+            ),
             ("amount * 1.5 / 3 % 2", "amount * 1.5 / 3 % 2"),
             ("name ilike 'a%' or name ~ '^b'", "name ilike 'a%' or name ~ '^b'"),
             ("status = any (array['a', 'b'])", "status = any (array['a', 'b'])"),
@@ -603,8 +727,14 @@ mod tests {
             ("kind = 'caf\u{e9} \u{1f600}'", "kind = E'caf\\u00E9 \\U0001F600'"),
             ("kind = 'it''s' or kind = 'a\\b'", "kind = 'it''s' or kind = E'a\\\\b'"),
             ("gr\u{f6}\u{df}e > 1", "U&\"gr\\+0000F6\\+0000DFe\" > 1"),
-            ("created_at > '2024-01-01'::date + interval '1 day'", "created_at > '2024-01-01'::date + interval '1 day'"),
-            ("trim(both ' ' from name) = '' and not is_test", "trim(both ' ' from name) = '' and not is_test"),
+            (
+                "created_at > '2024-01-01'::date + interval '1 day'",
+                "created_at > '2024-01-01'::date + interval '1 day'",
+            ),
+            (
+                "trim(both ' ' from name) = '' and not is_test",
+                "trim(both ' ' from name) = '' and not is_test",
+            ),
         ] {
             assert_eq!(sql(written), normal);
             // A name beyond ASCII is written for the database, not for people.
@@ -630,23 +760,55 @@ mod tests {
             ("a = 1 -- b", 6, "an expression has no comments"),
             ("a /* b */ = 1", 2, "an expression has no comments"),
             ("a = $1", 4, "`$1` is a parameter, and an expression has none"),
-            ("a = 1, b", 5, "the expression is over before `,`"),
-            ("a = 1) or (b", 5, "the expression is over before `)`"),
+            ("a = 1, b", 5, "the expression ends before `,`"),
+            ("a = 1) or (b", 5, "the expression ends before `)`"),
             ("other.a = 1", 0, "`other.a` names a table, and an expression sees one row"),
             ("a = (select 1)", 5, "a sub-query looks at other rows, and an expression sees one row"),
             ("exists (select 1)", 8, "a sub-query looks at other rows, and an expression sees one row"),
             ("a in (select 1)", 0, "a sub-query looks at other rows, and an expression sees one row"),
             ("a = 1 and count(*) > 1", 10, "`count` looks at many rows, and an expression sees one row"),
-            ("upper(a) over () = 'b'", 0, "`upper` looks at the rows around this one, and an expression sees one row"),
-            ("rank() over () = 1", 0, "`rank` looks at the rows around this one, and an expression sees one row"),
-            ("a > random()", 4, "`random` gives another result each time, so a row could not be counted off again"),
-            ("a > pg_catalog.RANDOM()", 4, "`random` gives another result each time, so a row could not be counted off again"),
+            (
+                "upper(a) over () = 'b'",
+                0,
+                "`upper` looks at the rows around this one, and an expression sees one row",
+            ),
+            (
+                "rank() over () = 1",
+                0,
+                "`rank` looks at the rows around this one, and an expression sees one row",
+            ),
+            (
+                "a > random()",
+                4,
+                "`random` gives another result each time, so counters could not be kept right",
+            ),
+            (
+                "a > pg_catalog.RANDOM()",
+                4,
+                "`random` gives another result each time, so counters could not be kept right",
+            ),
             ("a > now()", 4, "`now` changes with time, and an expression must change with its row only"),
-            ("a > current_date", 4, "`current_date` changes with time, and an expression must change with its row only"),
-            ("a > 'today'::date", 4, "`today` changes with time, and an expression must change with its row only"),
+            (
+                "a > current_date",
+                4,
+                "`current_date` changes with time, and an expression must change with its row only",
+            ),
+            (
+                "a > 'today'::date",
+                4,
+                "`today` changes with time, and an expression must change with its row only",
+            ),
             ("a > date 'now'", 9, "`now` changes with time, and an expression must change with its row only"),
-            ("age(a) > interval '1 day'", 0, "`age` changes with time, and an expression must change with its row only"),
-            ("a = current_user", 4, "`current_user` depends on who asks, and a bundle is the same for all who may read it"),
+            (
+                "age(a) > interval '1 day'",
+                0,
+                "`age` changes with time, and an expression must change with its row only",
+            ),
+            (
+                "a = current_user",
+                4,
+                "`current_user` depends on who asks, and a bundle is the same for all who may read it",
+            ),
             ("a = unnest(b)", 4, "`unnest` makes rows, and an expression gives one value"),
             ("xmin = 1", 0, "`xmin` is a column of Postgres's own, and changes without the row"),
             ("a = 'x'::regclass", 4, "`regclass` looks things up in the database's catalogue"),

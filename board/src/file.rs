@@ -1,5 +1,6 @@
-//! The file as a person writes it: every table and key, with its type. The words here are the documentation: the reference and
-//! the JSON Schema for editors are made from these types, and [`crate::structure`] checks a file against that same schema.
+//! The file as a person writes it: every table and key, with its type. The words here are the documentation: the
+//! reference and the JSON Schema for editors are made from these types, and [`crate::structure`] checks a file
+//! against that same schema.
 //!
 //! Nothing is decided here but what may be written. [`crate::read`] makes a [`crate::Board`] of it.
 
@@ -21,9 +22,9 @@ use toml::Spanned;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "a board")]
 pub(crate) struct BoardFile {
-    /// The name under which the board is asked for: `DASHBOARD.GET acme BOARD support`. Lower-case letters, digits, `_` and `-`, 32 at most.
-    /// Words of the commands (`all`, `async`, `board`, `force`, `include`, `meta`, `none`, `nowait`, `refresh`, `scope`, `soft` and
-    /// the like) are taken.
+    /// The name under which the board is asked for: `DASHBOARD.GET acme BOARD support`. Lower-case letters, digits,
+    /// `_` and `-`, 32 at most. Words of the commands (`all`, `async`, `board`, `force`, `include`, `meta`, `none`,
+    /// `nowait`, `refresh`, `scope`, `soft` and the like) are taken.
     #[schemars(example = &"support", regex(pattern = r"^[a-z0-9_-]{1,32}$"))]
     pub(crate) board: At<String>,
     /// What stands above the board on the page. Default: the board's name.
@@ -34,28 +35,31 @@ pub(crate) struct BoardFile {
     pub(crate) note: Option<At<String>>,
     /// Where the tenants are.
     pub(crate) tenants: TenantsFile,
-    /// The tables that figures and lists read, each under a name of this board: `[sources.deals]`. At most 32. Two sources may read one
-    /// table, for example as seller and as buyer.
+    /// The tables that figures and lists read, each under a name of this board: `[sources.deals]`. At most 32. Two
+    /// sources may read one table, for example as seller and as buyer.
     #[serde(default)]
     pub(crate) sources: Entries<SourceFile>,
-    /// The figures, each under its path in the bundle. A path is one key in quotes: `"stats.open" = { ... }`. At most 200. They are shown in
-    /// the order of the file. Nothing can stand below another figure's path, and `meta` and `lists` are taken.
+    /// The figures, each under its path in the bundle. A path is one key in quotes: `"stats.open" = { ... }`. At most
+    /// 200. They are shown in the order of the file. Nothing can stand below another figure's path, and `meta` and
+    /// `lists` are taken.
     #[serde(default)]
     pub(crate) figures: Entries<FigureFile>,
     /// The lists of rows, each under its name: `[lists.recent]` stands in the bundle as `lists.recent`. At most 20.
     #[serde(default)]
     pub(crate) lists: Entries<ListFile>,
-    /// Further tables whose changes change this board, although no figure counts them. At most 32. A board with `sql` needs at least one.
+    /// Further tables whose changes change this board, although no figure counts them. At most 32. A board with `sql`
+    /// needs at least one.
     #[serde(default)]
     #[schemars(extend("examples" = [["currencies"]]))]
     pub(crate) follow: Vec<At<FollowEntry>>,
-    /// A statement of your own instead of figures and lists: the name of a file beside this one (`mrr.sql`), or the statement itself.
-    /// One SELECT that returns one row with one JSON object, whose members become the bundle's. `$1` is the tenant's name as text, `$2` whether
-    /// rows that are otherwise left out are included. Such a board needs `follow` and `at_most_every`.
+    /// A statement of your own instead of figures and lists: the name of a file beside this one (`mrr.sql`), or the
+    /// statement itself. One SELECT that returns one row with one JSON object, whose members become the bundle's.
+    /// `$1` is the tenant's name as text (`$1::bigint` where the key is a number), `$2` says whether rows that are
+    /// otherwise left out are included. Such a board needs `follow` and `at_most_every`.
     #[schemars(example = &"mrr.sql")]
     pub(crate) sql: Option<At<String>>,
-    /// The shortest time between two computations of a board with `sql`, for each tenant: 1 s to 24 h. While the data changes faster, readers get a bundle that
-    /// is at most this old, plus two computations.
+    /// The shortest time between two computations of a board with `sql`, for each tenant: 1 s to 24 h. While the data
+    /// changes faster, readers get a bundle that is at most this old, plus two computations.
     #[schemars(example = &"30 s")]
     pub(crate) at_most_every: Option<At<String>>,
 }
@@ -65,11 +69,12 @@ pub(crate) struct BoardFile {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "[tenants]")]
 pub(crate) struct TenantsFile {
-    /// The table, with its schema if `search_path` does not find it: `name` or `schema.name`. Names are written as the database has them; a name with a dot
-    /// in it stands in double quotes.
+    /// The table, with its schema if `search_path` does not find it: `name` or `schema.name`. Names are written as
+    /// the database has them; a name with a dot in it stands in double quotes.
     #[schemars(example = &"accounts")]
     pub(crate) table: At<String>,
-    /// The column that names a tenant, one column of any type. Its text is the tenant's name everywhere: in commands, keys and URLs.
+    /// The column that names a tenant, one column of any type. Its text is the tenant's name everywhere: in commands,
+    /// keys and URLs.
     #[schemars(example = &"id")]
     pub(crate) key: At<String>,
     /// The column with the name that people know. Default: the key.
@@ -78,8 +83,9 @@ pub(crate) struct TenantsFile {
     /// A column with a short name. The search for tenants looks there, too, and it is shown where `name` is empty.
     #[schemars(example = &"slug")]
     pub(crate) slug: Option<At<String>>,
-    /// Which tenants WARM covers: a condition over one row of this table. Default: all of them. A list of conditions: all must hold, and one whose
-    /// columns this database does not have is left out, for applications whose installations differ.
+    /// Which tenants WARM covers: a condition over one row of this table. Default: all of them. A list of conditions:
+    /// all must hold, and one whose columns this database does not have is left out, for applications whose
+    /// installations differ.
     #[schemars(example = &"status = 0")]
     pub(crate) active: Option<OneOrMore>,
     /// A name for all tenants together, rows without a tenant included. Default: none, nobody can ask for all.
@@ -98,11 +104,12 @@ pub(crate) struct SourceFile {
     /// The column that says whose the row is. It holds what `tenants.key` holds.
     #[schemars(example = &"account_id")]
     pub(crate) tenant: At<String>,
-    /// The column of the time that windows and days go by: `timestamptz`, `timestamp` (read as UTC) or `date`. Needed where a figure has `last`. A row without a
-    /// time is in no window.
+    /// The column of the time that windows and days go by: `timestamptz`, `timestamp` (read as UTC) or `date`. Needed
+    /// where a figure has `last`. A row without a time is in no window.
     #[schemars(example = &"created_at")]
     pub(crate) at: Option<At<String>>,
-    /// A condition over one row: what `INCLUDE false` leaves out, for example test data. A row for which it is NULL stays. A board without any has one bundle for both.
+    /// A condition over one row: what `INCLUDE false` leaves out, for example test data. A row for which it is NULL
+    /// stays. A board without any has one bundle for both.
     #[schemars(example = &"is_test")]
     pub(crate) leave_out: Option<At<String>>,
 }
@@ -136,48 +143,57 @@ pub(crate) struct FigureFile {
     /// Of what the average is taken: a numeric expression over one row. Rows where it is NULL do not count for it.
     #[schemars(example = &"extract(epoch from replied_at - created_at)")]
     pub(crate) avg: Option<At<String>>,
-    /// What rows are grouped by: an expression over one row, whose text names the group.
+    /// What rows are grouped by: an expression over one row, whose text names the group. In the bundle groups stand
+    /// in the order of their names, byte by byte.
     #[schemars(example = &"source")]
     pub(crate) by: Option<At<String>>,
-    /// How many groups are shown, the largest first: 1 to 1000. The rest is shown together under `other`. Default: 50. Of groups of equal size the first by name (byte by byte) is
-    /// shown. Groups with a sum are compared by their count, too.
+    /// How many groups are shown, the largest first: 1 to 1000. The rest is shown together under `other`. Default:
+    /// 50. Of groups of equal size the first by name (byte by byte) is shown. Groups with a sum are compared by their
+    /// count, too.
     #[schemars(example = 50, range(min = 1, max = 1000))]
     pub(crate) most: Option<At<i64>>,
-    /// With `by`: the name of the group for rows beyond `most` and rows whose `by` is NULL; a group that has this name itself is added to it. Default: `other`. With
-    /// `steps`: the name of a step for rows that are in none. Default: such rows are not shown.
+    /// With `by`: the name of the group for rows beyond `most` and rows whose `by` is NULL; a group that has this
+    /// name itself is added to it. Default: `other`. With `steps`: the name of a step for rows that are in none.
+    /// Default: such rows are not shown.
     #[schemars(example = &"other", length(min = 1, max = 64))]
     pub(crate) other: Option<At<String>>,
-    /// How many characters of a group's name count: 1 to 1000. Names that are equal up to there are one group. Default: 200.
+    /// How many characters of a group's name count: 1 to 1000. Names that are equal up to there are one group.
+    /// Default: 200.
     #[schemars(example = 200, range(min = 1, max = 1000))]
     pub(crate) cut: Option<At<i64>>,
-    /// Only rows of the last hours, days, weeks or months, exactly: a row leaves the figure at its moment. Bounds: 744 hours, 1096 days, 156 weeks, 36 months. In a
-    /// series: how many points it has, in the unit of `per`, today's included; 2 to 400.
+    /// Only rows of the last hours, days, weeks or months, exactly: a row leaves the figure at its moment. Bounds:
+    /// 744 hours, 1096 days, 156 weeks, 36 months. In a series: how many points it has, in the unit of `per`, today's
+    /// included; 2 to 400.
     #[schemars(example = &"30 days")]
     pub(crate) last: Option<At<String>>,
-    /// Shows the same figure for the period before beside this one, under its path with `Previous` at the end (`stats.new` and `stats.newPrevious`).
-    /// For a single number with `last`. Default: false.
+    /// Shows the same figure for the period before beside this one, under its path with `Previous` at the end
+    /// (`stats.new` and `stats.newPrevious`). For a single number with `last`. Default: false.
     #[schemars(example = true)]
     pub(crate) compare: Option<At<bool>>,
     /// The column of the time that `last` goes by. Default: the source's `at`.
     #[schemars(example = &"resolved_at")]
     pub(crate) at: Option<At<String>>,
-    /// Makes a series with a point for each day, week (from Monday) or month. Points without rows are 0. Needs `last`.
+    /// Makes a series with a point for each day, week (from Monday) or month. Points without rows are 0. Needs
+    /// `last`.
     #[schemars(example = &"day", extend("enum" = ["day", "week", "month"]))]
     pub(crate) per: Option<At<String>>,
-    /// The time zone whose days, weeks and months a series shows. Default: UTC. A column of type `date` has its own days; the zone then says when today begins.
+    /// The time zone whose days, weeks and months a series shows. Default: UTC. A column of type `date` has its own
+    /// days; the zone then says when today begins.
     #[schemars(example = &"Europe/Berlin")]
     pub(crate) zone: Option<At<String>>,
     /// The column whose text says in which step of `steps` a row is.
     #[schemars(example = &"stage")]
     pub(crate) column: Option<At<String>>,
-    /// The steps in their order, each with the words that mean it. Each step is always shown. A word belongs to one step. At most 50 steps.
+    /// The steps in their order, each with the words that mean it. Each step is always shown. A word belongs to one
+    /// step. At most 50 steps.
     #[schemars(extend("examples" = [{ "open": ["new", "open"], "won": ["won"] }]))]
     pub(crate) steps: Option<Entries<Words>>,
-    /// Arithmetic over other figures that are single numbers: their paths, numbers, `+ - * /` and parentheses. It is computed when the board is read, and is `null` where it divides by 0
-    /// or where a figure in it is `null`.
+    /// Arithmetic over other figures that are single numbers: their paths, numbers, `+ - * /` and parentheses. It is
+    /// computed when the board is read, and is `null` where it divides by 0 or where a figure in it is `null`.
     #[schemars(example = &"stats.won / (stats.won + stats.lost)")]
     pub(crate) value: Option<At<String>>,
-    /// How the page writes the number. `percent`: 0.25 is written as 25 %. `seconds`: as a duration. Default: `number`.
+    /// How the page writes the number. `percent`: 0.25 is written as 25 %. `seconds`: as a duration. Default:
+    /// `number`.
     #[schemars(example = &"money", extend("enum" = ["number", "money", "percent", "seconds"]))]
     pub(crate) unit: Option<At<String>>,
     /// What the page calls it. Default: the last part of the path, as words.
@@ -202,8 +218,9 @@ pub(crate) struct ListFile {
     /// The columns of a row, in their order: their names as the database has them. At most 64.
     #[schemars(extend("examples" = [["id", "status", "created_at"]]), length(min = 1, max = 64))]
     pub(crate) columns: Vec<At<String>>,
-    /// The order: columns with `asc` or `desc` and `nulls first` or `nulls last`, as in SQL. The last of them should be unique, such as the primary key: otherwise two
-    /// computations may show rows that are equal up to there in another order. At most 8.
+    /// The order: columns with `asc` or `desc` and `nulls first` or `nulls last`, as in SQL. The last of them should
+    /// be unique, such as the primary key: otherwise two computations may show rows that are equal up to there in
+    /// another order. At most 8.
     #[schemars(example = &"created_at desc nulls last, id desc")]
     pub(crate) order: At<String>,
     /// How many rows: 1 to 1000. Default: 25.
@@ -222,7 +239,8 @@ pub(crate) struct ListFile {
 
 /// A table whose changes change the board.
 ///
-/// As a text it is the table's name alone: a change concerns every tenant. As a table with `table` and `tenant`, it concerns one.
+/// As a text it is the table's name alone: a change concerns every tenant. As a table with `table` and `tenant`, it
+/// concerns one.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "a followed table")]
@@ -230,8 +248,8 @@ pub(crate) struct FollowFile {
     /// The table: `name` or `schema.name`.
     #[schemars(example = &"inbox_members")]
     pub(crate) table: At<String>,
-    /// Whose board a change concerns: a column that holds what `tenants.key` holds, or, by way of another table, `column -> table.column . column`.
-    /// Default: everybody's, which fits small tables that change rarely.
+    /// Whose board a change concerns: a column that holds what `tenants.key` holds, or, by way of another table,
+    /// `column -> table.column . column`. Default: everybody's, which fits small tables that change rarely.
     #[schemars(example = &"inbox_id -> inboxes.id . account_id")]
     pub(crate) tenant: Option<At<String>>,
 }

@@ -35,13 +35,15 @@ impl Order {
 /// # Errors
 /// A [`Fault`] at the word that does not belong there.
 pub fn parse(text: &str) -> Result<Vec<Order>, Fault> {
-    let remedy = "Write columns with asc or desc, for example: order = \"created_at desc nulls last, id desc\"";
+    let remedy =
+        "Write columns with asc or desc, for example: order = \"created_at desc nulls last, id desc\"";
     let tokens = tokens(text)?;
     let mut rest = tokens.as_slice();
     let mut order: Vec<Order> = Vec::new();
     loop {
         let at = rest.first().map_or(text.len(), |token| offset(text, token.span.start));
-        let Some((Token::Word(word), after)) = rest.split_first().map(|(token, after)| (&token.token, after)) else {
+        let Some((Token::Word(word), after)) = rest.split_first().map(|(token, after)| (&token.token, after))
+        else {
             return Err(Fault::new(at, "a column is missing in this order", remedy));
         };
         rest = after;
@@ -71,7 +73,11 @@ pub fn parse(text: &str) -> Result<Vec<Order>, Fault> {
         }
     }
     if order.len() > MAX_ORDER {
-        return Err(Fault::new(0, format!("this order has {} columns", order.len()), format!("Use at most {MAX_ORDER}.")));
+        return Err(Fault::new(
+            0,
+            format!("this order has {} columns", order.len()),
+            format!("Use at most {MAX_ORDER}."),
+        ));
     }
     Ok(order)
 }
@@ -109,7 +115,11 @@ fn next(text: &str, rest: &mut Tokens<'_>, remedy: &str) -> Result<bool, Fault> 
         }
         Some((token, _)) => {
             let sign = crate::error::quoted(&token.token.to_string());
-            Err(Fault::new(offset(text, token.span.start), format!("{sign} does not belong into an order"), remedy))
+            Err(Fault::new(
+                offset(text, token.span.start),
+                format!("{sign} does not belong into an order"),
+                remedy,
+            ))
         }
     }
 }
@@ -124,8 +134,14 @@ mod tests {
 
     #[test]
     fn an_order_says_what_postgres_would_assume() {
-        assert_eq!(sql("created_at DESC NULLS LAST, id desc"), ["created_at desc nulls last", "id desc nulls first"]);
-        assert_eq!(sql("\"createdAt\", x nulls first"), ["\"createdAt\" asc nulls last", "x asc nulls first"]);
+        assert_eq!(
+            sql("created_at DESC NULLS LAST, id desc"),
+            ["created_at desc nulls last", "id desc nulls first"]
+        );
+        assert_eq!(
+            sql("\"createdAt\", x nulls first"),
+            ["\"createdAt\" asc nulls last", "x asc nulls first"]
+        );
         assert_eq!(parse("a").unwrap()[0].sql(Some("r")), "r.a asc nulls last");
     }
 

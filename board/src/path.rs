@@ -85,7 +85,9 @@ pub fn part(text: &str, what: &str) -> Result<String, Fault> {
         .find(|(at, c)| !(c.is_ascii_alphabetic() || *at > 0 && (c.is_ascii_digit() || *c == '_')));
     if let Some((at, c)) = wrong {
         let message = match c {
-            c if is_unprintable(c) => format!("the name of {what} has the invisible character U+{:04X}", u32::from(c)),
+            c if is_unprintable(c) => {
+                format!("the name of {what} has the invisible character U+{:04X}", u32::from(c))
+            }
             '`' => format!("the name of {what} has a backquote"),
             c if at == 0 => format!("the name of {what} begins with `{c}`"),
             c => format!("the name of {what} has the character `{c}`"),
@@ -220,7 +222,9 @@ impl Table {
             let at = text.len() - rest.len();
             let (name, after) = match rest.strip_prefix('"') {
                 Some(inner) => {
-                    let close = inner.find('"').ok_or_else(|| Fault::new(at, "a double quote is not closed", remedy))?;
+                    let close = inner
+                        .find('"')
+                        .ok_or_else(|| Fault::new(at, "a double quote is not closed", remedy))?;
                     (&inner[..close], &inner[close + 1..])
                 }
                 None => rest.split_at(rest.find('.').unwrap_or(rest.len())),
@@ -230,7 +234,9 @@ impl Table {
             match after.strip_prefix('.') {
                 Some(next) => rest = next,
                 None if after.is_empty() => break,
-                None => return Err(Fault::new(at, format!("{} is no name of a table", quoted(text)), remedy)),
+                None => {
+                    return Err(Fault::new(at, format!("{} is no name of a table", quoted(text)), remedy));
+                }
             }
         }
         let mut parts = parts.into_iter().rev();
@@ -269,7 +275,8 @@ fn identifier(text: &str, what: &str) -> Result<String, Fault> {
         return Err(Fault::new(at, message, remedy));
     }
     if text.len() > MAX_IDENTIFIER {
-        let message = format!("the name of {what} has {} bytes, and Postgres keeps {MAX_IDENTIFIER}", text.len());
+        let message =
+            format!("the name of {what} has {} bytes, and Postgres keeps {MAX_IDENTIFIER}", text.len());
         return Err(Fault::new(0, message, remedy));
     }
     Ok(text.to_owned())
@@ -302,17 +309,107 @@ pub(crate) fn quote(name: &str) -> String {
 
 /// The words that Postgres does not take for a column, unless they stand in quotes. In alphabetical order.
 const KEYWORDS: [&str; 101] = [
-    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "authorization",
-    "binary", "both", "case", "cast", "check", "collate", "collation", "column", "concurrently",
-    "constraint", "create", "cross", "current_catalog", "current_date", "current_role", "current_schema",
-    "current_time", "current_timestamp", "current_user", "default", "deferrable", "desc", "distinct", "do",
-    "else", "end", "except", "false", "fetch", "for", "foreign", "freeze", "from", "full", "grant", "group",
-    "having", "ilike", "in", "initially", "inner", "intersect", "into", "is", "isnull", "join", "lateral",
-    "leading", "left", "like", "limit", "localtime", "localtimestamp", "natural", "not", "notnull", "null",
-    "offset", "on", "only", "or", "order", "outer", "overlaps", "placing", "primary", "references",
-    "returning", "right", "select", "session_user", "similar", "some", "symmetric", "system_user", "table",
-    "tablesample", "then", "to", "trailing", "true", "union", "unique", "user", "using", "variadic",
-    "verbose", "when", "where", "window", "with",
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "authorization",
+    "binary",
+    "both",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "collation",
+    "column",
+    "concurrently",
+    "constraint",
+    "create",
+    "cross",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "false",
+    "fetch",
+    "for",
+    "foreign",
+    "freeze",
+    "from",
+    "full",
+    "grant",
+    "group",
+    "having",
+    "ilike",
+    "in",
+    "initially",
+    "inner",
+    "intersect",
+    "into",
+    "is",
+    "isnull",
+    "join",
+    "lateral",
+    "leading",
+    "left",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "natural",
+    "not",
+    "notnull",
+    "null",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "outer",
+    "overlaps",
+    "placing",
+    "primary",
+    "references",
+    "returning",
+    "right",
+    "select",
+    "session_user",
+    "similar",
+    "some",
+    "symmetric",
+    "system_user",
+    "table",
+    "tablesample",
+    "then",
+    "to",
+    "trailing",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "variadic",
+    "verbose",
+    "when",
+    "where",
+    "window",
+    "with",
 ];
 
 /// Whether a bare word would mean something else than a column.
@@ -328,7 +425,9 @@ mod tests {
     fn a_path_is_names_with_dots_between_them() {
         assert_eq!(FigurePath::parse("stats.open").unwrap().parts(), ["stats", "open"]);
         assert_eq!(FigurePath::parse("stats.op en").unwrap_err().at, 8);
-        for bad in ["", ".", "a.", "a..b", "1a", "a.b.c.d.e", "meta.x", "lists.x", "a\"b", "\u{5d0}", "a\u{202e}b"] {
+        for bad in
+            ["", ".", "a.", "a..b", "1a", "a.b.c.d.e", "meta.x", "lists.x", "a\"b", "\u{5d0}", "a\u{202e}b"]
+        {
             assert!(FigurePath::parse(bad).is_err(), "{bad:?}");
         }
         assert!(FigurePath::parse(&"x".repeat(300)).is_err());

@@ -26,13 +26,20 @@ pub fn reference() -> String {
     for (heading, name) in TABLES {
         let table = if name.is_empty() { schema } else { &schema["definitions"][name] };
         // Writing into a String cannot fail.
-        let _ = write!(page, "\n## {heading}\n\n{}\n", table["description"].as_str().unwrap_or_default().trim_end());
-        let required: Vec<&str> = table["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let _ = write!(
+            page,
+            "\n## {heading}\n\n{}\n",
+            table["description"].as_str().unwrap_or_default().trim_end()
+        );
+        let required: Vec<&str> =
+            table["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         page.push_str("\n| key | | |\n|---|---|---|\n");
         for (key, property) in table["properties"].as_object().into_iter().flatten() {
             let need = if required.contains(&key.as_str()) { "required" } else { "optional" };
-            let description = property["description"].as_str().unwrap_or_default().replace("\n\n", " ").replace('|', "\\|");
-            let example = example(property).map_or_else(String::new, |example| format!(" Example: `{key} = {example}`"));
+            let description =
+                property["description"].as_str().unwrap_or_default().replace("\n\n", " ").replace('|', "\\|");
+            let example = example(property)
+                .map_or_else(String::new, |example| format!(" Example: `{key} = {example}`"));
             let _ = writeln!(page, "| `{key}` | {need} | {description}{example} |");
         }
     }

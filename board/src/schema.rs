@@ -8,7 +8,9 @@ use serde_json::Value;
 use std::sync::LazyLock;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let settings = SchemaSettings::draft07().with_transform(RecursiveTransform(without_null)).with_transform(in_one_line);
+    let settings = SchemaSettings::draft07()
+        .with_transform(RecursiveTransform(without_null))
+        .with_transform(in_one_line);
     settings.into_generator().into_root_schema_for::<BoardFile>().to_value()
 });
 
@@ -47,7 +49,8 @@ fn in_one_line(schema: &mut Schema) {
     if let Some(Value::String(description)) = schema.get_mut("description") {
         let mut joined = String::new();
         for line in description.lines() {
-            let apart = line.is_empty() || line.starts_with('|') || joined.ends_with('\n') || joined.is_empty();
+            let apart =
+                line.is_empty() || line.starts_with('|') || joined.ends_with('\n') || joined.is_empty();
             match (apart, line.is_empty()) {
                 (true, true) => joined.push_str("\n\n"),
                 (true, false) => joined.push_str(line),

@@ -1,7 +1,8 @@
 //! How large a bundle of a board can get.
 //!
-//! It is counted with one byte a character and every listed column as text of its full length: more than any bundle of plain text has. The
-//! types of columns, which make it less, are the database's; characters beyond ASCII, which make it more, are the data's.
+//! It is counted with one byte a character and every listed column as text of its full length: more than any bundle
+//! of plain text has. The types of columns, which make it less, are the database's; characters beyond ASCII, which
+//! make it more, are the data's.
 
 use crate::definition::{Board, Content, Counted, Groups, List, Measure, Rule, Shape};
 
@@ -54,7 +55,8 @@ fn of_counted(counted: &Counted) -> usize {
         Shape::Number { previous: Some(path), .. } => 2 * NUMBER + path.name().len() + AROUND,
         Shape::Groups { groups, .. } => of_groups(groups, number),
         Shape::Steps { steps, .. } => {
-            let names = steps.steps.iter().map(|step| step.name.len()).chain(steps.other.iter().map(String::len));
+            let names =
+                steps.steps.iter().map(|step| step.name.len()).chain(steps.other.iter().map(String::len));
             names.map(|name| name + AROUND + number).sum()
         }
         Shape::Series(series) => {
@@ -70,6 +72,7 @@ fn of_groups(groups: &Groups, each: usize) -> usize {
 }
 
 fn of_list(list: &List) -> usize {
-    let row: usize = list.columns.iter().map(|column| column.as_str().len() + AROUND + list.cut as usize).sum();
+    let row: usize =
+        list.columns.iter().map(|column| column.as_str().len() + AROUND + list.cut as usize).sum();
     list.limit as usize * (row + 3)
 }

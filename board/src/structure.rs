@@ -1,5 +1,5 @@
-//! Whether a file has the tables, keys and types of a definition: every key is known, every value has its type, nothing is
-//! missing. It goes by the schema that editors get, so both say the same.
+//! Whether a file has the tables, keys and types of a definition: every key is known, every value has its type,
+//! nothing is missing. It goes by the schema that editors get, so both say the same.
 
 use crate::error::{Error, File, nearest, quoted};
 use crate::schema;
@@ -30,9 +30,9 @@ impl Check<'_> {
     fn value(&mut self, schema: &Value, value: &Spanned<DeValue<'_>>, key: &str) {
         let span = value.span();
         let outer = resolved(schema);
-        let chosen = outer["anyOf"]
-            .as_array()
-            .map_or(Some(outer), |choices| choices.iter().map(resolved).find(|choice| fits(choice, value.get_ref())));
+        let chosen = outer["anyOf"].as_array().map_or(Some(outer), |choices| {
+            choices.iter().map(resolved).find(|choice| fits(choice, value.get_ref()))
+        });
         match chosen {
             Some(schema) if fits(schema, value.get_ref()) => self.fitting(schema, value, key),
             _ => {
@@ -60,7 +60,11 @@ impl Check<'_> {
                 let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
                 if !words.contains(&text.as_ref()) {
                     let list = words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
-                    self.fail(value.span(), format!("`{key}` cannot be {}", quoted(text)), format!("Write one of {list}."));
+                    self.fail(
+                        value.span(),
+                        format!("`{key}` cannot be {}", quoted(text)),
+                        format!("Write one of {list}."),
+                    );
                 }
             }
             DeValue::Integer(number) => {
@@ -84,12 +88,13 @@ impl Check<'_> {
         let Some(properties) = schema["properties"].as_object() else {
             // Its keys are the writer's own.
             for (name, value) in table.iter() {
-                if key == "figures" && is_group(value.get_ref()) {
+                if key == "figures" && is_group(resolved(&schema["additionalProperties"]), value.get_ref()) {
                     let name = name.get_ref();
                     self.fail(
                         table_key(table, name),
-                        format!("{} is no figure but a table of tables", quoted(name)),
-                        "A path is one key in quotes, for example: \"stats.open\" = { from = \"deals\" }".to_owned(),
+                        format!("{} is a table of tables, not a figure", quoted(name)),
+                        "A path is one key in quotes, for example: \"stats.open\" = { from = \"deals\" }"
+                            .to_owned(),
                     );
                     continue;
                 }
@@ -108,23 +113,33 @@ impl Check<'_> {
                         None => {
                             let mut keys = keys;
                             keys.sort_unstable();
-                            format!("Remove it, or move it to its table. The keys here are {}.", keys.join(", "))
+                            format!(
+                                "Remove it, or move it to its table. The keys here are {}.",
+                                keys.join(", ")
+                            )
                         }
                     };
                     self.fail(name.span(), format!("{what} has no key {}", quoted(name.get_ref())), remedy);
                 }
             }
         }
-        let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        for name in required.filter(|name| !table.contains_key(*name)) {
+        for name in keys(&schema["required"]).into_iter().filter(|name| !table.contains_key(*name)) {
             let example = properties.get(name).and_then(|property| example(resolved(property)));
             let remedy = match example {
                 Some(example) => format!("Add it, for example: {name} = {example}"),
-                None => format!("Add [{name}] with its keys."),
+                None => format!(
+                    "Add [{name}] with {}.",
+                    keys(&resolved(&properties[name])["required"]).join(" and ")
+                ),
             };
             self.fail(span.clone(), format!("{what} needs `{name}`"), remedy);
         }
     }
+}
+
+/// A list of keys in the schema.
+fn keys(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 /// Where a key stands.
@@ -138,11 +153,15 @@ fn shown(key: &str) -> String {
     quoted.trim_matches('`').to_owned()
 }
 
-/// `stats.open = { ... }` without quotes makes a table `stats` with tables in it. No figure is like that: its only table is `steps`.
-fn is_group(value: &DeValue<'_>) -> bool {
+/// `stats.open = { ... }` without quotes makes a table `stats` with tables in it, under names that no figure has as
+/// keys.
+fn is_group(figure: &Value, value: &DeValue<'_>) -> bool {
     value.as_table().is_some_and(|table| {
         let mut entries = table.iter();
-        !table.is_empty() && entries.all(|(name, value)| value.get_ref().is_table() && name.get_ref() != "steps")
+        !table.is_empty()
+            && entries.all(|(name, value)| {
+                value.get_ref().is_table() && figure["properties"][name.get_ref().as_ref()].is_null()
+            })
     })
 }
 
@@ -167,17 +186,18 @@ fn fits(schema: &Value, value: &DeValue<'_>) -> bool {
 }
 
 /// What a value should be, in words.
-fn kind(schema: &Value) -> &'static str {
-    if schema["anyOf"].is_array() {
-        return "a text in quotes or a list of them";
+fn kind(schema: &Value) -> String {
+    if let Some(choices) = schema["anyOf"].as_array() {
+        return choices.iter().map(|choice| kind(resolved(choice))).collect::<Vec<_>>().join(" or ");
     }
-    match schema["type"].as_str() {
+    let kind = match schema["type"].as_str() {
         Some("string") => "a text in quotes",
         Some("integer") => "a whole number",
         Some("boolean") => "true or false",
         Some("array") => "a list in brackets",
         _ => "a table",
-    }
+    };
+    kind.to_owned()
 }
 
 fn found(value: &DeValue<'_>) -> &'static str {
@@ -201,7 +221,8 @@ fn toml(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
         Value::Object(members) => {
-            let members: Vec<String> = members.iter().map(|(key, value)| format!("{key} = {}", toml(value))).collect();
+            let members: Vec<String> =
+                members.iter().map(|(key, value)| format!("{key} = {}", toml(value))).collect();
             format!("{{ {} }}", members.join(", "))
         }
         // Numbers, texts and truth values are written as in JSON.

@@ -68,8 +68,10 @@ impl Window {
     /// A [`Fault`] that says which spans there are.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let remedy = "Write a whole number and hours, days, weeks or months, for example: last = \"30 days\"";
-        let (number, unit) = amount(text).ok_or_else(|| Fault::new(0, format!("{} is no span of time", quoted(text)), remedy))?;
-        let unit = Unit::of(unit).ok_or_else(|| Fault::new(0, format!("{} is no span of time", quoted(text)), remedy))?;
+        let (number, unit) = amount(text)
+            .ok_or_else(|| Fault::new(0, format!("{} is no span of time", quoted(text)), remedy))?;
+        let unit = Unit::of(unit)
+            .ok_or_else(|| Fault::new(0, format!("{} is no span of time", quoted(text)), remedy))?;
         match number.parse() {
             Ok(count) if (1..=unit.most()).contains(&count) => Ok(Self { count, unit }),
             _ => Err(Fault::new(
@@ -109,7 +111,11 @@ impl Per {
 
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         [Self::Day, Self::Week, Self::Month].into_iter().find(|per| per.name() == text).ok_or_else(|| {
-            Fault::new(0, format!("{} is no step of time", quoted(text)), "Write \"day\", \"week\" or \"month\".")
+            Fault::new(
+                0,
+                format!("{} is no step of time", quoted(text)),
+                "Write \"day\", \"week\" or \"month\".",
+            )
         })
     }
 
@@ -148,7 +154,11 @@ impl Per {
 /// A [`Fault`] that names the nearest zone.
 pub fn zone(text: &str) -> Result<Tz, Fault> {
     text.parse().map_err(|_| {
-        let meant = if text.len() <= 40 { nearest(text, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())) } else { None };
+        let meant = if text.len() <= 40 {
+            nearest(text, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()))
+        } else {
+            None
+        };
         Fault::new(
             0,
             format!("{} is no time zone", quoted(text)),
@@ -165,7 +175,8 @@ pub fn zone(text: &str) -> Result<Tz, Fault> {
 /// # Errors
 /// A [`Fault`] that says which there are.
 pub fn interval(text: &str) -> Result<Duration, Fault> {
-    let remedy = "Write a whole number and s, min or h, from 1 s to 24 h, for example: at_most_every = \"30 s\"";
+    let remedy =
+        "Write a whole number and s, min or h, from 1 s to 24 h, for example: at_most_every = \"30 s\"";
     let seconds = amount(text).and_then(|(number, unit)| {
         let unit = match unit.strip_suffix('s').filter(|unit| !unit.is_empty()).unwrap_or(unit) {
             "s" | "sec" | "second" => 1,
@@ -198,7 +209,9 @@ mod tests {
     fn a_window_is_a_number_and_a_unit_within_bounds() {
         assert_eq!(Window::parse("30 days"), Ok(Window { count: 30, unit: Unit::Days }));
         assert_eq!(Window::parse("1 month").unwrap().interval(), "1 months");
-        for bad in ["", "days", "30", "0 days", "-1 days", "1.5 days", "30 years", "1097 days", "99999999999 days"] {
+        for bad in
+            ["", "days", "30", "0 days", "-1 days", "1.5 days", "30 years", "1097 days", "99999999999 days"]
+        {
             assert!(Window::parse(bad).is_err(), "{bad:?}");
         }
     }

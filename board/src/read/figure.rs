@@ -66,7 +66,10 @@ impl Reader<'_> {
         let known = self.parse(path, FigurePath::parse);
         let title = self.title(figure.title.as_ref());
         let note = self.note(figure.note.as_ref());
-        let unit = figure.unit.as_ref().and_then(|text| Unit::ALL.into_iter().find(|unit| unit.name() == text.value));
+        let unit = figure
+            .unit
+            .as_ref()
+            .and_then(|text| Unit::ALL.into_iter().find(|unit| unit.name() == text.value));
         let rule = match (&figure.from, &figure.value) {
             (Some(from), None) => {
                 let counted = self.counted(known.as_ref(), path, from, figure, sources);
@@ -84,8 +87,8 @@ impl Reader<'_> {
             (None, None) => {
                 self.fail(
                     &path.span,
-                    "this figure says neither what it counts nor what it computes",
-                    "Add from = \"...\" with the name of a source, or value = \"...\" with arithmetic over other figures.",
+                    "this figure has neither `from` nor `value`",
+                    "Add from = \"...\" with a source whose rows count, or value = \"...\" with arithmetic over other figures.",
                 );
                 None
             }
@@ -96,7 +99,11 @@ impl Reader<'_> {
         Some((Figure { title, path, note: note?, unit: unit.unwrap_or(Unit::Number), rule }, names))
     }
 
-    fn value(&mut self, value: &At<String>, figure: &FigureFile) -> Option<(Rule, Vec<(FigurePath, Range<usize>)>)> {
+    fn value(
+        &mut self,
+        value: &At<String>,
+        figure: &FigureFile,
+    ) -> Option<(Rule, Vec<(FigurePath, Range<usize>)>)> {
         let others = [
             ("where", span(&figure.r#where)),
             ("sum", span(&figure.sum)),
@@ -115,12 +122,20 @@ impl Reader<'_> {
         let mut whole = true;
         for (key, at) in others {
             if let Some(at) = at {
-                self.fail(&at, format!("`{key}` is about rows, and this figure computes with figures"), "Remove it, or `value`.");
+                self.fail(
+                    &at,
+                    format!("`{key}` is about rows, and this figure computes with figures"),
+                    "Remove it, or `value`.",
+                );
                 whole = false;
             }
         }
         if figure.steps.is_some() {
-            self.fail(&value.span, "`steps` are about rows, and this figure computes with figures", "Remove them, or `value`.");
+            self.fail(
+                &value.span,
+                "`steps` are about rows, and this figure computes with figures",
+                "Remove them, or `value`.",
+            );
             whole = false;
         }
         let (arithmetic, named) = self.parse(value, Arithmetic::parse)?;
@@ -145,7 +160,11 @@ impl Reader<'_> {
         sources: &Entries<SourceFile>,
     ) -> Option<Counted> {
         let source = self.from(from, sources);
-        let source_at = sources.0.iter().find(|(name, _)| name.value == from.value).and_then(|(_, source)| source.at.as_ref());
+        let source_at = sources
+            .0
+            .iter()
+            .find(|(name, _)| name.value == from.value)
+            .and_then(|(_, source)| source.at.as_ref());
         let filter = self.expression(figure.r#where.as_ref());
         let measure = self.measure(figure);
         let shape = self.shape(known, path, figure, source.is_some(), source_at);
@@ -158,7 +177,11 @@ impl Reader<'_> {
             (Some(sum), None) => self.parse(sum, Expression::parse).map(Measure::Sum),
             (None, Some(avg)) => self.parse(avg, Expression::parse).map(Measure::Average),
             (Some(_), Some(avg)) => {
-                self.fail(&avg.span, "this figure has both `sum` and `avg`", "Keep one, and make a second figure of the other.");
+                self.fail(
+                    &avg.span,
+                    "this figure has both `sum` and `avg`",
+                    "Keep one, and make a second figure of the other.",
+                );
                 None
             }
         }
@@ -197,7 +220,9 @@ impl Reader<'_> {
             _ => None,
         };
         Some(match (series, steps, groups) {
-            (Some((per, points, zone)), _, groups) => Shape::Series(Series { per, points, zone, at: at?, groups }),
+            (Some((per, points, zone)), _, groups) => {
+                Shape::Series(Series { per, points, zone, at: at?, groups })
+            }
             (None, Some(steps), _) => Shape::Steps { steps, recent },
             (None, None, Some(groups)) => Shape::Groups { groups, recent },
             (None, None, None) => {
@@ -228,11 +253,15 @@ impl Reader<'_> {
         ];
         for (key, at, there, needed, example) in needs {
             if let Some(at) = at.filter(|_| !there) {
-                self.fail(&at, format!("`{key}` says nothing without `{needed}`"), format!("Remove it, or add: {example}"));
+                self.fail(&at, format!("`{key}` needs `{needed}`"), format!("Remove it, or add: {example}"));
             }
         }
         if figure.steps.is_some() && figure.column.is_none() {
-            self.fail(&path.span, "this figure has `steps` and no `column`", "Say which column has the step: column = \"stage\"");
+            self.fail(
+                &path.span,
+                "this figure has `steps` and no `column`",
+                "Say which column has the step: column = \"stage\"",
+            );
         }
         let apart: [(&str, bool, &str, Option<Range<usize>>); 5] = [
             ("steps", figure.steps.is_some(), "by", span(&figure.by)),
@@ -254,7 +283,12 @@ impl Reader<'_> {
     }
 
     /// The column of the time, where the figure has a window.
-    fn at(&mut self, figure: &FigureFile, source_known: bool, source_at: Option<&At<String>>) -> Option<Option<Column>> {
+    fn at(
+        &mut self,
+        figure: &FigureFile,
+        source_known: bool,
+        source_at: Option<&At<String>>,
+    ) -> Option<Option<Column>> {
         let Some(last) = &figure.last else { return Some(None) };
         match (&figure.at, source_at) {
             (Some(own), _) => self.parse(own, Column::parse).map(Some),
@@ -273,7 +307,12 @@ impl Reader<'_> {
         }
     }
 
-    fn series(&mut self, per: &At<String>, figure: &FigureFile, window: Option<Window>) -> Option<(Per, u32, Tz)> {
+    fn series(
+        &mut self,
+        per: &At<String>,
+        figure: &FigureFile,
+        window: Option<Window>,
+    ) -> Option<(Per, u32, Tz)> {
         let step = self.parse(per, Per::parse);
         let zone = match &figure.zone {
             Some(zone) => self.parse(zone, window::zone),
@@ -299,12 +338,22 @@ impl Reader<'_> {
         })
     }
 
-    fn steps(&mut self, path: &At<String>, column: &At<String>, entries: &Entries<Words>, figure: &FigureFile) -> Option<Steps> {
+    fn steps(
+        &mut self,
+        path: &At<String>,
+        column: &At<String>,
+        entries: &Entries<Words>,
+        figure: &FigureFile,
+    ) -> Option<Steps> {
         let before = self.errors.len();
         let column = self.parse(column, Column::parse);
         if entries.0.is_empty() || entries.0.len() > MAX_STEPS {
             let span = entries.0.get(MAX_STEPS).map_or(&path.span, |(name, _)| &name.span).clone();
-            self.fail(&span, format!("this figure has {} steps", entries.0.len()), format!("Use 1 to {MAX_STEPS}."));
+            self.fail(
+                &span,
+                format!("this figure has {} steps", entries.0.len()),
+                format!("Use 1 to {MAX_STEPS}."),
+            );
         }
         let mut known: BTreeMap<&str, &str> = BTreeMap::new();
         let mut steps = Vec::new();
@@ -312,27 +361,46 @@ impl Reader<'_> {
             let step = self.parse(name, |text| part(text, "a step"));
             if words.is_empty() || words.len() > MAX_STEPS {
                 let message = format!("the step {} has {} words", quoted(&name.value), words.len());
-                self.fail(&name.span, message, format!("Give it 1 to {MAX_STEPS}, for example: won = [\"won\"]"));
+                self.fail(
+                    &name.span,
+                    message,
+                    format!("Give it 1 to {MAX_STEPS}, for example: won = [\"won\"]"),
+                );
             }
             for word in words {
                 if let Some(first) = known.insert(&word.value, &name.value) {
                     self.fail(
                         &word.span,
-                        format!("the word {} is in two steps, {} and {}", quoted(&word.value), quoted(first), quoted(&name.value)),
+                        format!(
+                            "the word {} is in two steps, {} and {}",
+                            quoted(&word.value),
+                            quoted(first),
+                            quoted(&name.value)
+                        ),
                         "Keep it in one of them: a row is in one step.",
                     );
                 }
                 if word.value.contains('\0') || word.value.chars().count() > MAX_WORD {
                     let message = format!("{} is no word of a step", quoted(&word.value));
-                    self.fail(&word.span, message, format!("Write at most {MAX_WORD} characters, and no NUL."));
+                    self.fail(
+                        &word.span,
+                        message,
+                        format!("Write at most {MAX_WORD} characters, and no NUL."),
+                    );
                 }
             }
-            steps.extend(step.map(|name| Step { name, words: words.iter().map(|word| word.value.clone()).collect() }));
+            steps.extend(
+                step.map(|name| Step { name, words: words.iter().map(|word| word.value.clone()).collect() }),
+            );
         }
         let other = self.optional(figure.other.as_ref(), |text| {
             let name = part(text, "a step")?;
             if entries.0.iter().any(|(step, _)| step.value == name) {
-                return Err(Fault::new(0, format!("there is a step {} already", quoted(&name)), "Choose another name for the rest."));
+                return Err(Fault::new(
+                    0,
+                    format!("there is a step {} already", quoted(&name)),
+                    "Choose another name for the rest.",
+                ));
             }
             Ok(name)
         });
@@ -347,7 +415,9 @@ impl Reader<'_> {
         let mut members: Vec<(FigurePath, usize, bool)> = Vec::new();
         for (number, figure) in figures.iter().enumerate() {
             members.push((figure.path.clone(), number, false));
-            if let Some(Shape::Number { previous: Some(previous), .. }) = figure.counted().map(|counted| &counted.shape) {
+            if let Some(Shape::Number { previous: Some(previous), .. }) =
+                figure.counted().map(|counted| &counted.shape)
+            {
                 members.push((previous.clone(), number, true));
             }
         }
@@ -355,10 +425,19 @@ impl Reader<'_> {
             for (earlier, other, other_is_previous) in &members[..at] {
                 let place = places[*number.max(other)];
                 if path == earlier {
-                    let taken = if *is_previous || *other_is_previous { ", where `compare` puts the period before" } else { "" };
-                    self.fail(place, format!("two figures stand at `{path}`{taken}"), "Give one of them another path.");
+                    let taken = if *is_previous || *other_is_previous {
+                        ", where `compare` puts the period before"
+                    } else {
+                        ""
+                    };
+                    self.fail(
+                        place,
+                        format!("two figures stand at `{path}`{taken}"),
+                        "Give one of them another path.",
+                    );
                 } else if path.contains(earlier) || earlier.contains(path) {
-                    let (outer, inner) = if earlier.contains(path) { (earlier, path) } else { (path, earlier) };
+                    let (outer, inner) =
+                        if earlier.contains(path) { (earlier, path) } else { (path, earlier) };
                     self.fail(
                         place,
                         format!("`{inner}` lies below the figure `{outer}`"),
@@ -369,7 +448,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Each value names single numbers that are there, and no value comes back to itself. Returns an order in which they can be computed.
+    /// Each value names single numbers that are there, and no value comes back to itself. Returns an order in which
+    /// they can be computed.
     fn derivable(&mut self, figures: &[Figure], named: &[Named]) -> Option<Vec<usize>> {
         let before = self.errors.len();
         let mut numbers: BTreeMap<FigurePath, Option<usize>> = BTreeMap::new();

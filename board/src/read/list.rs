@@ -11,7 +11,12 @@ use crate::path::{Column, part};
 const MAX_COLUMNS: usize = 64;
 
 impl Reader<'_> {
-    pub(super) fn list(&mut self, name: &At<String>, list: &ListFile, sources: &Entries<SourceFile>) -> Option<List> {
+    pub(super) fn list(
+        &mut self,
+        name: &At<String>,
+        list: &ListFile,
+        sources: &Entries<SourceFile>,
+    ) -> Option<List> {
         let known = self.parse(name, |text| part(text, "a list"));
         let title = self.title(list.title.as_ref());
         let note = self.note(list.note.as_ref());
@@ -37,14 +42,22 @@ impl Reader<'_> {
         if texts.is_empty() || texts.len() > MAX_COLUMNS {
             let span = texts.get(MAX_COLUMNS).map_or(&list.span, |text| &text.span).clone();
             let message = format!("this list has {} columns", texts.len());
-            self.fail(&span, message, format!("Name 1 to {MAX_COLUMNS}, for example: columns = [\"id\", \"status\"]"));
+            self.fail(
+                &span,
+                message,
+                format!("Name 1 to {MAX_COLUMNS}, for example: columns = [\"id\", \"status\"]"),
+            );
         }
         let mut columns = Vec::new();
         let mut whole = true;
         for text in texts {
             match self.parse(text, Column::parse) {
                 Some(column) if columns.contains(&column) => {
-                    self.fail(&text.span, format!("the column {} is here twice", quoted(&text.value)), "Keep one of them.");
+                    self.fail(
+                        &text.span,
+                        format!("the column {} is here twice", quoted(&text.value)),
+                        "Keep one of them.",
+                    );
                 }
                 Some(column) => columns.push(column),
                 None => whole = false,

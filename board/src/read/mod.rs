@@ -1,7 +1,8 @@
 //! Makes a [`Board`] of a file, or says everything that is wrong with it.
 //!
-//! In this order, and what is wrong in one step ends it: size and encoding, the syntax of TOML, the structure (which keys and types), and then
-//! what the values mean. `figure`, `list` and `query` do the latter for their parts of the file.
+//! In this order, and what is wrong in one step ends it: size and encoding, the syntax of TOML, the structure (which
+//! keys and types), and then what the values mean. `figure`, `list` and `query` do the latter for their parts of the
+//! file.
 
 mod figure;
 mod list;
@@ -32,11 +33,16 @@ pub const MAX_FOLLOWED: usize = 32;
 
 /// Reads a definition.
 ///
-/// `name` is the file's name, for messages. `statement` brings the text of a file that `sql` names, from beside this one; or says why it cannot.
+/// `name` is the file's name, for messages. `statement` brings the text of a file that `sql` names, from beside this
+/// one; or says why it cannot.
 ///
 /// # Errors
 /// All mistakes of the first step that finds one, each with its place.
-pub fn read(name: &str, bytes: &[u8], statement: &dyn Fn(&str) -> Result<String, String>) -> Result<Board, Errors> {
+pub fn read(
+    name: &str,
+    bytes: &[u8],
+    statement: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<Board, Errors> {
     let text = text(name, bytes)?;
     let file = File { name, text };
     let table = DeTable::parse(text).map_err(|error| syntax(file, &error))?;
@@ -49,7 +55,8 @@ pub fn read(name: &str, bytes: &[u8], statement: &dyn Fn(&str) -> Result<String,
     match (board, Errors::of(reader.errors)) {
         (Some(board), None) => Ok(board),
         (_, Some(errors)) => Err(errors),
-        // Who returns nothing has said why. Should that ever be missing, this is better than a board that nobody has checked.
+        // Who returns nothing has said why. Should that ever be missing, this is better than a board that nobody has
+        // checked.
         (None, None) => Err(file.error(0..0, "this is no board", "Compare it with the examples.").into()),
     }
 }
@@ -60,7 +67,9 @@ fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Errors> {
         let first = &bytes[..bytes.iter().take(200).position(|byte| *byte == b'\n').unwrap_or(200)];
         let text = String::from_utf8_lossy(first);
         let message = format!("this file has {} bytes", bytes.len());
-        let remedy = format!("A definition has at most {MAX_FILE}. Is this the right file? If so, make several boards of it.");
+        let remedy = format!(
+            "A definition has at most {MAX_FILE}. Is this the right file? If so, make several boards of it."
+        );
         return Err(File { name, text: &text }.error(0..0, message, remedy).into());
     }
     std::str::from_utf8(bytes).map_err(|error| {
@@ -81,10 +90,12 @@ fn syntax(file: File<'_>, error: &toml::de::Error) -> Errors {
             "Keep one of them, or give the second another name.".to_owned(),
         ),
         other => {
-            let message: String = other.lines().next().unwrap_or_default().chars().filter(|c| !is_unprintable(*c)).collect();
+            let message: String =
+                other.lines().next().unwrap_or_default().chars().filter(|c| !is_unprintable(*c)).collect();
             (
                 format!("this is not TOML: {message}"),
-                "Write key = value, texts in quotes, tables as [name]; see https://toml.io for the syntax.".to_owned(),
+                "Write key = value, texts in quotes, tables as [name]; see https://toml.io for the syntax."
+                    .to_owned(),
             )
         }
     };
@@ -123,7 +134,11 @@ impl Reader<'_> {
     }
 
     /// The same where the text may be missing: the outer `None` is a mistake.
-    fn optional<T>(&mut self, text: Option<&At<String>>, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<Option<T>> {
+    fn optional<T>(
+        &mut self,
+        text: Option<&At<String>>,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Option<Option<T>> {
         match text {
             Some(text) => self.parse(text, parse).map(Some),
             None => Some(None),
@@ -145,7 +160,11 @@ impl Reader<'_> {
         }
         if let Some((at, c)) = text.value.char_indices().find(|(_, c)| is_unprintable(*c)) {
             let message = format!("`{key}` has the invisible character U+{:04X}", u32::from(c));
-            self.errors.push(self.file.fault(text.span.clone(), &text.value, Fault::new(at, message, remedy)));
+            self.errors.push(self.file.fault(
+                text.span.clone(),
+                &text.value,
+                Fault::new(at, message, remedy),
+            ));
             return None;
         }
         Some(Some(text.value.clone()))
@@ -167,7 +186,11 @@ impl Reader<'_> {
     fn at_most<T>(&mut self, what: &str, entries: &Entries<T>, most: usize) {
         if let Some((name, _)) = entries.0.get(most) {
             let message = format!("this board has {} {what}", entries.0.len());
-            self.fail(&name.span.clone(), message, format!("Use at most {most}, and make a second board of the rest."));
+            self.fail(
+                &name.span.clone(),
+                message,
+                format!("Use at most {most}, and make a second board of the rest."),
+            );
         }
     }
 
@@ -195,13 +218,21 @@ impl Reader<'_> {
             return;
         }
         let Some((part, bytes)) = size.parts().iter().max_by_key(|(_, bytes)| *bytes) else { return };
-        let list = file.lists.0.iter().find(|(name, _)| part.strip_prefix("lists.") == Some(&name.value)).map(|(name, _)| name);
+        let list = file
+            .lists
+            .0
+            .iter()
+            .find(|(name, _)| part.strip_prefix("lists.") == Some(&name.value))
+            .map(|(name, _)| name);
         let figure = file.figures.0.iter().find(|(path, _)| path.value == *part).map(|(path, _)| path);
         let span = list.or(figure).map_or(0..0, |name| name.span.clone());
         self.fail(
             &span,
             format!("a bundle of this board may have {} bytes, of which {bytes} are `{part}`", size.total()),
-            format!("A bundle has at most {} bytes: lower `limit`, `cut` or `most`, or name fewer columns.", size::MAX_BUNDLE),
+            format!(
+                "A bundle has at most {} bytes: lower `limit`, `cut` or `most`, or name fewer columns.",
+                size::MAX_BUNDLE
+            ),
         );
     }
 
@@ -213,7 +244,11 @@ impl Reader<'_> {
         let active = self.active(tenants.active.as_ref());
         let all = self.optional(tenants.all.as_ref(), |text| {
             Tenant::parse(text).map_err(|error| {
-                Fault::new(0, format!("{} is no name for all tenants", quoted(text)), format!("Choose another: {error}."))
+                Fault::new(
+                    0,
+                    format!("{} is no name for all tenants", quoted(text)),
+                    format!("Choose another: {error}."),
+                )
             })
         });
         Some(Tenants { table: table?, key: key?, name: name?, slug: slug?, active: active?, all: all? })
@@ -247,7 +282,9 @@ impl Reader<'_> {
                 FollowEntry::More(more) => {
                     let table = self.parse(&more.table, Table::parse);
                     let whose = self.optional(more.tenant.as_ref(), whose);
-                    table.zip(whose).map(|(table, whose)| Follow { table, whose: whose.unwrap_or(Whose::Everybody) })
+                    table
+                        .zip(whose)
+                        .map(|(table, whose)| Follow { table, whose: whose.unwrap_or(Whose::Everybody) })
                 }
             };
             let Some(read) = read else {
@@ -271,7 +308,11 @@ impl Reader<'_> {
             );
         }
         if board.figures.0.is_empty() && board.lists.0.is_empty() {
-            self.fail(&board.board.span, "this board shows nothing", "Add [figures] or a list, for example: [lists.recent]");
+            self.fail(
+                &board.board.span,
+                "this board shows nothing",
+                "Add [figures] or a list, for example: [lists.recent]",
+            );
         }
         self.at_most("sources", &board.sources, MAX_SOURCES);
         self.at_most("figures", &board.figures, MAX_FIGURES);
@@ -280,7 +321,8 @@ impl Reader<'_> {
         let sources: Vec<Option<Source>> =
             board.sources.0.iter().map(|(name, source)| self.source(name, source)).collect();
         let figures = self.figures(&board.figures, &board.sources);
-        let lists: Vec<_> = board.lists.0.iter().map(|(name, list)| self.list(name, list, &board.sources)).collect();
+        let lists: Vec<_> =
+            board.lists.0.iter().map(|(name, list)| self.list(name, list, &board.sources)).collect();
         let (figures, derived) = figures?;
         Some(Declared {
             sources: sources.into_iter().collect::<Option<_>>()?,
@@ -323,7 +365,9 @@ fn whose(text: &str) -> Result<Whose, Fault> {
     };
     let at = text.len() - through.len();
     // From the right, as the table may have its schema before it.
-    let parts = through.rsplit_once('.').and_then(|(rest, tenant)| rest.rsplit_once('.').map(|(table, key)| (table, key, tenant)));
+    let parts = through
+        .rsplit_once('.')
+        .and_then(|(rest, tenant)| rest.rsplit_once('.').map(|(table, key)| (table, key, tenant)));
     let Some((table, key, tenant)) = parts else {
         return Err(Fault::new(at, "this does not say by which table the tenant is found", remedy));
     };
@@ -376,7 +420,11 @@ mod tests {
     #[test]
     fn a_tenant_is_found_by_a_column_or_by_another_table() {
         assert!(matches!(whose("account_id"), Ok(Whose::Column(_))));
-        let Ok(Whose::Through { column, table, key, tenant }) = whose("inbox_id -> app.inboxes.id . account_id") else { panic!() };
+        let Ok(Whose::Through { column, table, key, tenant }) =
+            whose("inbox_id -> app.inboxes.id . account_id")
+        else {
+            panic!()
+        };
         assert_eq!(
             [column.as_str(), &table.to_string(), key.as_str(), tenant.as_str()],
             ["inbox_id", "app.inboxes", "id", "account_id"]

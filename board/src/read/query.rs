@@ -1,7 +1,7 @@
 //! Boards with a statement of their own.
 //!
-//! What the statement does, the database decides: it is prepared and run in a transaction that cannot write. Here is looked at what would end
-//! or break the text that it is put into, and at its parameters.
+//! What the statement does, the database decides: it is prepared and run in a transaction that cannot write. Here is
+//! looked at what would end or break the text that it is put into, and at its parameters.
 
 use super::Reader;
 use crate::definition::Query;
@@ -96,27 +96,40 @@ fn is_file(text: &str) -> bool {
 
 /// The statement without its last `;`, and whether it uses `$2`.
 fn check(text: &str) -> Result<(String, bool), Fault> {
-    let remedy = "Write one SELECT that returns one JSON object; $1 is the tenant, $2 whether everything is included.";
+    let remedy =
+        "Write one SELECT that returns one JSON object; $1 is the tenant, $2 whether everything is included.";
     if text.len() > MAX_STATEMENT {
         let message = format!("this statement has {} bytes", text.len());
-        return Err(Fault::new(0, message, format!("Write at most {MAX_STATEMENT}, or call a function or view of your own.")));
+        return Err(Fault::new(
+            0,
+            message,
+            format!("Write at most {MAX_STATEMENT}, or call a function or view of your own."),
+        ));
     }
     if let Some(at) = text.find('\0') {
         return Err(Fault::new(at, "a statement cannot have a NUL", "Remove it."));
     }
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
-        .tokenize_with_location()
-        .map_err(|error| Fault::new(offset(text, error.location), format!("this is not SQL: {}", error.message), remedy))?;
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().map_err(|error| {
+        Fault::new(offset(text, error.location), format!("this is not SQL: {}", error.message), remedy)
+    })?;
     let mut uses_include = false;
     let mut end = None;
     let mut first = true;
     for token in tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)) {
         let at = offset(text, token.span.start);
         if end.is_some() {
-            return Err(Fault::new(at, "this is a second statement", "Write one SELECT. WITH can hold several steps."));
+            return Err(Fault::new(
+                at,
+                "this is a second statement",
+                "Write one SELECT. WITH can hold several steps.",
+            ));
         }
         if std::mem::take(&mut first) && !reads(&token.token) {
-            return Err(Fault::new(at, format!("this statement begins with {}", quoted(&token.token.to_string())), remedy));
+            return Err(Fault::new(
+                at,
+                format!("this statement begins with {}", quoted(&token.token.to_string())),
+                remedy,
+            ));
         }
         match &token.token {
             Token::SemiColon => end = Some(at),
