@@ -68,7 +68,7 @@ pub struct Errors(Vec<Error>);
 impl Errors {
     /// Sorts them; `None` where there are none.
     pub(crate) fn of(mut errors: Vec<Error>) -> Option<Self> {
-        errors.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+        errors.sort_by_key(|error| (error.line, error.column));
         errors.dedup();
         errors.truncate(MOST);
         if errors.is_empty() { None } else { Some(Self(errors)) }

@@ -5,7 +5,7 @@
 //! not check it again. There is no I/O here and no database: whether tables and columns exist, of which types they
 //! are and whether a function is volatile is asked elsewhere.
 //!
-//! - `file`: what may be written, and the words that explain it. [`schema`] and [`reference`] are made from it; `structure` checks a
+//! - `file`: what may be written, and the words that explain it. [`mod@schema`] and [`mod@reference`] are made from it; `structure` checks a
 //!   file against the schema.
 //! - [`read`]: from that to a [`Board`] ([`definition`]), by way of small languages: [`expression`] and [`order`] (SQL over one row), [`derived`]
 //!   (arithmetic over figures), [`window`] (spans of time) and [`path`] (names).

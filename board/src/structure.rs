@@ -51,7 +51,7 @@ impl Check<'_> {
         match value.get_ref() {
             DeValue::Table(table) => self.table(schema, table, value.span(), key),
             DeValue::Array(items) => {
-                for item in items.iter() {
+                for item in items {
                     self.value(&schema["items"], item, key);
                 }
             }
@@ -87,7 +87,7 @@ impl Check<'_> {
     fn table(&mut self, schema: &Value, table: &DeTable<'_>, span: Range<usize>, key: &str) {
         let Some(properties) = schema["properties"].as_object() else {
             // Its keys are the writer's own.
-            for (name, value) in table.iter() {
+            for (name, value) in table {
                 if key == "figures" && is_group(resolved(&schema["additionalProperties"]), value.get_ref()) {
                     let name = name.get_ref();
                     self.fail(
@@ -103,7 +103,7 @@ impl Check<'_> {
             return;
         };
         let what = schema["title"].as_str().unwrap_or("this table");
-        for (name, value) in table.iter() {
+        for (name, value) in table {
             match properties.get(name.get_ref().as_ref()) {
                 Some(property) => self.value(property, value, name.get_ref()),
                 None => {
@@ -175,14 +175,14 @@ fn resolved(schema: &Value) -> &Value {
 }
 
 fn fits(schema: &Value, value: &DeValue<'_>) -> bool {
-    match (schema["type"].as_str(), value) {
+    matches!(
+        (schema["type"].as_str(), value),
         (Some("string"), DeValue::String(_))
-        | (Some("integer"), DeValue::Integer(_))
-        | (Some("boolean"), DeValue::Boolean(_))
-        | (Some("array"), DeValue::Array(_))
-        | (Some("object"), DeValue::Table(_)) => true,
-        _ => false,
-    }
+            | (Some("integer"), DeValue::Integer(_))
+            | (Some("boolean"), DeValue::Boolean(_))
+            | (Some("array"), DeValue::Array(_))
+            | (Some("object"), DeValue::Table(_))
+    )
 }
 
 /// What a value should be, in words.

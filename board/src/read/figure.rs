@@ -1,9 +1,10 @@
 //! Figures: which keys belong together, where they stand, and which of them compute with others.
 
+use super::references::{Named, Names};
 use super::{Reader, words_of};
 use crate::definition::{Counted, Figure, Groups, Measure, Recent, Rule, Series, Shape, Step, Steps, Unit};
 use crate::derived::Arithmetic;
-use crate::error::{Fault, nearest, quoted};
+use crate::error::{Fault, quoted};
 use crate::expression::Expression;
 use crate::file::{At, Entries, FigureFile, SourceFile, Words};
 use crate::path::{Column, FigurePath, part};
@@ -19,12 +20,6 @@ const MAX_WORD: usize = 200;
 const MOST: u32 = 50;
 const CUT: u32 = 200;
 const OTHER: &str = "other";
-
-/// Where a derived figure names others: of which the place in the list, and where in the file.
-struct Named {
-    figure: usize,
-    names: Vec<(FigurePath, Range<usize>)>,
-}
 
 impl Reader<'_> {
     /// All figures, and the places of the derived ones in an order in which they can be computed.
@@ -62,7 +57,7 @@ impl Reader<'_> {
         path: &At<String>,
         figure: &FigureFile,
         sources: &Entries<SourceFile>,
-    ) -> Option<(Figure, Vec<(FigurePath, Range<usize>)>)> {
+    ) -> Option<(Figure, Names)> {
         let known = self.parse(path, FigurePath::parse);
         let title = self.title(figure.title.as_ref());
         let note = self.note(figure.note.as_ref());
@@ -99,11 +94,7 @@ impl Reader<'_> {
         Some((Figure { title, path, note: note?, unit: unit.unwrap_or(Unit::Number), rule }, names))
     }
 
-    fn value(
-        &mut self,
-        value: &At<String>,
-        figure: &FigureFile,
-    ) -> Option<(Rule, Vec<(FigurePath, Range<usize>)>)> {
+    fn value(&mut self, value: &At<String>, figure: &FigureFile) -> Option<(Rule, Names)> {
         let others = [
             ("where", span(&figure.r#where)),
             ("sum", span(&figure.sum)),
@@ -235,27 +226,22 @@ impl Reader<'_> {
     /// Whether each key stands beside those that it needs, and beside none that rules it out.
     fn belong(&mut self, path: &At<String>, figure: &FigureFile) -> bool {
         let before = self.errors.len();
-        let needs: [(&str, Option<Range<usize>>, bool, &str, &str); 8] = [
-            ("most", span(&figure.most), figure.by.is_some(), "by", "by = \"source\""),
-            ("cut", span(&figure.cut), figure.by.is_some(), "by", "by = \"source\""),
-            ("zone", span(&figure.zone), figure.per.is_some(), "per", "per = \"day\""),
-            ("per", span(&figure.per), figure.last.is_some(), "last", "last = \"90 days\""),
-            ("at", span(&figure.at), figure.last.is_some(), "last", "last = \"30 days\""),
-            ("compare", span(&figure.compare), figure.last.is_some(), "last", "last = \"30 days\""),
-            ("column", span(&figure.column), figure.steps.is_some(), "steps", "steps = { won = [\"won\"] }"),
-            (
-                "other",
-                span(&figure.other),
-                figure.by.is_some() || figure.steps.is_some(),
-                "by` or `steps",
-                "by = \"source\"",
-            ),
-        ];
-        for (key, at, there, needed, example) in needs {
-            if let Some(at) = at.filter(|_| !there) {
-                self.fail(&at, format!("`{key}` needs `{needed}`"), format!("Remove it, or add: {example}"));
-            }
-        }
+        let grouped = figure.by.is_some() || figure.steps.is_some();
+        let (by, per, last) = ("by = \"source\"", "per = \"day\"", "last = \"30 days\"");
+        self.needs("most", &figure.most, figure.by.is_some(), "`by`", by);
+        self.needs("cut", &figure.cut, figure.by.is_some(), "`by`", by);
+        self.needs("other", &figure.other, grouped, "`by` or `steps`", by);
+        self.needs("zone", &figure.zone, figure.per.is_some(), "`per`", per);
+        self.needs("per", &figure.per, figure.last.is_some(), "`last`", last);
+        self.needs("at", &figure.at, figure.last.is_some(), "`last`", last);
+        self.needs("compare", &figure.compare, figure.last.is_some(), "`last`", last);
+        self.needs(
+            "column",
+            &figure.column,
+            figure.steps.is_some(),
+            "`steps`",
+            "steps = { won = [\"won\"] }",
+        );
         if figure.steps.is_some() && figure.column.is_none() {
             self.fail(
                 &path.span,
@@ -280,6 +266,13 @@ impl Reader<'_> {
             }
         }
         self.errors.len() == before
+    }
+
+    /// A key that has no meaning without another.
+    fn needs<T>(&mut self, key: &str, value: &Option<At<T>>, there: bool, needed: &str, example: &str) {
+        if let Some(at) = span(value).filter(|_| !there) {
+            self.fail(&at, format!("`{key}` needs {needed}"), format!("Remove it, or add: {example}"));
+        }
     }
 
     /// The column of the time, where the figure has a window.
@@ -326,10 +319,9 @@ impl Reader<'_> {
 
     fn groups(&mut self, by: &At<String>, figure: &FigureFile) -> Option<Groups> {
         let parsed = self.parse(by, Expression::parse);
-        let other = match self.words("other", figure.other.as_ref(), 64) {
-            Some(other) => Some(other.unwrap_or_else(|| OTHER.to_owned())),
-            None => None,
-        };
+        let other = self
+            .words("other", figure.other.as_ref(), 64)
+            .map(|other| other.unwrap_or_else(|| OTHER.to_owned()));
         Some(Groups {
             by: parsed?,
             most: self.number(figure.most.as_ref(), MOST),
@@ -408,134 +400,6 @@ impl Reader<'_> {
             return None;
         }
         Some(Steps { column: column?, steps, other: other? })
-    }
-
-    /// No two members of the bundle at one path, and none below another.
-    fn places(&mut self, figures: &[Figure], places: &[&Range<usize>]) {
-        let mut members: Vec<(FigurePath, usize, bool)> = Vec::new();
-        for (number, figure) in figures.iter().enumerate() {
-            members.push((figure.path.clone(), number, false));
-            if let Some(Shape::Number { previous: Some(previous), .. }) =
-                figure.counted().map(|counted| &counted.shape)
-            {
-                members.push((previous.clone(), number, true));
-            }
-        }
-        for (at, (path, number, is_previous)) in members.iter().enumerate() {
-            for (earlier, other, other_is_previous) in &members[..at] {
-                let place = places[*number.max(other)];
-                if path == earlier {
-                    let taken = if *is_previous || *other_is_previous {
-                        ", where `compare` puts the period before"
-                    } else {
-                        ""
-                    };
-                    self.fail(
-                        place,
-                        format!("two figures stand at `{path}`{taken}"),
-                        "Give one of them another path.",
-                    );
-                } else if path.contains(earlier) || earlier.contains(path) {
-                    let (outer, inner) =
-                        if earlier.contains(path) { (earlier, path) } else { (path, earlier) };
-                    self.fail(
-                        place,
-                        format!("`{inner}` lies below the figure `{outer}`"),
-                        format!("Give one of them another path, for example: \"{outer}_{}\"", inner.name()),
-                    );
-                }
-            }
-        }
-    }
-
-    /// Each value names single numbers that are there, and no value comes back to itself. Returns an order in which
-    /// they can be computed.
-    fn derivable(&mut self, figures: &[Figure], named: &[Named]) -> Option<Vec<usize>> {
-        let before = self.errors.len();
-        let mut numbers: BTreeMap<FigurePath, Option<usize>> = BTreeMap::new();
-        for (number, figure) in figures.iter().enumerate() {
-            match &figure.rule {
-                Rule::Derived(_) => _ = numbers.insert(figure.path.clone(), Some(number)),
-                Rule::Counted(Counted { shape: Shape::Number { previous, .. }, .. }) => {
-                    numbers.insert(figure.path.clone(), None);
-                    numbers.extend(previous.iter().map(|path| (path.clone(), None)));
-                }
-                Rule::Counted(_) => {}
-            }
-        }
-        let mut needs: BTreeMap<usize, Vec<(usize, &Range<usize>)>> = BTreeMap::new();
-        for Named { figure, names } in named {
-            let needed = needs.entry(*figure).or_default();
-            for (path, place) in names {
-                match numbers.get(path) {
-                    Some(Some(derived)) => needed.push((*derived, place)),
-                    Some(None) => {}
-                    None => self.unknown(path, place, figures, numbers.keys()),
-                }
-            }
-        }
-        let mut order = Vec::new();
-        for Named { figure, .. } in named {
-            self.visit(*figure, figures, &needs, &mut Vec::new(), &mut order);
-        }
-        (self.errors.len() == before).then_some(order)
-    }
-
-    fn unknown<'p>(
-        &mut self,
-        path: &FigurePath,
-        place: &Range<usize>,
-        figures: &[Figure],
-        numbers: impl Iterator<Item = &'p FigurePath>,
-    ) {
-        if figures.iter().any(|figure| figure.path == *path) {
-            self.fail(
-                place,
-                format!("`{path}` is not a single number"),
-                "Name figures without `by`, `steps` and `per`; make one if there is none.",
-            );
-            return;
-        }
-        let numbers: Vec<String> = numbers.map(ToString::to_string).collect();
-        let remedy = match nearest(&path.to_string(), numbers.iter().map(String::as_str)) {
-            Some(meant) => format!("Did you mean `{meant}`?"),
-            None => "Name a figure of this board by its path.".to_owned(),
-        };
-        self.fail(place, format!("there is no figure `{path}`"), remedy);
-    }
-
-    /// Puts a figure into the order, behind those that it needs.
-    fn visit(
-        &mut self,
-        figure: usize,
-        figures: &[Figure],
-        needs: &BTreeMap<usize, Vec<(usize, &Range<usize>)>>,
-        under_way: &mut Vec<usize>,
-        order: &mut Vec<usize>,
-    ) {
-        if order.contains(&figure) {
-            return;
-        }
-        under_way.push(figure);
-        for (needed, place) in needs.get(&figure).into_iter().flatten() {
-            match under_way.iter().position(|other| other == needed) {
-                Some(start) => {
-                    let way: Vec<String> = under_way[start..]
-                        .iter()
-                        .chain([needed])
-                        .map(|number| figures[*number].path.to_string())
-                        .collect();
-                    self.fail(
-                        place,
-                        format!("`{}` refers to itself: {}", figures[*needed].path, way.join(" -> ")),
-                        "Compute one of them from figures that count rows.",
-                    );
-                }
-                None => self.visit(*needed, figures, needs, under_way, order),
-            }
-        }
-        under_way.pop();
-        order.push(figure);
     }
 }
 

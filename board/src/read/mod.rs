@@ -7,6 +7,7 @@
 mod figure;
 mod list;
 mod query;
+mod references;
 
 use crate::definition::{Active, Board, Content, Declared, Follow, Source, SourceId, Tenants, Whose};
 use crate::error::{Errors, Fault, File, is_unprintable, nearest, quoted};

@@ -1,6 +1,6 @@
 //! Files that are no boards, and all that is said about each. `{head}` stands for the seven lines in `main.rs`.
 
-pub const CASES: &[(&str, &str, &str)] = &[
+pub(crate) const CASES: &[(&str, &str, &str)] = &[
     (
         "no syntax of TOML",
         r#"board = live
@@ -336,7 +336,7 @@ b.toml:9:74: `compare` cannot stand beside `by`
 b.toml:9:40: `per` needs `last`
  9 | "stats.open" = { from = "deals", per = "day" }
    |                                        ^^^^^
-   = Remove it, or add: last = "90 days""#,
+   = Remove it, or add: last = "30 days""#,
     ),
     (
         "zone without per",

@@ -1,5 +1,7 @@
 //! Definitions, good and bad, as a person writes them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
+
 mod cases;
 mod properties;
 mod shipped;
