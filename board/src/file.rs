@@ -40,26 +40,26 @@ pub(crate) struct BoardFile {
     #[serde(default)]
     pub(crate) sources: Entries<SourceFile>,
     /// The figures, each under its path in the bundle. A path is one key in quotes: `"stats.open" = { ... }`. At most
-    /// 200. They are shown in the order of the file. Nothing can stand below another figure's path, and `meta` and
-    /// `lists` are taken.
+    /// 200. The bundle and the page show them in the order of the file. A path cannot lie below another figure's
+    /// path. `meta` and `lists` are reserved.
     #[serde(default)]
     pub(crate) figures: Entries<FigureFile>,
     /// The lists of rows, each under its name: `[lists.recent]` stands in the bundle as `lists.recent`. At most 20.
     #[serde(default)]
     pub(crate) lists: Entries<ListFile>,
-    /// Further tables whose changes change this board, although no figure counts them. At most 32. A board with `sql`
-    /// needs at least one.
+    /// More tables to follow: a change there marks this board as changed, although no figure counts it. At most 32. A
+    /// board with `sql` needs at least one.
     #[serde(default)]
     #[schemars(extend("examples" = [["currencies"]]))]
     pub(crate) follow: Vec<At<FollowEntry>>,
-    /// A statement of your own instead of figures and lists: the name of a file beside this one (`mrr.sql`), or the
-    /// statement itself. One SELECT that returns one row with one JSON object, whose members become the bundle's.
-    /// `$1` is the tenant's name as text (`$1::bigint` where the key is a number), `$2` says whether rows that are
+    /// Your own statement instead of figures and lists: the name of a file beside this one (`mrr.sql`), or the
+    /// statement itself. One SELECT that returns one row with one JSON object; its members become the bundle's. `$1`
+    /// is the tenant's name as text (write `$1::bigint` where the key is a number). `$2` is true if rows that are
     /// otherwise left out are included. Such a board needs `follow` and `at_most_every`.
     #[schemars(example = &"mrr.sql")]
     pub(crate) sql: Option<At<String>>,
-    /// The shortest time between two computations of a board with `sql`, for each tenant: 1 s to 24 h. While the data
-    /// changes faster, readers get a bundle that is at most this old, plus two computations.
+    /// The shortest time between two computations of a board with `sql`, for each tenant: 1 s to 24 h. If the data
+    /// changes faster, a reader's bundle is at most this old, plus the time of two computations.
     #[schemars(example = &"30 s")]
     pub(crate) at_most_every: Option<At<String>>,
 }
@@ -140,16 +140,15 @@ pub(crate) struct FigureFile {
     /// What is summed: a numeric expression over one row.
     #[schemars(example = &"amount")]
     pub(crate) sum: Option<At<String>>,
-    /// Of what the average is taken: a numeric expression over one row. Rows where it is NULL do not count for it.
+    /// What is averaged: a numeric expression over one row. Rows where it is NULL are left out.
     #[schemars(example = &"extract(epoch from replied_at - created_at)")]
     pub(crate) avg: Option<At<String>>,
     /// What rows are grouped by: an expression over one row, whose text names the group. In the bundle groups stand
     /// in the order of their names, byte by byte.
     #[schemars(example = &"source")]
     pub(crate) by: Option<At<String>>,
-    /// How many groups are shown, the largest first: 1 to 1000. The rest is shown together under `other`. Default:
-    /// 50. Of groups of equal size the first by name (byte by byte) is shown. Groups with a sum are compared by their
-    /// count, too.
+    /// How many groups are shown, largest count first: 1 to 1000. All others are added up under `other`. Default: 50.
+    /// Groups of equal count are ordered by name, byte by byte.
     #[schemars(example = 50, range(min = 1, max = 1000))]
     pub(crate) most: Option<At<i64>>,
     /// With `by`: the name of the group for rows beyond `most` and rows whose `by` is NULL; a group that has this
@@ -161,13 +160,13 @@ pub(crate) struct FigureFile {
     /// Default: 200.
     #[schemars(example = 200, range(min = 1, max = 1000))]
     pub(crate) cut: Option<At<i64>>,
-    /// Only rows of the last hours, days, weeks or months, exactly: a row leaves the figure at its moment. Bounds:
-    /// 744 hours, 1096 days, 156 weeks, 36 months. In a series: how many points it has, in the unit of `per`, today's
-    /// included; 2 to 400.
+    /// Counts only rows of the last hours, days, weeks or months, to the second. Bounds: 744 hours, 1096 days, 156
+    /// weeks, 36 months. In a series: the number of points, in the unit of `per`, including the current one; 2 to
+    /// 400.
     #[schemars(example = &"30 days")]
     pub(crate) last: Option<At<String>>,
-    /// Shows the same figure for the period before beside this one, under its path with `Previous` at the end
-    /// (`stats.new` and `stats.newPrevious`). For a single number with `last`. Default: false.
+    /// Also shows the figure for the period before, under the same path with `Previous` at its end (`stats.new` and
+    /// `stats.newPrevious`). For a single number with `last`. Default: false.
     #[schemars(example = true)]
     pub(crate) compare: Option<At<bool>>,
     /// The column of the time that `last` goes by. Default: the source's `at`.
@@ -177,8 +176,8 @@ pub(crate) struct FigureFile {
     /// `last`.
     #[schemars(example = &"day", extend("enum" = ["day", "week", "month"]))]
     pub(crate) per: Option<At<String>>,
-    /// The time zone whose days, weeks and months a series shows. Default: UTC. A column of type `date` has its own
-    /// days; the zone then says when today begins.
+    /// The time zone of the days, weeks and months of a series. Default: UTC. A column of type `date` keeps its own
+    /// days; there the zone only decides when the current day begins.
     #[schemars(example = &"Europe/Berlin")]
     pub(crate) zone: Option<At<String>>,
     /// The column whose text says in which step of `steps` a row is.
@@ -188,8 +187,8 @@ pub(crate) struct FigureFile {
     /// step. At most 50 steps.
     #[schemars(extend("examples" = [{ "open": ["new", "open"], "won": ["won"] }]))]
     pub(crate) steps: Option<Entries<Words>>,
-    /// Arithmetic over other figures that are single numbers: their paths, numbers, `+ - * /` and parentheses. It is
-    /// computed when the board is read, and is `null` where it divides by 0 or where a figure in it is `null`.
+    /// Arithmetic over other figures that are single numbers: paths, numbers, `+ - * /` and parentheses. It is
+    /// computed when the board is read. It is `null` where it divides by 0 or uses a figure that is `null`.
     #[schemars(example = &"stats.won / (stats.won + stats.lost)")]
     pub(crate) value: Option<At<String>>,
     /// How the page writes the number. `percent`: 0.25 is written as 25 %. `seconds`: as a duration. Default:
@@ -226,7 +225,7 @@ pub(crate) struct ListFile {
     /// How many rows: 1 to 1000. Default: 25.
     #[schemars(example = 25, range(min = 1, max = 1000))]
     pub(crate) limit: Option<At<i64>>,
-    /// How many characters of a text are shown, the rest is cut off: 1 to 10000. Default: 500.
+    /// Texts are cut to this many characters: 1 to 10000. Default: 500.
     #[schemars(example = 500, range(min = 1, max = 10000))]
     pub(crate) cut: Option<At<i64>>,
     /// What the page calls it. Default: its name, as words.

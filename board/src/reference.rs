@@ -1,7 +1,7 @@
 //! The reference of the definition: a page of Markdown, made from the same types and words as the schema.
 
 use crate::schema;
-use crate::structure::example;
+use crate::structure::{example, kind, resolved};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -33,14 +33,15 @@ pub fn reference() -> String {
         );
         let required: Vec<&str> =
             table["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        page.push_str("\n| key | | |\n|---|---|---|\n");
+        page.push_str("\n| key | takes | meaning |\n|---|---|---|\n");
         for (key, property) in table["properties"].as_object().into_iter().flatten() {
-            let need = if required.contains(&key.as_str()) { "required" } else { "optional" };
+            let need = if required.contains(&key.as_str()) { ", required" } else { "" };
+            let takes = kind(resolved(property));
             let description =
                 property["description"].as_str().unwrap_or_default().replace("\n\n", " ").replace('|', "\\|");
             let example = example(property)
                 .map_or_else(String::new, |example| format!(" Example: `{key} = {example}`"));
-            let _ = writeln!(page, "| `{key}` | {need} | {description}{example} |");
+            let _ = writeln!(page, "| `{key}` | {takes}{need} | {description}{example} |");
         }
     }
     page

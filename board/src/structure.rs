@@ -166,7 +166,7 @@ fn is_group(figure: &Value, value: &DeValue<'_>) -> bool {
 }
 
 /// The schema, or what it refers to.
-fn resolved(schema: &Value) -> &Value {
+pub(crate) fn resolved(schema: &Value) -> &Value {
     let name = schema["$ref"].as_str().or_else(|| schema["allOf"][0]["$ref"].as_str());
     match name.and_then(|name| name.rsplit('/').next()) {
         Some(name) => &schema::get()["definitions"][name],
@@ -186,7 +186,7 @@ fn fits(schema: &Value, value: &DeValue<'_>) -> bool {
 }
 
 /// What a value should be, in words.
-fn kind(schema: &Value) -> String {
+pub(crate) fn kind(schema: &Value) -> String {
     if let Some(choices) = schema["anyOf"].as_array() {
         return choices.iter().map(|choice| kind(resolved(choice))).collect::<Vec<_>>().join(" or ");
     }
