@@ -214,5 +214,21 @@ pub(crate) fn refused(name: &str) -> Option<Refused> {
 /// What Postgres keeps for itself about each row. It changes without the row.
 pub(crate) const SYSTEM_COLUMNS: [&str; 6] = ["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"];
 
-/// Texts that Postgres reads as a time of its own when it makes a date of them.
-pub(crate) const WORDS_OF_TIME: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
+/// The word by which Postgres takes a text for the time of reading it, should it make a date of it: `today`, `10:00 today`,
+/// `[now,)`. A text with other words in it is no date.
+pub(crate) fn word_of_time(text: &str) -> Option<&'static str> {
+    const TIMES: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
+    const BESIDE: [&str; 8] = ["allballs", "am", "gmt", "infinity", "pm", "utc", "z", "zulu"];
+    let mut found = None;
+    for word in
+        text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.starts_with(char::is_alphabetic))
+    {
+        let word = word.to_lowercase();
+        match TIMES.into_iter().find(|time| *time == word) {
+            Some(time) => found = Some(time),
+            None if BESIDE.contains(&word.as_str()) => {}
+            None => return None,
+        }
+    }
+    found
+}

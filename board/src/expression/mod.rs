@@ -115,6 +115,10 @@ mod tests {
             ("status = any (array['a', 'b'])", "status = any (array['a', 'b'])"),
             ("created_at at time zone 'UTC' > '2024-01-01'", "created_at at time zone 'UTC' > '2024-01-01'"),
             ("x is distinct from y", "x is distinct from y"),
+            (
+                "priority = 'today'::text or note = 'call now'",
+                "priority = 'today'::text or note = 'call now'",
+            ),
             ("version = 1 and \"user\" = 2", "version = 1 and \"user\" = 2"),
             ("public.rate(currency) > 1", "public.rate(currency) > 1"),
             ("kind = 'caf\u{e9} \u{1f600}'", "kind = E'caf\\u00E9 \\U0001F600'"),
@@ -192,6 +196,21 @@ mod tests {
                 "`today` changes with time, and an expression must change with its row only",
             ),
             ("a > date 'now'", 9, "`now` changes with time, and an expression must change with its row only"),
+            (
+                "a > '10:00 TODAY'",
+                4,
+                "`today` changes with time, and an expression must change with its row only",
+            ),
+            (
+                "a in ('x', 'now')",
+                11,
+                "`now` changes with time, and an expression must change with its row only",
+            ),
+            (
+                "a <@ '[now,)'::tstzrange",
+                5,
+                "`now` changes with time, and an expression must change with its row only",
+            ),
             (
                 "age(a) > interval '1 day'",
                 0,

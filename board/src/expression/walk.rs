@@ -37,24 +37,18 @@ impl<'a> Walk<'a> {
         let place = expression.span().start;
         match expression {
             Expr::Identifier(name) => self.column(name),
-            Expr::Value(value) => match &value.value {
-                Value::Number(..)
-                | Value::Boolean(_)
-                | Value::Null
-                | Value::SingleQuotedString(_)
-                | Value::EscapedStringLiteral(_)
-                | Value::UnicodeStringLiteral(_) => Ok(()),
-                _ => self.unknown(value.span.start),
-            },
+            Expr::Value(value) => self.constant(&value.value, value.span.start),
             Expr::TypedString(typed) => {
-                self.constant(&typed.data_type, &typed.value.value, typed.value.span.start)
+                self.typed(&typed.data_type, &typed.value.value, typed.value.span.start)
             }
             Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, format: None } => {
-                if let Expr::Value(value) = &**expr {
-                    self.constant(data_type, &value.value, value.span.start)?;
+                match &**expr {
+                    Expr::Value(value) => self.typed(data_type, &value.value, value.span.start),
+                    inner => {
+                        self.data_type(data_type, place)?;
+                        self.expression(inner)
+                    }
                 }
-                self.data_type(data_type, place)?;
-                self.expression(expr)
             }
             Expr::Nested(inner)
             | Expr::IsFalse(inner)
@@ -223,18 +217,32 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// A text that becomes a value of some type.
-    fn constant(&self, data_type: &DataType, value: &Value, place: Location) -> Checked {
-        if let Value::SingleQuotedString(text)
-        | Value::EscapedStringLiteral(text)
-        | Value::UnicodeStringLiteral(text) = value
-        {
-            let word = text.trim().to_ascii_lowercase();
-            if functions::WORDS_OF_TIME.contains(&word.as_str()) {
-                return self.refused(&word, Refused::Time, place);
-            }
+    /// A constant by itself. What type it takes, its neighbours decide: beside a column of dates `'today'` is a date.
+    fn constant(&self, value: &Value, place: Location) -> Checked {
+        match value {
+            Value::SingleQuotedString(text)
+            | Value::EscapedStringLiteral(text)
+            | Value::UnicodeStringLiteral(text) => match functions::word_of_time(text) {
+                Some(word) => self.refused(word, Refused::Time, place),
+                None => Ok(()),
+            },
+            Value::Number(..) | Value::Boolean(_) | Value::Null => Ok(()),
+            _ => self.unknown(place),
         }
-        self.data_type(data_type, place)
+    }
+
+    /// A constant that is said to be of a type.
+    fn typed(&self, data_type: &DataType, value: &Value, place: Location) -> Checked {
+        self.data_type(data_type, place)?;
+        match (data_type, value) {
+            (
+                DataType::Text | DataType::Varchar(_) | DataType::CharacterVarying(_),
+                Value::SingleQuotedString(_)
+                | Value::EscapedStringLiteral(_)
+                | Value::UnicodeStringLiteral(_),
+            ) => Ok(()),
+            _ => self.constant(value, place),
+        }
     }
 
     fn data_type(&self, data_type: &DataType, place: Location) -> Checked {

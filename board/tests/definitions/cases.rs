@@ -603,6 +603,17 @@ b.toml:9:56: `now` changes with time, and an expression must change with its row
    = Say the time beside the expression, for example: last = "30 days""#,
     ),
     (
+        "a word of time",
+        r#"{head}[figures]
+"stats.open" = { from = "deals", where = "created_at > 'yesterday'" }
+"#,
+        r#"
+b.toml:9:56: `yesterday` changes with time, and an expression must change with its row only
+ 9 | "stats.open" = { from = "deals", where = "created_at > 'yesterday'" }
+   |                                                        ^
+   = Say the time beside the expression, for example: last = "30 days""#,
+    ),
+    (
         "a column of another table",
         r#"{head}[figures]
 "stats.open" = { from = "deals", where = "accounts.status = 0" }
