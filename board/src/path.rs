@@ -100,7 +100,7 @@ pub fn part(text: &str, what: &str) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
-/// Where a figure stands in the bundle: `stats.openLeads` is member `openLeads` of the member `stats`.
+/// Where a figure stands in the bundle: `stats.openDeals` is member `openDeals` of the member `stats`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FigurePath(Vec<String>);
 
@@ -438,7 +438,7 @@ mod tests {
         let path = |text| FigurePath::parse(text).unwrap();
         assert!(path("stats").contains(&path("stats.open")));
         assert!(!path("stats").contains(&path("stats")));
-        assert!(!path("stats.open").contains(&path("stats.openLeads")));
+        assert!(!path("stats.open").contains(&path("stats.openDeals")));
         assert_eq!(path("a.b").previous(), path("a.bPrevious"));
     }
 

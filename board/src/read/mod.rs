@@ -381,7 +381,7 @@ fn whose(text: &str) -> Result<Whose, Fault> {
     })
 }
 
-/// `newLeadsLast30Days` as `New leads last 30 days`.
+/// `newDealsLast30Days` as `New deals last 30 days`.
 fn words_of(name: &str) -> String {
     let mut words = String::new();
     let mut before = '_';
@@ -408,7 +408,7 @@ mod tests {
     #[test]
     fn a_name_is_shown_as_words() {
         for (name, words) in [
-            ("newLeadsLast30Days", "New leads last 30 days"),
+            ("newDealsLast30Days", "New deals last 30 days"),
             ("closed_won", "Closed won"),
             ("support-eu", "Support eu"),
             ("x", "X"),
