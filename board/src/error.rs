@@ -66,14 +66,6 @@ impl std::error::Error for Error {}
 pub struct Errors(Vec<Error>);
 
 impl Errors {
-    /// Sorts them; `None` where there are none.
-    pub(crate) fn of(mut errors: Vec<Error>) -> Option<Self> {
-        errors.sort_by_key(|error| (error.line, error.column));
-        errors.dedup();
-        errors.truncate(MOST);
-        if errors.is_empty() { None } else { Some(Self(errors)) }
-    }
-
     /// Each of them.
     pub fn iter(&self) -> std::slice::Iter<'_, Error> {
         self.0.iter()
@@ -99,6 +91,40 @@ impl fmt::Display for Errors {
 }
 
 impl std::error::Error for Errors {}
+
+/// The mistakes found so far.
+#[derive(Default)]
+pub(crate) struct Found {
+    errors: Vec<Error>,
+    count: usize,
+}
+
+impl Found {
+    /// Adds one. Beyond [`MOST`] they are only counted: to make one costs a look at the whole file.
+    pub(crate) fn add(&mut self, error: impl FnOnce() -> Error) {
+        self.count += 1;
+        if !self.is_full() {
+            self.errors.push(error());
+        }
+    }
+
+    /// Whether there are as many as are shown.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors.len() >= MOST
+    }
+
+    /// How many there are, those that are not shown included.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// All of them, in the order of the file; `None` where there are none.
+    pub(crate) fn into_errors(mut self) -> Option<Errors> {
+        self.errors.sort_by_key(|error| (error.line, error.column));
+        self.errors.dedup();
+        if self.errors.is_empty() { None } else { Some(Errors(self.errors)) }
+    }
+}
 
 /// A file: its name and its text.
 #[derive(Clone, Copy)]

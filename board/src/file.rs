@@ -5,7 +5,7 @@
 //! Nothing is decided here but what may be written. [`crate::read`] makes a [`crate::Board`] of it.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -87,7 +87,7 @@ pub(crate) struct TenantsFile {
     /// all must hold, and one whose columns this database does not have is left out, for applications whose
     /// installations differ.
     #[schemars(example = &"status = 0")]
-    pub(crate) active: Option<OneOrMore>,
+    pub(crate) active: Option<At<OneOrMore>>,
     /// A name for all tenants together, rows without a tenant included. Default: none, nobody can ask for all.
     #[schemars(example = &"SUPERADMIN_GLOBAL", regex(pattern = r"^[A-Za-z0-9_.-]{1,64}$"))]
     pub(crate) all: Option<At<String>>,
@@ -378,7 +378,10 @@ impl JsonSchema for FollowEntry {
 }
 
 /// A text, or a list of texts.
-pub(crate) struct OneOrMore(pub(crate) Vec<At<String>>);
+pub(crate) enum OneOrMore {
+    One(String),
+    More(Words),
+}
 
 /// A list of texts.
 pub(crate) type Words = Vec<At<String>>;
@@ -388,41 +391,22 @@ impl<'de> Deserialize<'de> for OneOrMore {
         struct Texts;
 
         impl<'de> Visitor<'de> for Texts {
-            type Value = Vec<At<String>>;
+            type Value = OneOrMore;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text or a list of texts")
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                // Its place is known outside.
-                Ok(vec![At { value: text.to_owned(), span: 0..0 }])
+                Ok(OneOrMore::One(text.to_owned()))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut texts = Vec::new();
-                while let Some(text) = list.next_element::<At<String>>()? {
-                    texts.push(text);
-                }
-                Ok(texts)
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                Words::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMore::More)
             }
         }
 
-        struct Value(Vec<At<String>>);
-
-        impl<'de> Deserialize<'de> for Value {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Ok(Self(deserializer.deserialize_any(Texts)?))
-            }
-        }
-
-        let mut all = At::<Value>::deserialize(deserializer)?;
-        for text in &mut all.value.0 {
-            if text.span.is_empty() {
-                text.span = all.span.clone();
-            }
-        }
-        Ok(Self(all.value.0))
+        deserializer.deserialize_any(Texts)
     }
 }
 

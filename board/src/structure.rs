@@ -1,7 +1,7 @@
 //! Whether a file has the tables, keys and types of a definition: every key is known, every value has its type,
 //! nothing is missing. It goes by the schema that editors get, so both say the same.
 
-use crate::error::{Error, File, nearest, quoted};
+use crate::error::{File, Found, nearest, quoted};
 use crate::schema;
 use serde_json::Value;
 use std::ops::Range;
@@ -9,21 +9,22 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Everything that is wrong with the structure of a file.
-pub(crate) fn check(file: File<'_>, table: &Spanned<DeTable<'_>>) -> Vec<Error> {
-    let mut check = Check { file, errors: Vec::new() };
+pub(crate) fn check(file: File<'_>, table: &Spanned<DeTable<'_>>) -> Found {
+    let mut check = Check { file, found: Found::default() };
     // The file as a whole has no better place than its beginning.
     check.table(schema::get(), table.get_ref(), 0..0, "");
-    check.errors
+    check.found
 }
 
 struct Check<'a> {
     file: File<'a>,
-    errors: Vec<Error>,
+    found: Found,
 }
 
 impl Check<'_> {
     fn fail(&mut self, span: Range<usize>, message: String, remedy: String) {
-        self.errors.push(self.file.error(span, message, remedy));
+        let file = self.file;
+        self.found.add(|| file.error(span, message, remedy));
     }
 
     /// `key` is what the value stands under.
@@ -88,6 +89,9 @@ impl Check<'_> {
         let Some(properties) = schema["properties"].as_object() else {
             // Its keys are the writer's own.
             for (name, value) in table {
+                if self.found.is_full() {
+                    return;
+                }
                 if key == "figures" && is_group(resolved(&schema["additionalProperties"]), value.get_ref()) {
                     let name = name.get_ref();
                     self.fail(
@@ -104,6 +108,9 @@ impl Check<'_> {
         };
         let what = schema["title"].as_str().unwrap_or("this table");
         for (name, value) in table {
+            if self.found.is_full() {
+                return;
+            }
             match properties.get(name.get_ref().as_ref()) {
                 Some(property) => self.value(property, value, name.get_ref()),
                 None => {

@@ -225,7 +225,7 @@ impl Reader<'_> {
 
     /// Whether each key stands beside those that it needs, and beside none that rules it out.
     fn belong(&mut self, path: &At<String>, figure: &FigureFile) -> bool {
-        let before = self.errors.len();
+        let before = self.found.count();
         let grouped = figure.by.is_some() || figure.steps.is_some();
         let (by, per, last) = ("by = \"source\"", "per = \"day\"", "last = \"30 days\"");
         self.needs("most", &figure.most, figure.by.is_some(), "`by`", by);
@@ -265,7 +265,7 @@ impl Reader<'_> {
                 );
             }
         }
-        self.errors.len() == before
+        self.found.count() == before
     }
 
     /// A key that has no meaning without another.
@@ -337,7 +337,7 @@ impl Reader<'_> {
         entries: &Entries<Words>,
         figure: &FigureFile,
     ) -> Option<Steps> {
-        let before = self.errors.len();
+        let before = self.found.count();
         let column = self.parse(column, Column::parse);
         if entries.0.is_empty() || entries.0.len() > MAX_STEPS {
             let span = entries.0.get(MAX_STEPS).map_or(&path.span, |(name, _)| &name.span).clone();
@@ -346,6 +346,7 @@ impl Reader<'_> {
                 format!("this figure has {} steps", entries.0.len()),
                 format!("Use 1 to {MAX_STEPS}."),
             );
+            return None;
         }
         let mut known: BTreeMap<&str, &str> = BTreeMap::new();
         let mut steps = Vec::new();
@@ -396,7 +397,7 @@ impl Reader<'_> {
             }
             Ok(name)
         });
-        if self.errors.len() > before {
+        if self.found.count() > before {
             return None;
         }
         Some(Steps { column: column?, steps, other: other? })

@@ -47,6 +47,7 @@ impl Reader<'_> {
                 message,
                 format!("Name 1 to {MAX_COLUMNS}, for example: columns = [\"id\", \"status\"]"),
             );
+            return None;
         }
         let mut columns = Vec::new();
         let mut whole = true;

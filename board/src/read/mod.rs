@@ -10,7 +10,7 @@ mod query;
 mod references;
 
 use crate::definition::{Active, Board, Content, Declared, Follow, Source, SourceId, Tenants, Whose};
-use crate::error::{Errors, Fault, File, is_unprintable, nearest, quoted};
+use crate::error::{Errors, Fault, File, Found, is_unprintable, nearest, quoted};
 use crate::expression::Expression;
 use crate::file::{At, BoardFile, Entries, FollowEntry, OneOrMore, SourceFile, TenantsFile};
 use crate::path::{BoardName, Column, Table, part};
@@ -29,6 +29,8 @@ pub const MAX_SOURCES: usize = 32;
 pub const MAX_FIGURES: usize = 200;
 /// Most lists of a board.
 pub const MAX_LISTS: usize = 20;
+/// Most conditions on which tenants are active.
+const MAX_CONDITIONS: usize = 8;
 /// Most followed tables of a board.
 pub const MAX_FOLLOWED: usize = 32;
 
@@ -47,13 +49,13 @@ pub fn read(
     let text = text(name, bytes)?;
     let file = File { name, text };
     let table = DeTable::parse(text).map_err(|error| syntax(file, &error))?;
-    if let Some(errors) = Errors::of(structure::check(file, &table)) {
+    if let Some(errors) = structure::check(file, &table).into_errors() {
         return Err(errors);
     }
     let board = typed(file, table)?;
-    let mut reader = Reader { file, statement, errors: Vec::new() };
+    let mut reader = Reader { file, statement, found: Found::default() };
     let board = reader.board(board);
-    match (board, Errors::of(reader.errors)) {
+    match (board, reader.found.into_errors()) {
         (Some(board), None) => Ok(board),
         (_, Some(errors)) => Err(errors),
         // Who returns nothing has said why. Should that ever be missing, this is better than a board that nobody has
@@ -115,12 +117,19 @@ fn typed(file: File<'_>, table: Spanned<DeTable<'_>>) -> Result<BoardFile, Error
 struct Reader<'a> {
     file: File<'a>,
     statement: &'a dyn Fn(&str) -> Result<String, String>,
-    errors: Vec<crate::error::Error>,
+    found: Found,
 }
 
 impl Reader<'_> {
     fn fail(&mut self, span: &Range<usize>, message: impl Into<String>, remedy: impl Into<String>) {
-        self.errors.push(self.file.error(span.clone(), message, remedy));
+        let file = self.file;
+        self.found.add(|| file.error(span.clone(), message, remedy));
+    }
+
+    /// Notes what is wrong within a text of the file.
+    fn fault(&mut self, text: &At<String>, fault: Fault) {
+        let file = self.file;
+        self.found.add(|| file.fault(text.span.clone(), &text.value, fault));
     }
 
     /// Reads a text of the file, and notes what is wrong with it.
@@ -128,7 +137,7 @@ impl Reader<'_> {
         match parse(&text.value) {
             Ok(parsed) => Some(parsed),
             Err(fault) => {
-                self.errors.push(self.file.fault(text.span.clone(), &text.value, fault));
+                self.fault(text, fault);
                 None
             }
         }
@@ -161,11 +170,7 @@ impl Reader<'_> {
         }
         if let Some((at, c)) = text.value.char_indices().find(|(_, c)| is_unprintable(*c)) {
             let message = format!("`{key}` has the invisible character U+{:04X}", u32::from(c));
-            self.errors.push(self.file.fault(
-                text.span.clone(),
-                &text.value,
-                Fault::new(at, message, remedy),
-            ));
+            self.fault(text, Fault::new(at, message, remedy));
             return None;
         }
         Some(Some(text.value.clone()))
@@ -184,15 +189,17 @@ impl Reader<'_> {
         number.and_then(|number| u32::try_from(number.value).ok()).unwrap_or(default)
     }
 
-    fn at_most<T>(&mut self, what: &str, entries: &Entries<T>, most: usize) {
+    /// Whether there are no more of them than may be. Who has more is told this alone.
+    fn at_most<T>(&mut self, what: &str, entries: &Entries<T>, most: usize) -> bool {
         if let Some((name, _)) = entries.0.get(most) {
             let message = format!("this board has {} {what}", entries.0.len());
             self.fail(
-                &name.span.clone(),
+                &name.span,
                 message,
                 format!("Use at most {most}, and make a second board of the rest."),
             );
         }
+        entries.0.len() <= most
     }
 
     fn board(&mut self, board: BoardFile) -> Option<Board> {
@@ -255,22 +262,31 @@ impl Reader<'_> {
         Some(Tenants { table: table?, key: key?, name: name?, slug: slug?, active: active?, all: all? })
     }
 
-    fn active(&mut self, active: Option<&OneOrMore>) -> Option<Active> {
-        let Some(OneOrMore(conditions)) = active else { return Some(Active::All) };
-        let parsed: Vec<Option<Expression>> =
-            conditions.iter().map(|condition| self.parse(condition, Expression::parse)).collect();
-        let mut parsed: Vec<Expression> = parsed.into_iter().collect::<Option<_>>()?;
-        Some(match parsed.len() {
-            0 => Active::All,
-            1 => Active::Where(parsed.remove(0)),
-            _ => Active::WhereKnown(parsed),
-        })
+    fn active(&mut self, active: Option<&At<OneOrMore>>) -> Option<Active> {
+        match active.map(|active| (&active.value, &active.span)) {
+            None => Some(Active::All),
+            Some((OneOrMore::One(condition), span)) => {
+                let text = At { value: condition.clone(), span: span.clone() };
+                self.parse(&text, Expression::parse).map(Active::Where)
+            }
+            Some((OneOrMore::More(conditions), span)) => {
+                if !(1..=MAX_CONDITIONS).contains(&conditions.len()) {
+                    let message = format!("this list has {} conditions", conditions.len());
+                    self.fail(span, message, format!("Write 1 to {MAX_CONDITIONS}, or leave `active` out."));
+                    return None;
+                }
+                let parsed: Vec<_> =
+                    conditions.iter().map(|text| self.parse(text, Expression::parse)).collect();
+                parsed.into_iter().collect::<Option<_>>().map(Active::WhereKnown)
+            }
+        }
     }
 
     fn follow(&mut self, follow: &[At<FollowEntry>]) -> Option<Vec<Follow>> {
         if let Some(entry) = follow.get(MAX_FOLLOWED) {
             let message = format!("this board follows {} tables", follow.len());
-            self.fail(&entry.span.clone(), message, format!("Follow at most {MAX_FOLLOWED}."));
+            self.fail(&entry.span, message, format!("Follow at most {MAX_FOLLOWED}."));
+            return None;
         }
         let mut followed: Vec<Follow> = Vec::new();
         let mut whole = true;
@@ -315,9 +331,12 @@ impl Reader<'_> {
                 "Add [figures] or a list, for example: [lists.recent]",
             );
         }
-        self.at_most("sources", &board.sources, MAX_SOURCES);
-        self.at_most("figures", &board.figures, MAX_FIGURES);
-        self.at_most("lists", &board.lists, MAX_LISTS);
+        let bounded = self.at_most("sources", &board.sources, MAX_SOURCES)
+            & self.at_most("figures", &board.figures, MAX_FIGURES)
+            & self.at_most("lists", &board.lists, MAX_LISTS);
+        if !bounded {
+            return None;
+        }
 
         let sources: Vec<Option<Source>> =
             board.sources.0.iter().map(|(name, source)| self.source(name, source)).collect();

@@ -79,7 +79,7 @@ impl Reader<'_> {
             Err(fault) => {
                 let file = crate::error::File { name: &sql.value, text: &text };
                 let error = file.error(fault.at..fault.at, fault.message, fault.remedy);
-                self.errors.push(error);
+                self.found.add(|| error);
                 None
             }
         }

@@ -58,7 +58,7 @@ impl Reader<'_> {
     /// Each value names single numbers that are there, and no value comes back to itself. Returns an order in which
     /// they can be computed.
     pub(super) fn derivable(&mut self, figures: &[Figure], named: &[Named]) -> Option<Vec<usize>> {
-        let before = self.errors.len();
+        let before = self.found.count();
         let mut numbers: BTreeMap<FigurePath, Option<usize>> = BTreeMap::new();
         for (number, figure) in figures.iter().enumerate() {
             match &figure.rule {
@@ -85,7 +85,7 @@ impl Reader<'_> {
         for Named { figure, .. } in named {
             self.visit(*figure, figures, &needs, &mut Vec::new(), &mut order);
         }
-        (self.errors.len() == before).then_some(order)
+        (self.found.count() == before).then_some(order)
     }
 
     fn unknown<'p>(

@@ -83,3 +83,40 @@ fn line_ends_of_windows_and_a_mark_of_utf8_do_no_harm() {
         refusal(wrong.as_bytes()).starts_with("b.toml:9:25: there is no source `deal`\n 9 | \"stats.open\"")
     );
 }
+
+#[test]
+fn a_file_at_its_largest_that_is_full_of_mistakes_gets_one_page_of_them() {
+    let filled = |head: &str, line: &dyn Fn(usize) -> String| {
+        let mut text = head.to_owned();
+        for number in 0.. {
+            let line = line(number);
+            if text.len() + line.len() > MAX_FILE {
+                break;
+            }
+            text.push_str(&line);
+        }
+        text
+    };
+    let figures = format!("{HEAD}[figures]\n");
+    for (text, errors) in [
+        (filled(HEAD, &|number| format!("key{number} = 1\n")), 50),
+        (filled(&figures, &|number| format!("\"a{number}\" = {{}}\n")), 1),
+        // Each computes with the next one.
+        (filled(&figures, &|number| format!("a{number} = {{ value = \"a{}\" }}\n", number + 1)), 1),
+        (
+            filled(
+                &format!(
+                    "{figures}\"a\" = {{ value = \"1\" }}\n[lists.b]\nfrom = \"deals\"\norder = \"id\"\ncolumns = [\n"
+                ),
+                &|_| "\"\",".to_owned(),
+            ) + "]",
+            1,
+        ),
+        (filled("active = [\n", &|_| "[".to_owned()), 1),
+    ] {
+        assert_eq!(
+            read_alone(&text.as_bytes()[..text.len().min(MAX_FILE)]).unwrap_err().iter().count(),
+            errors
+        );
+    }
+}
