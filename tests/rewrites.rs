@@ -152,3 +152,24 @@ fn a_migration_that_takes_the_tables_in_another_order_is_not_ended_as_a_deadlock
         }
     });
 }
+
+/// Neither can be locked, and both can be read.
+#[test]
+fn materialized_views_in_the_place_of_tables_are_read_as_they_are_found() {
+    let (postgres, sidecar) = start(false);
+    let before = content(alone(&sidecar).json());
+    postgres.execute(
+        "ALTER TABLE contacts RENAME TO contacts_now; CREATE MATERIALIZED VIEW contacts AS TABLE contacts_now;
+         ALTER TABLE tenant RENAME TO tenant_now; CREATE MATERIALIZED VIEW tenant AS TABLE tenant_now",
+    );
+    let now = alone(&sidecar);
+    assert_eq!(now.status, 200, "{}", now.text());
+    assert_eq!(content(now.json()), before);
+    assert_eq!(
+        sidecar.internal().get("/internal/v1/tenants").json(),
+        json!({"tenants": [TENANT, "SUPERADMIN_GLOBAL"]})
+    );
+    // The others are waited for as ever.
+    let during = ask_while_rewriting(&postgres, REWRITES[0], || alone(&sidecar));
+    assert_eq!(content(during.json()), before);
+}

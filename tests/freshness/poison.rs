@@ -29,6 +29,10 @@ fn a_sum_that_is_too_large_costs_its_tenant_the_counters_and_nobody_else_anythin
     let (says, _) = scene.crm.says();
     assert!(says.contains(&format!("not counted   {bad}")) && says.contains("too large"), "{says}");
 
+    assert!(scene.crm.counters("verify").contains("1 tenants have no counters"), "the others' are compared");
+    let metrics = || scene.sidecar.public().get("/metrics").text();
+    assert_eventually!(metrics().contains("\ndashboard_uncounted_tenants 1\n"), "a metric says it");
+
     // Once its rows can be summed, its bundle is right again, from the tables.
     scene.crm.execute("DELETE FROM opportunities WHERE name = 'absurd'");
     scene.crm.rename(0, 0, "from the tables");
@@ -41,4 +45,39 @@ fn a_sum_that_is_too_large_costs_its_tenant_the_counters_and_nobody_else_anythin
     assert!(!says.contains("not counted"), "{says}");
     scene.crm.rename(0, 0, "counted");
     scene.assert_all_is_seen();
+}
+
+#[test]
+fn a_tenant_that_cannot_be_summed_keeps_nobody_else_from_being_counted() {
+    let scene = Scene::without_feed();
+    scene.crm.execute("ALTER TABLE opportunities ALTER COLUMN amount TYPE numeric");
+    let bad = name(0);
+    for _ in 0..2 {
+        scene.crm.execute(&format!("{ABSURD} ('{bad}', 'absurd', 9e131071)"));
+    }
+    let said = scene.crm.counters("rebuild");
+    assert!(said.contains(&format!("{bad} is not counted")), "{said}");
+    assert!(scene.crm.counters("verify").contains("are right"));
+    let counted = format!("SELECT count(*) FROM dashboard.counter WHERE owner = '{}'", name(1));
+    assert!(scene.crm.value::<i64>(&counted) > 0, "the others are");
+}
+
+/// Together they are as nothing: what cannot be summed is a part of them.
+#[test]
+fn numbers_that_are_too_large_for_a_while_are_set_aside_however_few_are_merged_at_a_time() {
+    let scene = Scene::without_feed();
+    scene.crm.execute("ALTER TABLE opportunities ALTER COLUMN amount TYPE numeric");
+    scene.crm.counters("rebuild");
+    scene.crm.execute("SELECT dashboard.compact()");
+    for sign in ["", "", "-", "-"] {
+        scene.crm.execute(&format!("{ABSURD} ('{}', 'absurd', {sign}9e131071)", name(0)));
+    }
+    let mut client = scene.crm.client();
+    let error = client.batch_execute("SELECT dashboard.compact(2)").unwrap_err();
+    assert_eq!(error.code().map(|code| code.code()), Some("22003"), "{error:?}");
+    let aside: String = scene.crm.value("SELECT tenant::text FROM dashboard.set_aside(2)");
+    assert_eq!(aside, name(0));
+    while !scene.crm.is_merged() {
+        client.batch_execute("SELECT dashboard.compact(2)").unwrap();
+    }
 }

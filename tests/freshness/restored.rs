@@ -23,10 +23,10 @@ fn rename_everywhere(scene: &Scene, to: &str) {
     (0..TENANTS).for_each(|tenant| scene.crm.rename(0, tenant, to));
 }
 
-fn dump(postgres: &PostgresServer, scene: &Scene) -> PathBuf {
+fn dump(postgres: &PostgresServer, scene: &Scene, options: &[&str]) -> PathBuf {
     let file = scene.directory.path().join("crm.dump");
     let mut dump = postgres.program("pg_dump");
-    dump.args(["-Fc", "-d", &postgres.url_of("crm")]);
+    dump.args(["-Fc", "-d", &postgres.url_of("crm")]).args(options);
     let output = harness::run(&mut dump);
     assert!(output.status.success(), "{output:?}");
     std::fs::write(&file, output.stdout).unwrap();
@@ -34,11 +34,11 @@ fn dump(postgres: &PostgresServer, scene: &Scene) -> PathBuf {
 }
 
 /// Likewise, with a dump that is older than what everybody has seen.
-fn start_and_dump() -> (PostgresServer, Scene, PathBuf) {
+fn start_and_dump(options: &[&str]) -> (PostgresServer, Scene, PathBuf) {
     let (postgres, scene) = start();
     rename_everywhere(&scene, "in the dump");
     scene.assert_all_is_seen();
-    let file = dump(&postgres, &scene);
+    let file = dump(&postgres, &scene, options);
     rename_everywhere(&scene, "after the dump");
     scene.assert_all_is_seen();
     (postgres, scene, file)
@@ -65,7 +65,7 @@ fn replace_by(postgres: &PostgresServer, other: &str) {
 
 #[test]
 fn a_dump_that_is_restored_over_the_database_is_shown_as_it_is() {
-    let (postgres, scene, file) = start_and_dump();
+    let (postgres, scene, file) = start_and_dump(&[]);
     restore(&postgres, &file, "crm", &["--clean", "--if-exists"]);
     assert_eventually!(lines_with(&scene.sidecar, "restored from a dump") > 0, "the log says it");
     scene.assert_all_is_seen();
@@ -73,7 +73,7 @@ fn a_dump_that_is_restored_over_the_database_is_shown_as_it_is() {
 
 #[test]
 fn a_database_that_is_renamed_into_place_is_shown_as_it_is() {
-    let (postgres, scene, file) = start_and_dump();
+    let (postgres, scene, file) = start_and_dump(&[]);
     postgres.client().batch_execute("CREATE DATABASE older TEMPLATE template0").unwrap();
     restore(&postgres, &file, "older", &[]);
     replace_by(&postgres, "older");
@@ -134,5 +134,43 @@ fn so_it_is_where_that_happened_while_no_sidecar_ran_as_redis_remembers_it() {
         lines_with(&scene.sidecar, "the tables are older than what Redis has been told") > 0,
         "the log says it"
     );
+    scene.assert_all_is_seen();
+}
+
+/// Its counters are those of the rows from before.
+#[test]
+fn a_dump_of_the_crm_alone_that_is_restored_over_it_is_shown_as_it_is_and_counted_anew_when_asked() {
+    let (postgres, scene, file) = start_and_dump(&["-n", "public"]);
+    scene.crm.execute("DELETE FROM contacts");
+    scene.assert_all_is_seen();
+    restore(&postgres, &file, "crm", &["--clean", "--if-exists"]);
+    assert_eventually!(lines_with(&scene.sidecar, "replaced by others") > 0, "the log says it");
+    scene.assert_all_is_seen();
+    let (says, _) = scene.crm.says();
+    assert!(says.contains("other tables than those that were counted") && says.contains("rebuild"), "{says}");
+
+    rename_everywhere(&scene, "recorded by triggers of the dump");
+    scene.assert_all_is_seen();
+    scene.crm.counters("rebuild");
+    let (says, _) = scene.crm.says();
+    assert!(says.contains("counters      enabled"), "{says}");
+    scene.crm.execute("DELETE FROM contacts WHERE is_test_data");
+    scene.assert_all_is_seen();
+}
+
+#[test]
+fn a_table_that_takes_the_name_of_another_is_shown_as_it_is() {
+    let (_postgres, scene) = start();
+    scene.crm.execute(
+        "BEGIN; ALTER TABLE contacts RENAME TO contacts_before;
+         CREATE TABLE contacts (LIKE contacts_before INCLUDING ALL);
+         INSERT INTO contacts SELECT * FROM contacts_before LIMIT 10; COMMIT",
+    );
+    assert_eventually!(lines_with(&scene.sidecar, "replaced by others") > 0, "the log says it");
+    scene.assert_all_is_seen();
+    let (says, followed) = scene.crm.says();
+    assert!(says.contains("not recorded  changes of contacts") && !followed, "{says}");
+    scene.crm.counters("rebuild");
+    scene.crm.execute("DELETE FROM contacts");
     scene.assert_all_is_seen();
 }
