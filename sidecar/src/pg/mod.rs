@@ -1,7 +1,7 @@
 //! How everything here talks to Postgres: a blocking client whose statements leave nothing behind in a connection that a pooler gives to
 //! somebody else next, and whose every wait has a deadline.
 //!
-//! - [`attempt`]: what making a session may cost
+//! - [`mod@attempt`]: what making a session may cost
 //! - [`Client`]: a session; [`Terms`]: what each of its transactions sets, and how long an answer may take
 //! - [`Transaction`]: several statements in one; [`Queries`]: what either can be asked
 //! - `link`: the connection itself, and the deadline; `stand_in`: what the library does not say by itself
