@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::followed::{Evidence, Followed, Part};
-use super::look::Recorded;
+use super::recorded::Recorded;
 use super::store::Progress;
 
 /// How often a heartbeat is written.

@@ -7,6 +7,7 @@ use crate::pg::{Client, Queries as _};
 use super::error::FeedError;
 use super::followed::{Evidence, Followed, Part};
 use super::health::lag_at;
+use super::recorded::Recorded;
 
 const ASK: &str = "
     SELECT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'dashboard_count_truncate'),
@@ -104,26 +105,4 @@ fn uncounted(client: &mut Client) -> Result<Vec<(String, String)>, FeedError> {
         .iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
         .collect::<Result<_, postgres::Error>>()?)
-}
-
-/// What is recorded of changes, and counted.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Recorded {
-    /// Tables whose changes are not recorded, or not all. Before they have been counted there is nothing to be missed.
-    pub(super) not: Vec<String>,
-    /// Tenants whose bundles are computed from the tables, as their figures cannot be summed.
-    pub(super) uncounted: u64,
-}
-
-impl Recorded {
-    pub(super) fn at(client: &mut Client) -> Result<Self, FeedError> {
-        let row = client.query_one(
-            "SELECT ARRAY(SELECT place::text FROM dashboard.counters, dashboard.unrecorded() AS place
-                          WHERE counters.tables IS NOT NULL),
-                    (SELECT count(*) FROM dashboard.uncounted WHERE owner <> dashboard.all_tenants())",
-            &[],
-        )?;
-        let uncounted: i64 = row.try_get(1)?;
-        Ok(Self { not: row.try_get(0)?, uncounted: u64::try_from(uncounted).unwrap_or_default() })
-    }
 }

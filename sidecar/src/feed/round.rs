@@ -11,7 +11,7 @@ use super::error::FeedError;
 use super::gap::Gap;
 use super::health::{FeedHealth, HEARTBEAT, PERIOD};
 use super::link::Link;
-use super::look::Recorded;
+use super::recorded::Recorded;
 use super::signs::Signs;
 use super::store::{self, Acknowledged, Found, Standing, State};
 use super::{Session, Settings};
