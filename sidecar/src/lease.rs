@@ -47,7 +47,7 @@ impl Lease {
         row: &Row,
         column: usize,
         name: &str,
-        ended: &Ended,
+        expiry: &Expiry,
         now: DateTime<Utc>,
     ) -> Result<Option<Self>, Error> {
         let (owner, expires_at, lasts) =
@@ -57,14 +57,14 @@ impl Lease {
         };
         let lasts = Duration::try_from_secs_f64(lasts).unwrap_or(Duration::MAX);
         let mut lease = Self { owner, expires_at, lasts, ended: false };
-        lease.ended = ended.is(name, &lease, now);
+        lease.ended = expiry.has_ended(name, &lease, now);
         Ok(Some(lease))
     }
 }
 
 /// How it is found out whether a lease has ended.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Ended {
+pub(crate) enum Expiry {
     /// By the database's clock: all that who looks once can know.
     #[default]
     ByClock,
@@ -80,13 +80,13 @@ pub(crate) struct Seen {
     since: Instant,
 }
 
-impl Ended {
+impl Expiry {
     /// For who looks again and again.
     pub(crate) fn by_watching() -> Self {
         Self::ByWatching(Arc::default())
     }
 
-    fn is(&self, name: &str, lease: &Lease, now: DateTime<Utc>) -> bool {
+    fn has_ended(&self, name: &str, lease: &Lease, now: DateTime<Utc>) -> bool {
         match self {
             Self::ByClock => lease.expires_at <= now,
             Self::ByWatching(seen) => {
@@ -149,13 +149,13 @@ mod tests {
     #[test]
     fn a_lease_that_is_watched_ends_by_standing_still_and_by_no_clock() {
         let (noon, now) = (lease("2026-03-04T12:00:00Z"), "2027-01-01T00:00:00Z".parse().unwrap());
-        assert!(Ended::ByClock.is("x", &noon, now));
-        let watched = Ended::by_watching();
+        assert!(Expiry::ByClock.has_ended("x", &noon, now));
+        let watched = Expiry::by_watching();
         let long = Lease { lasts: Duration::from_secs(3600), ..noon.clone() };
-        assert!(!watched.is("x", &long, now), "it has only just been seen");
+        assert!(!watched.has_ended("x", &long, now), "it has only just been seen");
         // As it would be after an hour.
-        assert!(watched.is("x", &noon, now));
+        assert!(watched.has_ended("x", &noon, now));
         let renewed = Lease { lasts: Duration::from_secs(3600), ..lease("2026-03-04T11:00:00Z") };
-        assert!(!watched.is("x", &renewed, now), "it was renewed, by a clock that has been set back");
+        assert!(!watched.has_ended("x", &renewed, now), "it was renewed, by a clock that has been set back");
     }
 }

@@ -35,7 +35,7 @@ pub(crate) use look::Look;
 
 use crate::config::{FeedArgs, Secret};
 use crate::db::{Dialer, Kept, KeptError as _};
-use crate::lease::Ended;
+use crate::lease::Expiry;
 use crate::pg::Client;
 use announcer::Announcer;
 use link::Link;
@@ -58,7 +58,7 @@ struct Settings {
     poll: Duration,
     lease: Duration,
     /// How it is found out whether another's lease has ended.
-    ended: Ended,
+    expiry: Expiry,
 }
 
 /// Follows changes while it holds the lease, and stands by while another sidecar does.
@@ -90,7 +90,7 @@ impl Feed {
                 owner,
                 poll: Duration::from_millis(args.feed_poll_ms),
                 lease: Duration::from_millis(args.feed_lease_ms),
-                ended: Ended::by_watching(),
+                expiry: Expiry::by_watching(),
             },
             link: Link::new(redis_url, &health),
             signs: Signs::new(),
@@ -125,8 +125,9 @@ impl Feed {
     async fn turn(&mut self) -> Duration {
         let standby = self.settings.lease / 3;
         let settings = self.settings.clone();
-        let stand =
-            move |client: &mut Client| store::stand(client, &settings.owner, settings.lease, &settings.ended);
+        let stand = move |client: &mut Client| {
+            store::stand(client, &settings.owner, settings.lease, &settings.expiry)
+        };
         let standing = self.session.run(stand).await;
         if standing.is_ok() {
             self.health.postgres(None);

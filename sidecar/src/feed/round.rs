@@ -148,7 +148,7 @@ impl<'a> Follower<'a> {
             let unrecorded = if look { Some(look::unrecorded(client)?) } else { None };
             let mut gap = None;
             if renew {
-                match store::stand(client, &settings.owner, settings.lease, &settings.ended)? {
+                match store::stand(client, &settings.owner, settings.lease, &settings.expiry)? {
                     Standing::Holder(state) if state.postgres_now == postgres => gap = state.gap,
                     _ => return Ok(None),
                 }

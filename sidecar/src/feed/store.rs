@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::error::FeedError;
-use crate::lease::{self, Ended, Lease};
+use crate::lease::{self, Expiry, Lease};
 use crate::pg::{Client, Queries as _, Terms};
 
 /// What a statement may take, and what each transaction sets, because a role or a database may have other defaults. Commits are not
@@ -127,7 +127,7 @@ pub(super) fn stand(
     client: &mut Client,
     owner: &str,
     lease: Duration,
-    ended: &Ended,
+    expiry: &Expiry,
 ) -> Result<Standing, FeedError> {
     let migrated = "SELECT to_regclass('dashboard.lock') IS NOT NULL";
     if !client.query_one(migrated, &[])?.try_get::<_, bool>(0)? {
@@ -147,7 +147,7 @@ pub(super) fn stand(
             .map(|ms| ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default())))
     };
     let now: DateTime<Utc> = row.try_get(8)?;
-    let held = Lease::read(&row, 9, LEASE, ended, now)?;
+    let held = Lease::read(&row, 9, LEASE, expiry, now)?;
     let is_ours = match &held {
         Some(held) if held.owner == owner => lease::renew(client, LEASE, owner, lease)?,
         Some(held) if !held.ended => false,

@@ -13,7 +13,7 @@ use crate::cache::{self, Warmed};
 use crate::config::{LeaseArgs, Secret};
 use crate::db::{Dialer, KeptError as _};
 use crate::error::ApiError;
-use crate::lease::Ended;
+use crate::lease::Expiry;
 use crate::scheduler::StoreError;
 use crate::scheduler::job::{Job, WARM_FUNCTION};
 use crate::scheduler::runner::{NotRun, Runner};
@@ -41,7 +41,7 @@ impl Executor {
     pub fn new(lease: &LeaseArgs, dialer: Dialer, redis_url: &Secret, shutdown: CancellationToken) -> Self {
         let runner = Runner {
             session: session(dialer),
-            settings: Settings::new(lease, Ended::ByClock),
+            settings: Settings::new(lease, Expiry::ByClock),
             redis_url: redis_url.clone(),
         };
         Self { runner, places: Arc::new(Semaphore::new(MOST_RUNS)), runs: TaskTracker::new(), shutdown }
@@ -83,7 +83,7 @@ impl Executor {
 async fn run_job(runner: &Runner, shutdown: &CancellationToken) -> Result<Warmed, ApiError> {
     let found = runner.session.run(|client| {
         let table = store::locate(client, true)?;
-        let (_, jobs) = store::jobs(client, &table, &Ended::ByClock)?;
+        let (_, jobs) = store::jobs(client, &table, &Expiry::ByClock)?;
         // Active ones come first.
         Ok((table, jobs.into_iter().find(|job| job.is_ours() && job.tenant.is_none())))
     });

@@ -8,7 +8,7 @@ use super::pulse::Pulse;
 use super::session::{Session, session};
 use super::store;
 use crate::db::Dialer;
-use crate::lease::Ended;
+use crate::lease::Expiry;
 use crate::probe::SharedProbe;
 
 /// Longest wait for them: a Postgres that hangs must not keep everything else from being told.
@@ -48,7 +48,7 @@ impl View {
     pub(crate) async fn jobs(&self) -> Result<Vec<Job>, String> {
         let question = self.session.run(|client| {
             let table = store::locate(client, false)?;
-            let (_, jobs) = store::jobs(client, &table, &Ended::ByClock)?;
+            let (_, jobs) = store::jobs(client, &table, &Expiry::ByClock)?;
             Ok(jobs.into_iter().filter(Job::is_ours).collect())
         });
         let jobs = async {
