@@ -1,10 +1,11 @@
 //! The feed in Postgres: its lease, the record of changes, and its position. Every function blocks.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
 use super::error::FeedError;
+use super::signs::Reading;
 use crate::lease::{self, Expiry, Lease};
 use crate::pg::{Client, Queries as _, Terms};
 
@@ -108,8 +109,8 @@ pub(super) struct Found {
     /// Heartbeats among the changes; nothing that is older than these is left.
     pub(super) heartbeats: Vec<String>,
     pub(super) merged: u64,
-    /// The database's clock, in seconds.
-    pub(super) clock: Option<f64>,
+    /// The database's clock.
+    pub(super) clock: Option<Reading>,
     /// What has been seen while somebody else kept the record from being merged.
     pub(super) snapshot: Option<String>,
 }
@@ -200,15 +201,17 @@ pub(super) fn find(
     outstanding: bool,
     most: i32,
 ) -> Result<Found, FeedError> {
+    let asked = Instant::now();
     let row = client.query_one(
         "SELECT busy, merged, COALESCE(heartbeats, '{}'), EXTRACT(epoch FROM clock_timestamp())::float8
          FROM dashboard.compact($1, $2)",
         &[&most, &Utc::now()],
     )?;
+    let answered = Instant::now();
     let mut found = Found {
         merged: u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or_default(),
         heartbeats: row.try_get(2)?,
-        clock: row.try_get(3)?,
+        clock: Some(Reading { asked, answered, shows: row.try_get(3)? }),
         ..Found::default()
     };
     if row.try_get(0)? {
@@ -251,14 +254,21 @@ pub(super) fn beat(client: &mut Client, name: &str) -> Result<(), FeedError> {
 }
 
 /// Puts on record that everything is to be announced, and why; which gap this is, and the feed's position, which is past the one that has
-/// been `heard` of. With another Postgres, or one that may have lost what it had committed, no version of before means anything.
+/// been `heard` of. With another Postgres, or one that may have lost what it had committed, no version of before means anything. None where the
+/// lease is not ours any more: who has it goes by what is so by now.
 pub(super) fn open_gap(
     client: &mut Client,
+    owner: &str,
+    lease: Duration,
     why: &str,
     new_epoch: bool,
     heard: i64,
-) -> Result<(i64, i64), FeedError> {
+) -> Result<Option<(i64, i64)>, FeedError> {
     let mut transaction = client.transaction()?;
+    // Nobody takes it until this has been committed.
+    if !lease::renew(&mut transaction, LEASE, owner, lease)? {
+        return Ok(None);
+    }
     let row = transaction.query_one(
         "UPDATE dashboard.feed
          SET gap = $1, gap_at = clock_timestamp(), gap_number = gap_number + 1, position = GREATEST(position, $2) + 1
@@ -272,7 +282,7 @@ pub(super) fn open_gap(
         )?;
     }
     transaction.commit()?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
+    Ok(Some((row.try_get(0)?, row.try_get(1)?)))
 }
 
 /// Everything that had changed when this gap was opened has been announced to this Redis. Why there is a gap again, if there is one that is younger.
