@@ -39,6 +39,9 @@ pub(crate) struct Lease {
     pub(crate) lasts: Duration,
     /// Anybody may take it.
     pub(crate) ended: bool,
+    /// It has not been seen to end, and the database's clock does not show a time at which its owner can have renewed it: the owner has died,
+    /// or the clock has been set. Who waits sees which.
+    pub(crate) in_doubt: bool,
 }
 
 impl Lease {
@@ -56,16 +59,27 @@ impl Lease {
             return Ok(None);
         };
         let lasts = Duration::try_from_secs_f64(lasts).unwrap_or(Duration::MAX);
-        let mut lease = Self { owner, expires_at, lasts, ended: false };
+        let mut lease = Self { owner, expires_at, lasts, ended: false, in_doubt: false };
         lease.ended = expiry.has_ended(name, &lease, now);
+        lease.in_doubt = !lease.ended && !lease.may_be_renewed(now);
         Ok(Some(lease))
+    }
+
+    /// Whether it has not been renewed since it was like this.
+    pub(crate) fn is_still(&self, before: &Self) -> bool {
+        (&self.owner, self.expires_at) == (&before.owner, before.expires_at)
+    }
+
+    /// Whether it can have been renewed within its length, if the clock is right.
+    fn may_be_renewed(&self, now: DateTime<Utc>) -> bool {
+        (self.expires_at - now).to_std().is_ok_and(|left| left <= self.lasts)
     }
 }
 
 /// How it is found out whether a lease has ended.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Expiry {
-    /// By the database's clock: all that who looks once can know.
+    /// By the database's clock: all that who looks once can know, so only to show it.
     #[default]
     ByClock,
     /// By watching it.
@@ -143,6 +157,21 @@ mod tests {
             expires_at: expires_at.parse().unwrap(),
             lasts: Duration::ZERO,
             ended: false,
+            in_doubt: false,
+        }
+    }
+
+    #[test]
+    fn a_lease_is_in_doubt_where_the_clock_shows_no_time_at_which_it_can_have_been_renewed() {
+        let lease = Lease { lasts: Duration::from_secs(15), ..lease("2026-03-04T12:00:00Z") };
+        for (now, expected) in [
+            ("2026-03-04T11:59:50Z", true),
+            ("2026-03-04T11:59:45Z", true),
+            ("2026-03-04T11:59:44Z", false),
+            ("2026-03-04T11:00:00Z", false),
+            ("2026-03-04T12:00:01Z", false),
+        ] {
+            assert_eq!(lease.may_be_renewed(now.parse().unwrap()), expected, "{now}");
         }
     }
 

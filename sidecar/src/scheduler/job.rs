@@ -93,6 +93,16 @@ impl Job {
         self.lease.as_ref().filter(|lease| !lease.ended)
     }
 
+    /// What a person is told who has to wait because this lease is in doubt.
+    pub(crate) fn waits_for(&self, lease: &Lease) -> String {
+        format!(
+            "'{}' may still be run by {}: waiting up to {} s to see whether that process renews its lease or has died",
+            shorten(&self.name),
+            lease.owner,
+            lease.lasts.as_secs_f64().ceil()
+        )
+    }
+
     /// How its latest run ended, in the word of `metadata`.
     pub(crate) fn outcome(&self) -> Option<&str> {
         self.text("outcome")

@@ -72,8 +72,15 @@ fn an_edited_schedule_moves_the_next_time_and_a_time_set_by_hand_stays() {
 fn a_run_whose_owner_died_is_due_whatever_its_next_time_says() {
     let mut job = job();
     job.metadata = metadata(json!({"next_run_for": WARM_SCHEDULE, "outcome": "running", "attempt": 1}));
-    let lease =
-        |ended| Some(Lease { owner: "a".into(), expires_at: now(), lasts: Duration::from_secs(30), ended });
+    let lease = |ended| {
+        Some(Lease {
+            owner: "a".into(),
+            expires_at: now(),
+            lasts: Duration::from_secs(30),
+            ended,
+            in_doubt: false,
+        })
+    };
     job.lease = lease(false);
     assert_eq!(job.assess(now()), Action::Wait(None));
     job.lease = lease(true);
