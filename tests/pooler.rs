@@ -228,3 +228,32 @@ fn a_statement_that_nobody_waits_for_any_more_is_ended_behind_a_pooler_too() {
     drop(request);
     assert_eventually!(!running(), "it is ended");
 }
+
+#[test]
+fn a_bundle_that_waits_for_a_lock_and_then_takes_long_gets_the_whole_limit_for_each() {
+    let postgres = Postgres::start();
+    postgres.execute(&format!(
+        "INSERT INTO tenant (id, tenant_id, name) VALUES ('{TENANT}', 'one', 'One');
+         CREATE OR REPLACE FUNCTION dashboard.bundle(tenant text, include_test_data boolean) RETURNS json
+         LANGUAGE plpgsql STABLE AS $$BEGIN PERFORM pg_sleep(3); RETURN '{{}}'; END$$"
+    ));
+    let pooler = PgBouncer::to(&postgres, "transaction", POOL);
+    let sidecar =
+        Sidecar::builder().database(pooler.url()).env("DASHBOARD_STATEMENT_TIMEOUT_MS", "4000").start();
+    let mut migration = postgres.client();
+    migration.batch_execute("BEGIN; LOCK TABLE leads IN ACCESS EXCLUSIVE MODE").unwrap();
+    let has_waited = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name = 'dashboard-sidecar compute' AND clock_timestamp() > xact_start + interval '2500 ms')";
+    let bundle = serde_json::json!({"tenant_id": TENANT, "include_test_data": true});
+    let body = serde_json::json!({ "bundles": [bundle] }).to_string();
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| sidecar.internal().post("/internal/v1/bundles", &body));
+        assert_eventually!(
+            postgres.value::<bool>(has_waited),
+            "more than half of the limit is spent on the lock"
+        );
+        migration.batch_execute("COMMIT").unwrap();
+        let lines = asked.join().unwrap().lines();
+        assert_eq!(lines[0]["meta"]["tenant_id"], TENANT, "{lines:?}\n{}", sidecar.log());
+    });
+}

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{CronCommand, CronRunArgs, CronSetArgs, DatabaseArgs, JobArgs};
 use crate::db::Dialer;
 use crate::error::Failure;
-use crate::lease::Ended;
+use crate::lease::{Expiry, Lease};
 use crate::output;
 use crate::pg::{Client, Queries as _};
 use crate::scheduler::StoreError;
@@ -51,7 +51,7 @@ impl Desk {
         let dialer = Dialer::new(args, APPLICATION_NAME)?;
         let mut client = dialer.dial(store::TERMS).map_err(|error| dialer.failure(&error))?;
         let found = store::locate(&mut client, false).and_then(|table| {
-            store::jobs(&mut client, &table, &Ended::ByClock).map(|(now, jobs)| (table, now, jobs))
+            store::jobs(&mut client, &table, &Expiry::ByClock).map(|(now, jobs)| (table, now, jobs))
         });
         let (table, now, jobs) = found.map_err(failed)?;
         Ok(Self { client, table, now, jobs })
@@ -184,7 +184,7 @@ fn run(args: &CronRunArgs) -> Result<(), Failure> {
     // Before the runtime begins: closing it blocks.
     drop(desk);
     let session = session(Dialer::new(&args.job.database, APPLICATION_NAME)?);
-    let settings = Settings::new(&args.lease, Ended::ByClock);
+    let settings = Settings::new(&args.lease, Expiry::by_watching());
     let runner = Runner { session, settings, redis_url: args.redis.redis_url.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -199,7 +199,8 @@ fn run(args: &CronRunArgs) -> Result<(), Failure> {
         let work = async {
             let mut all_well = true;
             for job in jobs {
-                let report = runner.run_by_hand(&table, &job, &shutdown).await;
+                let waits = |lease: &Lease| output::remark(format_args!("{}", job.waits_for(lease)));
+                let report = runner.run_by_hand(&table, &job, &shutdown, waits).await;
                 let report = report.map_err(|why| failed(CronError::not_run(&job.name, why)))?;
                 output::line(format_args!("{}: {report}", job.name));
                 all_well &= report.outcome == "success";

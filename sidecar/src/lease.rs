@@ -39,6 +39,9 @@ pub(crate) struct Lease {
     pub(crate) lasts: Duration,
     /// Anybody may take it.
     pub(crate) ended: bool,
+    /// It has not been seen to end, and the database's clock does not show a time at which its owner can have renewed it: the owner has died,
+    /// or the clock has been set. Who waits sees which.
+    pub(crate) in_doubt: bool,
 }
 
 impl Lease {
@@ -47,7 +50,7 @@ impl Lease {
         row: &Row,
         column: usize,
         name: &str,
-        ended: &Ended,
+        expiry: &Expiry,
         now: DateTime<Utc>,
     ) -> Result<Option<Self>, Error> {
         let (owner, expires_at, lasts) =
@@ -56,16 +59,27 @@ impl Lease {
             return Ok(None);
         };
         let lasts = Duration::try_from_secs_f64(lasts).unwrap_or(Duration::MAX);
-        let mut lease = Self { owner, expires_at, lasts, ended: false };
-        lease.ended = ended.is(name, &lease, now);
+        let mut lease = Self { owner, expires_at, lasts, ended: false, in_doubt: false };
+        lease.ended = expiry.has_ended(name, &lease, now);
+        lease.in_doubt = !lease.ended && !lease.may_be_renewed(now);
         Ok(Some(lease))
+    }
+
+    /// Whether it has not been renewed since it was like this.
+    pub(crate) fn is_still(&self, before: &Self) -> bool {
+        (&self.owner, self.expires_at) == (&before.owner, before.expires_at)
+    }
+
+    /// Whether it can have been renewed within its length, if the clock is right.
+    fn may_be_renewed(&self, now: DateTime<Utc>) -> bool {
+        (self.expires_at - now).to_std().is_ok_and(|left| left <= self.lasts)
     }
 }
 
 /// How it is found out whether a lease has ended.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Ended {
-    /// By the database's clock: all that who looks once can know.
+pub(crate) enum Expiry {
+    /// By the database's clock: all that who looks once can know, so only to show it.
     #[default]
     ByClock,
     /// By watching it.
@@ -80,13 +94,13 @@ pub(crate) struct Seen {
     since: Instant,
 }
 
-impl Ended {
+impl Expiry {
     /// For who looks again and again.
     pub(crate) fn by_watching() -> Self {
         Self::ByWatching(Arc::default())
     }
 
-    fn is(&self, name: &str, lease: &Lease, now: DateTime<Utc>) -> bool {
+    fn has_ended(&self, name: &str, lease: &Lease, now: DateTime<Utc>) -> bool {
         match self {
             Self::ByClock => lease.expires_at <= now,
             Self::ByWatching(seen) => {
@@ -143,19 +157,34 @@ mod tests {
             expires_at: expires_at.parse().unwrap(),
             lasts: Duration::ZERO,
             ended: false,
+            in_doubt: false,
+        }
+    }
+
+    #[test]
+    fn a_lease_is_in_doubt_where_the_clock_shows_no_time_at_which_it_can_have_been_renewed() {
+        let lease = Lease { lasts: Duration::from_secs(15), ..lease("2026-03-04T12:00:00Z") };
+        for (now, expected) in [
+            ("2026-03-04T11:59:50Z", true),
+            ("2026-03-04T11:59:45Z", true),
+            ("2026-03-04T11:59:44Z", false),
+            ("2026-03-04T11:00:00Z", false),
+            ("2026-03-04T12:00:01Z", false),
+        ] {
+            assert_eq!(lease.may_be_renewed(now.parse().unwrap()), expected, "{now}");
         }
     }
 
     #[test]
     fn a_lease_that_is_watched_ends_by_standing_still_and_by_no_clock() {
         let (noon, now) = (lease("2026-03-04T12:00:00Z"), "2027-01-01T00:00:00Z".parse().unwrap());
-        assert!(Ended::ByClock.is("x", &noon, now));
-        let watched = Ended::by_watching();
+        assert!(Expiry::ByClock.has_ended("x", &noon, now));
+        let watched = Expiry::by_watching();
         let long = Lease { lasts: Duration::from_secs(3600), ..noon.clone() };
-        assert!(!watched.is("x", &long, now), "it has only just been seen");
+        assert!(!watched.has_ended("x", &long, now), "it has only just been seen");
         // As it would be after an hour.
-        assert!(watched.is("x", &noon, now));
+        assert!(watched.has_ended("x", &noon, now));
         let renewed = Lease { lasts: Duration::from_secs(3600), ..lease("2026-03-04T11:00:00Z") };
-        assert!(!watched.is("x", &renewed, now), "it was renewed, by a clock that has been set back");
+        assert!(!watched.has_ended("x", &renewed, now), "it was renewed, by a clock that has been set back");
     }
 }

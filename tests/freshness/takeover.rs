@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use harness::{Sidecar, assert_eventually};
+use harness::{Relay, Sidecar, assert_eventually};
 
 use super::burst::Burst;
 use super::crm::name;
-use super::{LEASE, Scene, lines_with, lists};
+use super::{LEASE, Scene, follower, lines_with, lists, url};
 
 const FEEDS: &str = "this sidecar feeds Redis";
 
@@ -105,5 +105,32 @@ fn one_that_was_frozen_takes_nothing_off_the_record_that_the_one_that_took_over_
     burst.end();
     scene.crm.rename(0, 0, "at last");
     assert_eventually!(lists(&mut client, &name(0), true, "at last"), "it is seen");
+    scene.assert_all_is_seen();
+}
+
+#[test]
+fn one_that_is_late_takes_what_the_one_that_took_over_has_told_redis_for_no_gap() {
+    let scene = Scene::without_feed();
+    let relay = Relay::to(&scene.redis.socket());
+    // So short that another takes over while the first one still waits for Redis.
+    let hasty = |redis: &str| follower(&scene.crm.url, redis).env("DASHBOARD_FEED_LEASE_MS", "300");
+    let late = hasty(&url(&relay)).start();
+    scene.fill();
+    let other = hasty(&scene.redis.url()).start();
+    let epoch = "SELECT epoch FROM dashboard.counters";
+    let position = "SELECT position FROM dashboard.feed";
+    let before: String = scene.crm.value(epoch);
+    relay.hold();
+    assert_eventually!(relay.holds_something(), "it tells Redis its position, and is held up");
+    assert_eventually!(lines_with(&other, FEEDS) == 1, "the other has taken over");
+    let came_to: i64 = scene.crm.value(position);
+    assert_eventually!(scene.crm.value::<i64>(position) > came_to + 1, "and has told Redis a larger one");
+    relay.release();
+    assert_eventually!(lines_with(&late, "this sidecar feeds no more") == 1, "the first one notices");
+    for sidecar in [&late, &other] {
+        assert_eq!(lines_with(sidecar, "older than what Redis has been told"), 0, "{}", sidecar.log());
+    }
+    assert_eq!(scene.crm.value::<String>(epoch), before, "versions still hold");
+    scene.crm.rename(0, 0, "by the other");
     scene.assert_all_is_seen();
 }

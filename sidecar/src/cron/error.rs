@@ -36,6 +36,8 @@ pub(super) enum CronError {
         "'{name}' was taken over by another sidecar: 'dashboard-sidecar cron list' shows what became of it"
     )]
     TakenOver { name: String },
+    #[error("'{name}' was not run: the process was stopped while it waited")]
+    Stopped { name: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -48,6 +50,7 @@ impl CronError {
             NotRun::Held(lease) => Self::Held { name, lease },
             NotRun::Passed => Self::Passed { name },
             NotRun::TakenOver => Self::TakenOver { name },
+            NotRun::Stopped => Self::Stopped { name },
             NotRun::Store(error) => Self::Store(error),
         }
     }

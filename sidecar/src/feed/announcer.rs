@@ -46,8 +46,7 @@ impl Announcer {
     }
 
     /// Anything may have changed: all bundles are kept as fallbacks only, and computed anew, at the rate that the module's settings for
-    /// warming allow. It takes as long as there are keys, so on a connection of its own.
-    /// Which Redis it was.
+    /// warming allow. It takes as long as there are keys, so on a connection of its own. Returns which run of which server has done it.
     pub(super) async fn everything_changed(url: &Secret) -> Result<String, Refused> {
         let (mut connection, Redis { identity, keys }) =
             cache::feed_connection(url, CALLER, REPLY_TIMEOUT).await?;

@@ -22,10 +22,13 @@ pub(super) enum Gap {
 impl Gap {
     /// Between what was written down and what is there now.
     pub(super) fn between(state: &State, redis_now: &str, seen: Option<Self>) -> Option<Self> {
-        if let Some(seen) = seen {
-            Some(seen)
+        // What voids versions comes first: a server that has failed over most often shows another time as well.
+        if seen.is_some_and(Self::voids_versions) {
+            seen
         } else if state.postgres.as_ref().is_some_and(|known| *known != state.postgres_now) {
             Some(Self::Postgres)
+        } else if seen.is_some() {
+            seen
         } else if state.gap.is_some() {
             Some(Self::Unfinished)
         } else {
@@ -69,6 +72,19 @@ mod tests {
             gap: text(gap),
             postgres_now: "p1".into(),
             position: 0,
+        }
+    }
+
+    #[test]
+    fn a_cause_that_voids_versions_is_not_hidden_by_one_that_does_not() {
+        let (same, other) = (state(Some("r1"), Some("p1"), Some("…")), state(Some("r1"), Some("p0"), None));
+        for (state, seen, expected) in [
+            (&same, Gap::Clock, Gap::Clock),
+            (&same, Gap::Restored, Gap::Restored),
+            (&other, Gap::Clock, Gap::Postgres),
+            (&other, Gap::Restored, Gap::Restored),
+        ] {
+            assert_eq!(Gap::between(state, "r1", Some(seen)), Some(expected), "{seen:?}");
         }
     }
 

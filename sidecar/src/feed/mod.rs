@@ -36,7 +36,7 @@ pub(crate) use look::Look;
 
 use crate::config::{FeedArgs, Secret};
 use crate::db::{Dialer, Kept, KeptError as _};
-use crate::lease::Ended;
+use crate::lease::Expiry;
 use crate::pg::Client;
 use announcer::Announcer;
 use link::Link;
@@ -50,6 +50,9 @@ pub const APPLICATION_NAME: &str = "dashboard-sidecar feed";
 /// From the shutdown on, how long the lease is tried to be given back. If it cannot be, it ends by itself.
 const GIVE_BACK: Duration = Duration::from_secs(2);
 
+/// How often Redis is told that nothing is followed.
+const OFF_AGAIN: Duration = Duration::from_secs(3);
+
 /// A session of the feed's.
 type Session = Kept<FeedError>;
 
@@ -60,7 +63,7 @@ struct Settings {
     poll: Duration,
     lease: Duration,
     /// How it is found out whether another's lease has ended.
-    ended: Ended,
+    expiry: Expiry,
 }
 
 /// Follows changes while it holds the lease, and stands by while another sidecar does.
@@ -73,6 +76,8 @@ pub struct Feed {
     told: Option<String>,
     held: bool,
     said_that_it_is_off: bool,
+    /// When Redis has heard that it is off.
+    off_is_heard: Option<Instant>,
     /// What has been said of a Redis that does not take that it is off.
     off_is_refused: Option<String>,
 }
@@ -93,7 +98,7 @@ impl Feed {
                 owner,
                 poll: Duration::from_millis(args.feed_poll_ms),
                 lease: Duration::from_millis(args.feed_lease_ms),
-                ended: Ended::by_watching(),
+                expiry: Expiry::by_watching(),
             },
             link: Link::new(redis_url, &health),
             signs: Signs::new(),
@@ -101,6 +106,7 @@ impl Feed {
             told: None,
             held: false,
             said_that_it_is_off: false,
+            off_is_heard: None,
             off_is_refused: None,
         }
     }
@@ -128,24 +134,23 @@ impl Feed {
     async fn turn(&mut self) -> Duration {
         let standby = self.settings.lease / 3;
         let settings = self.settings.clone();
-        let stand =
-            move |client: &mut Client| store::stand(client, &settings.owner, settings.lease, &settings.ended);
+        let stand = move |client: &mut Client| {
+            store::stand(client, &settings.owner, settings.lease, &settings.expiry)
+        };
         let standing = self.session.run(stand).await;
         if standing.is_ok() {
             self.health.postgres(None);
             self.look_at_triggers().await;
         }
         match standing {
-            Ok(Standing::Off { is_ours }) => {
+            Ok(Standing::Off) => {
                 self.health.off();
                 if !std::mem::replace(&mut self.said_that_it_is_off, true) {
                     tracing::warn!("{}", Followed::Disabled);
                 }
                 self.hold_no_more();
                 self.link.rest();
-                if is_ours {
-                    self.say_that_it_is_off().await;
-                }
+                self.say_that_it_is_off().await;
                 self.told = None;
                 standby
             }
@@ -219,21 +224,27 @@ impl Feed {
     }
 
     /// Tells Redis that nothing is followed, or the lag that it knows of would grow for ever. Again and again: Redis may
-    /// have been restarted or have failed over, and a sidecar that hung may have said otherwise.
+    /// have been restarted or have failed over, and a sidecar that hung may have said otherwise. Every sidecar does: where changes are followed after
+    /// all, whoever follows says so at once.
     async fn say_that_it_is_off(&mut self) {
+        if self.off_is_heard.is_some_and(|at| at.elapsed() < OFF_AGAIN) {
+            return;
+        }
         let told = async { Announcer::connect(self.link.url()).await?.off().await };
         let refused = told.await.err().map(|error| error.explained);
         if let Some(error) = refused.as_ref().filter(|_| self.off_is_refused.is_none()) {
             tracing::warn!(
                 error,
-                "Redis cannot be told that changes are not followed any more; trying again. Until then it says how late they are"
+                "Redis cannot be told that changes are not followed; trying again. If they were followed before, it calls them late until then"
             );
         }
+        self.off_is_heard = refused.is_none().then(Instant::now);
         self.off_is_refused = refused;
     }
 
     fn is_on(&mut self) {
         self.said_that_it_is_off = false;
+        self.off_is_heard = None;
         self.off_is_refused = None;
     }
 

@@ -33,6 +33,8 @@ struct Asked {
     beat: Option<(String, Instant)>,
     gap: Option<String>,
     recorded: Option<Recorded>,
+    /// Where the tables were when the lease was renewed.
+    stands_at: Option<i64>,
     /// Where the feed has come to.
     position: Option<i64>,
 }
@@ -42,6 +44,15 @@ fn beat_once(client: &mut Client, owner: &str) -> Result<(String, Instant), Feed
     let name = format!("{owner}:{:016x}", rand::random::<u64>());
     store::beat(client, &name)?;
     Ok((name, Instant::now()))
+}
+
+/// What to do where Redis does not take the feed's lag, by the first word of what it says.
+fn remedy(code: Option<&str>) -> &'static str {
+    match code {
+        Some("NOPERM") => "grant the user of REDIS_URL +dashboard.feed with ACL SETUSER",
+        // A word that it does not know, or an argument.
+        _ => "load the module of this version, the libdashboard.so that came with this sidecar",
+    }
 }
 
 /// Why it does not go round any more.
@@ -118,7 +129,7 @@ impl<'a> Follower<'a> {
         let mut beat_at = Instant::now();
         loop {
             let began = Instant::now();
-            let renew = began >= renew_at;
+            let renew = began >= renew_at || self.signs.is_in_doubt();
             if renew {
                 renew_at = began + self.settings.lease / 3;
             }
@@ -128,7 +139,9 @@ impl<'a> Follower<'a> {
             }
             let Some(found) = self.ask(renew, beat).await? else { return Ok(End::Over) };
             self.tell(found).await;
-            self.close_gap().await?;
+            if !self.close_gap().await? {
+                return Ok(End::Over);
+            }
             let time_out = |trouble: Duration| trouble >= HAND_OVER && holding.elapsed() >= HAND_OVER;
             if self.link.trouble().is_some_and(time_out) {
                 return Ok(End::CannotTell);
@@ -146,10 +159,12 @@ impl<'a> Follower<'a> {
         let look = renew && self.health.is_to_look_at_triggers();
         let work = self.session.run(move |client| {
             let recorded = if look { Some(Recorded::at(client)?) } else { None };
-            let mut gap = None;
+            let (mut gap, mut stands_at) = (None, None);
             if renew {
-                match store::stand(client, &settings.owner, settings.lease, &settings.ended)? {
-                    Standing::Holder(state) if state.postgres_now == postgres => gap = state.gap,
+                match store::stand(client, &settings.owner, settings.lease, &settings.expiry)? {
+                    Standing::Holder(state) if state.postgres_now == postgres => {
+                        (gap, stands_at) = (state.gap, Some(state.position));
+                    }
                     _ => return Ok(None),
                 }
                 store::leave_replaced(client)?;
@@ -158,7 +173,7 @@ impl<'a> Follower<'a> {
             let found = store::find(client, seen.as_deref(), outstanding, most)?;
             // After what was found: it waits for the next round, as any change does.
             let beat = if beat { Some(beat_once(client, &settings.owner)?) } else { None };
-            Ok(Some(Asked { found, beat, gap, recorded, position }))
+            Ok(Some(Asked { found, beat, gap, recorded, stands_at, position }))
         });
         let Ok(outcome) = timeout(LONGEST_ROUND, work).await else {
             tracing::warn!("Postgres has not answered the feed in time");
@@ -174,12 +189,17 @@ impl<'a> Follower<'a> {
             Err(error) if error.is_of_data() => return self.set_aside(error).await,
             outcome => outcome?,
         };
-        let Some(Asked { mut found, beat, gap, recorded, position }) = outcome else { return Ok(None) };
+        let Some(Asked { mut found, beat, gap, recorded, stands_at, position }) = outcome else {
+            return Ok(None);
+        };
+        if let Some(position) = stands_at {
+            self.signs.is_at(position);
+        }
         if let Some(position) = position {
             self.signs.has_come_to(position);
         }
-        if let Some(shows) = found.clock {
-            self.signs.clock(shows);
+        if let Some(reading) = found.clock {
+            self.signs.clock(reading);
         }
         self.most = self.most.saturating_mul(2).min(store::MOST_DELTAS);
         if let Some(recorded) = recorded {
@@ -268,7 +288,7 @@ impl<'a> Follower<'a> {
             }
             Err(error) if !self.lag_is_refused => {
                 self.lag_is_refused = true;
-                tracing::warn!(%error, "Redis does not take the feed's lag: grant the user of REDIS_URL +dashboard.feed");
+                tracing::warn!(%error, "Redis does not take the feed's lag: {}", remedy(error.code()));
             }
             Err(_) => {}
         }
@@ -278,8 +298,9 @@ impl<'a> Follower<'a> {
         self.acknowledged.heartbeat = Some(lag);
     }
 
-    /// Where there is a gap, has everything announced; where that has been done, writes down that there is none.
-    async fn close_gap(&mut self) -> Result<(), FeedError> {
+    /// Where there is a gap, has everything announced; where that has been done, writes down that there is none. False where the lease is not
+    /// ours any more.
+    async fn close_gap(&mut self) -> Result<bool, FeedError> {
         if let Some((began, sweep)) = self.sweep.take_if(|(_, sweep)| sweep.is_finished()) {
             match sweep.await {
                 Ok(Ok(redis)) => self.gap_is_closed(redis).await?,
@@ -290,15 +311,21 @@ impl<'a> Follower<'a> {
                 }
             }
         }
-        let Some(announcer) = self.link.open() else { return Ok(()) };
+        let Some(announcer) = self.link.open() else { return Ok(true) };
         if self.sweep.is_some() {
-            return Ok(());
+            return Ok(true);
         }
         if let Some(gap) = Gap::between(&self.state, &announcer.redis, self.signs.gap()) {
             let why = match &self.state.gap {
                 Some(why) if gap == Gap::Unfinished => why.clone(),
                 _ => gap.why().to_owned(),
             };
+            let (new_epoch, heard) = (gap.voids_versions(), self.signs.heard());
+            let (settings, written) = (self.settings.clone(), why.clone());
+            let open = move |client: &mut Client| {
+                store::open_gap(client, &settings.owner, settings.lease, &written, new_epoch, heard)
+            };
+            let Some((number, position)) = self.session.run(open).await? else { return Ok(false) };
             // Once for each gap, not each time that it is tried to be closed.
             if !std::mem::replace(&mut self.link.gap_is_told, true) {
                 tracing::warn!(
@@ -307,10 +334,7 @@ impl<'a> Follower<'a> {
                 );
                 metrics::feed_gap();
             }
-            let (new_epoch, heard) = (gap.voids_versions(), self.signs.heard());
-            self.state.gap = Some(why.clone());
-            let open = move |client: &mut Client| store::open_gap(client, &why, new_epoch, heard);
-            let (number, position) = self.session.run(open).await?;
+            self.state.gap = Some(why);
             self.sweep_of = number;
             self.signs.begins_at(position);
             self.signs.forget();
@@ -322,7 +346,7 @@ impl<'a> Follower<'a> {
             let sweep = async move { Announcer::everything_changed(&url).await };
             self.sweep = Some((Instant::now(), AbortOnDropHandle::new(tokio::spawn(sweep))));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Everything has been announced to this Redis.
@@ -342,5 +366,16 @@ impl<'a> Follower<'a> {
         self.state.postgres = Some(postgres);
         self.state.gap = gap;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::remedy;
+
+    #[test]
+    fn a_module_that_does_not_know_the_word_is_told_from_a_user_that_may_not_say_it() {
+        assert!(remedy(Some("NOPERM")).contains("+dashboard.feed"));
+        assert!(remedy(Some("ERR")).contains("load the module of this version"));
     }
 }

@@ -1,12 +1,13 @@
 //! The feed in Postgres: its lease, the record of changes, and its position. Every function blocks.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use postgres::error::SqlState;
 
 use super::error::FeedError;
-use crate::lease::{self, Ended, Lease};
+use super::signs::Reading;
+use crate::lease::{self, Expiry, Lease};
 use crate::pg::{Client, Queries as _, Terms};
 
 /// What a statement may take, and what each transaction sets, because a role or a database may have other defaults. Commits are not
@@ -42,7 +43,7 @@ const LOOK: &str = "
     SELECT EXISTS (SELECT FROM pg_trigger WHERE tgname = 'dashboard_count_truncate'),
            feed.redis, feed.postgres, feed.gap, feed.lag_ms,
            (EXTRACT(epoch FROM clock_timestamp() - feed.heartbeat_at) * 1000)::bigint,
-           dashboard.server(), feed.position, clock_timestamp(), pg_is_in_recovery(), held.owner, held.expires_at, EXTRACT(epoch FROM held.lasts)::float8
+           dashboard.server(), feed.position, clock_timestamp(), held.owner, held.expires_at, EXTRACT(epoch FROM held.lasts)::float8
     FROM dashboard.feed LEFT JOIN dashboard.lease AS held ON held.name = $1";
 
 const PENDING: &str = "
@@ -63,10 +64,7 @@ const PEEK: &str = "
 /// What a sidecar is to the feed.
 pub(super) enum Standing {
     /// There is nothing to follow: the counters are not enabled.
-    Off {
-        /// It is ours to say so.
-        is_ours: bool,
-    },
+    Off,
     /// It is ours to follow.
     Holder(State),
     /// Another sidecar does.
@@ -112,8 +110,8 @@ pub(super) struct Found {
     /// Heartbeats among the changes; nothing that is older than these is left.
     pub(super) heartbeats: Vec<String>,
     pub(super) merged: u64,
-    /// The database's clock, in seconds.
-    pub(super) clock: Option<f64>,
+    /// The database's clock.
+    pub(super) clock: Option<Reading>,
     /// What has been seen while somebody else kept the record from being merged.
     pub(super) snapshot: Option<String>,
 }
@@ -131,7 +129,7 @@ pub(super) fn stand(
     client: &mut Client,
     owner: &str,
     lease: Duration,
-    ended: &Ended,
+    expiry: &Expiry,
 ) -> Result<Standing, FeedError> {
     let migrated = "SELECT to_regclass('dashboard.lock') IS NOT NULL";
     if !client.query_one(migrated, &[])?.try_get::<_, bool>(0)? {
@@ -143,25 +141,21 @@ pub(super) fn stand(
         return Err(FeedError::Rights { role: row.try_get(0)?, missing });
     }
     let row = client.query_one(LOOK, &[&LEASE])?;
-    let enabled: bool = row.try_get(0)?;
-    // A standby has no lease of its own; whoever is at the primary sees to Redis.
-    if !enabled && row.try_get(9)? {
-        return Ok(Standing::Off { is_ours: false });
+    // Before anything is written: who never follows changes does not pay for it.
+    if !row.try_get::<_, bool>(0)? {
+        return Ok(Standing::Off);
     }
     let millis = |column| {
         row.try_get::<_, Option<i64>>(column)
             .map(|ms| ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default())))
     };
     let now: DateTime<Utc> = row.try_get(8)?;
-    let held = Lease::read(&row, 10, LEASE, ended, now)?;
+    let held = Lease::read(&row, 9, LEASE, expiry, now)?;
     let is_ours = match &held {
         Some(held) if held.owner == owner => lease::renew(client, LEASE, owner, lease)?,
         Some(held) if !held.ended => false,
         free => lease::take(client, LEASE, owner, lease, free.as_ref())?,
     };
-    if !enabled {
-        return Ok(Standing::Off { is_ours });
-    }
     if !is_ours {
         return Ok(Standing::Standby(Progress { lag: millis(4)?, age: millis(5)? }));
     }
@@ -221,15 +215,17 @@ pub(super) fn find(
     outstanding: bool,
     most: i32,
 ) -> Result<Found, FeedError> {
+    let asked = Instant::now();
     let row = client.query_one(
         "SELECT busy, merged, COALESCE(heartbeats, '{}'), EXTRACT(epoch FROM clock_timestamp())::float8
          FROM dashboard.compact($1, $2)",
         &[&most, &Utc::now()],
     )?;
+    let answered = Instant::now();
     let mut found = Found {
         merged: u64::try_from(row.try_get::<_, i64>(1)?).unwrap_or_default(),
         heartbeats: row.try_get(2)?,
-        clock: row.try_get(3)?,
+        clock: Some(Reading { asked, answered, shows: row.try_get(3)? }),
         ..Found::default()
     };
     if row.try_get(0)? {
@@ -272,14 +268,21 @@ pub(super) fn beat(client: &mut Client, name: &str) -> Result<(), FeedError> {
 }
 
 /// Puts on record that everything is to be announced, and why; which gap this is, and the feed's position, which is past the one that has
-/// been `heard` of. With another Postgres, or one that may have lost what it had committed, no version of before means anything.
+/// been `heard` of. With another Postgres, or one that may have lost what it had committed, no version of before means anything. None where the
+/// lease is not ours any more: who has it goes by what is so by now.
 pub(super) fn open_gap(
     client: &mut Client,
+    owner: &str,
+    lease: Duration,
     why: &str,
     new_epoch: bool,
     heard: i64,
-) -> Result<(i64, i64), FeedError> {
+) -> Result<Option<(i64, i64)>, FeedError> {
     let mut transaction = client.transaction()?;
+    // Nobody takes it until this has been committed.
+    if !lease::renew(&mut transaction, LEASE, owner, lease)? {
+        return Ok(None);
+    }
     // In the order of who counts anew: two that wait for one another would cost the one that has counted for an hour.
     if new_epoch {
         transaction.execute(
@@ -294,7 +297,7 @@ pub(super) fn open_gap(
         &[&why, &heard],
     )?;
     transaction.commit()?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
+    Ok(Some((row.try_get(0)?, row.try_get(1)?)))
 }
 
 /// Everything that had changed when this gap was opened has been announced to this Redis. Why there is a gap again, if there is one that is younger.

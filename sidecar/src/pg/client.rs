@@ -134,7 +134,7 @@ impl Client {
 
     /// Prepares a statement, which is the session's: not for one that [is pooled](Self::is_pooled).
     pub(crate) fn prepare(&mut self, sql: &str) -> Result<Statement, Error> {
-        self.link.wait(self.terms.patience(), self.inner.prepare(sql))
+        self.link.wait(self.terms.patience(1), self.inner.prepare(sql))
     }
 
     /// Runs a prepared one after `first`, if there is such a statement: so its snapshot is younger than what that has waited for.
@@ -176,7 +176,7 @@ impl Client {
         read_only: bool,
     ) -> Result<Transaction<'_>, Error> {
         let settings = self.terms.settings(self.name.as_deref());
-        let patience = self.terms.patience();
+        let patience = self.terms.patience(1);
         let builder = self.inner.build_transaction().isolation_level(isolation).read_only(read_only);
         let begun = self.link.wait(patience, builder.start())?;
         let mut transaction = Transaction::new(begun, &mut self.link, patience);
@@ -193,7 +193,10 @@ impl Client {
         let Self { inner, link, terms, begin, .. } = self;
         let inner = &*inner;
         let with_first = first.map(|first| format!("{begin}; {first}"));
-        link.wait(terms.patience(), async {
+        // One that waits for a lock may take as long as the one that it is for. Given up any sooner, the connection would end without a word
+        // from Postgres, and all that was to be computed over it would fail.
+        let statements = if first.is_some() { 2 } else { 1 };
+        link.wait(terms.patience(statements), async {
             let (begun, done, ended) = tokio::join!(
                 biased;
                 inner.batch_execute(with_first.as_ref().unwrap_or(begin)),

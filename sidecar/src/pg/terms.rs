@@ -37,9 +37,9 @@ impl Terms {
         Self { statement_timeout: Some(statement_timeout), ..self.clone() }
     }
 
-    /// How long an answer may be awaited.
-    pub(super) fn patience(&self) -> Option<Duration> {
-        self.statement_timeout.map(|timeout| timeout + SLACK)
+    /// How long the answer to so many statements may be awaited: each has statement_timeout to itself.
+    pub(super) fn patience(&self, statements: u32) -> Option<Duration> {
+        self.statement_timeout.map(|timeout| timeout.saturating_mul(statements) + SLACK)
     }
 
     pub(super) fn is_read_only(&self) -> bool {
@@ -76,6 +76,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_statement_has_the_whole_limit_to_itself_before_the_connection_is_given_up() {
+        let terms = Terms::read_only(Duration::from_secs(4), "");
+        assert_eq!(terms.patience(1), Some(Duration::from_secs(5)));
+        assert_eq!(terms.patience(2), Some(Duration::from_secs(9)), "a lock and a query");
+        assert_eq!(Terms::without_end("").patience(2), None);
+    }
+
+    #[test]
     fn nothing_is_set_for_longer_than_a_transaction() {
         let terms = Terms::read_only(Duration::from_secs(2), "SET LOCAL TimeZone = 'UTC'");
         assert_eq!(
@@ -83,7 +91,6 @@ mod tests {
             "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY; SET LOCAL statement_timeout = 2000; \
              SET LOCAL TimeZone = 'UTC'; SET LOCAL application_name = 'us'"
         );
-        assert_eq!(terms.patience(), Some(Duration::from_secs(3)));
         assert_eq!(Terms::without_end("").settings(None), "SET LOCAL statement_timeout = 0");
     }
 }

@@ -14,7 +14,7 @@ use crate::config::{LeaseArgs, Secret};
 use crate::db::{Dialer, KeptError as _};
 use crate::descriptors;
 use crate::error::ApiError;
-use crate::lease::Ended;
+use crate::lease::{Expiry, Lease};
 use crate::scheduler::StoreError;
 use crate::scheduler::job::{Job, WARM_FUNCTION};
 use crate::scheduler::runner::{NotRun, Runner};
@@ -42,7 +42,7 @@ impl Executor {
     pub fn new(lease: &LeaseArgs, dialer: Dialer, redis_url: &Secret, shutdown: CancellationToken) -> Self {
         let runner = Runner {
             session: session(dialer),
-            settings: Settings::new(lease, Ended::ByClock),
+            settings: Settings::new(lease, Expiry::by_watching()),
             redis_url: redis_url.clone(),
         };
         Self { runner, places: Arc::new(Semaphore::new(MOST_RUNS)), runs: TaskTracker::new(), shutdown }
@@ -82,9 +82,10 @@ impl Executor {
 
 /// Runs the job of the table that is about all tenants; the active one, where there are several.
 async fn run_job(runner: &Runner, shutdown: &CancellationToken) -> Result<Warmed, ApiError> {
-    let found = runner.session.run(|client| {
+    let expiry = runner.settings.expiry.clone();
+    let found = runner.session.run(move |client| {
         let table = store::locate(client, true)?;
-        let (_, jobs) = store::jobs(client, &table, &Ended::ByClock)?;
+        let (_, jobs) = store::jobs(client, &table, &expiry)?;
         // Active ones come first.
         Ok((table, jobs.into_iter().find(|job| job.is_ours() && job.tenant.is_none())))
     });
@@ -92,7 +93,8 @@ async fn run_job(runner: &Runner, shutdown: &CancellationToken) -> Result<Warmed
     let job = job.ok_or_else(|| {
         ApiError::no_job(&format!("no job runs {WARM_FUNCTION}: 'dashboard-sidecar cron enable' adds one"))
     })?;
-    match runner.run_by_hand(&table, &job, shutdown).await {
+    let waits = |lease: &Lease| tracing::info!("[cron] {}", job.waits_for(lease));
+    match runner.run_by_hand(&table, &job, shutdown, waits).await {
         Ok(report) => match report.counts() {
             Some(warmed) => Ok(warmed.clone()),
             None if shutdown.is_cancelled() => Err(ApiError::stopping()),
@@ -107,6 +109,7 @@ async fn run_job(runner: &Runner, shutdown: &CancellationToken) -> Result<Warmed
                 lease.owner
             )))
         }
+        Err(NotRun::Stopped) => Err(ApiError::stopping()),
         Err(NotRun::Passed | NotRun::TakenOver) => Err(ApiError::conflict(format!(
             "'{}' has just been taken by another process: what becomes of it will be in the table cron_job",
             name(&job)

@@ -93,6 +93,16 @@ impl Job {
         self.lease.as_ref().filter(|lease| !lease.ended)
     }
 
+    /// What a person is told who has to wait because this lease is in doubt.
+    pub(crate) fn waits_for(&self, lease: &Lease) -> String {
+        format!(
+            "'{}' may still be run by {}: waiting up to {} s to see whether that process renews its lease or has died",
+            shorten(&self.name),
+            lease.owner,
+            lease.lasts.as_secs_f64().ceil()
+        )
+    }
+
     /// How its latest run ended, in the word of `metadata`.
     pub(crate) fn outcome(&self) -> Option<&str> {
         self.text("outcome")
@@ -155,7 +165,7 @@ impl Job {
 
     /// The run that a person has asked for, whatever the schedule says.
     pub(crate) fn run_by_hand(&self, now: DateTime<Utc>) -> Due {
-        let next = self.parsed().and_then(|schedule| schedule.next_after(now));
+        let next = self.parsed().and_then(|schedule| self.next_regular(&schedule, now));
         Due { next_run: next.ok().filter(|_| self.active).or(self.next_run), attempt: 1 }
     }
 
@@ -173,17 +183,17 @@ impl Job {
         let schedule = self.parsed()?;
         // Under way, and nobody is at it: its owner has died.
         if self.outcome() == Some("running") {
-            let next_run = Some(schedule.next_after(now)?);
+            let next_run = Some(self.next_regular(&schedule, now)?);
             return Ok(Action::Run(Due { next_run, attempt: self.attempt() + 1 }));
         }
         match self.next_run {
             Some(at) if at <= now => {
-                let next_run = Some(schedule.next_after(now)?);
+                let next_run = Some(self.next_regular(&schedule, now)?);
                 let attempt = if self.is_retry(&schedule, now) { self.attempt() + 1 } else { 1 };
                 Ok(Action::Run(Due { next_run, attempt }))
             }
             Some(at) if !self.was_edited() => {
-                let next = schedule.next_after(now)?;
+                let next = self.next_regular(&schedule, now)?;
                 // Further away than the schedule has it: a person's choice, or a clock's that was ahead.
                 let moved = if at > next && self.is_computed(at) { Some(next) } else { None };
                 Ok(self.note(moved).map_or(Action::Wait(Some(at)), Action::Note))
@@ -194,6 +204,15 @@ impl Job {
                 Ok(self.note(Some(next)).map_or(Action::Wait(Some(next)), Action::Note))
             }
         }
+    }
+
+    /// Its next regular time, but not one that has run already, which a clock that was set back comes to again. A run that is further ahead
+    /// than half of the way between two of them counts for nothing: leaving one out would be the longer pause.
+    fn next_regular(&self, schedule: &Schedule, now: DateTime<Utc>) -> Result<DateTime<Utc>, ScheduleError> {
+        let next = schedule.next_after(now)?;
+        let Some(ran) = self.last_run.filter(|ran| *ran >= next) else { return Ok(next) };
+        let following = schedule.next_after(next)?;
+        Ok(if ran - now < (following - next) / 2 { following } else { next })
     }
 
     /// Whether what is due is the next try that was announced when a run had ended badly, rather than the next regular

@@ -31,7 +31,7 @@ pub(crate) use error::StoreError;
 
 use crate::config::{SchedulerArgs, Secret};
 use crate::db::{Dialer, KeptError as _};
-use crate::lease::Ended;
+use crate::lease::Expiry;
 use crate::pg::Client;
 use job::{Action, Job};
 use pulse::Pulse;
@@ -63,7 +63,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// Prepares it; nothing is asked yet.
     pub fn new(args: &SchedulerArgs, dialer: Dialer, redis_url: &Secret, pulse: Pulse) -> Self {
-        let settings = Settings::new(&args.lease, Ended::by_watching());
+        let settings = Settings::new(&args.lease, Expiry::by_watching());
         let runner = Runner { session: session(dialer), settings, redis_url: redis_url.clone() };
         Self {
             runner,
@@ -121,11 +121,11 @@ impl Scheduler {
     /// Does what is to be done now, and says how long there is nothing more to do.
     async fn look(&mut self, shutdown: &CancellationToken) -> Duration {
         let session = self.runner.session.clone();
-        let ended = self.runner.settings.ended.clone();
+        let expiry = self.runner.settings.expiry.clone();
         let found = session
             .run(move |client| {
                 let table = store::locate(client, true)?;
-                let (now, jobs) = store::jobs(client, &table, &ended)?;
+                let (now, jobs) = store::jobs(client, &table, &expiry)?;
                 Ok((table, now, jobs))
             })
             .await;

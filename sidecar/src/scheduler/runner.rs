@@ -32,6 +32,8 @@ const LONGEST_WAIT_TO_WRITE: Duration = Duration::from_secs(15 * 60);
 const PAUSES_LOOKED_AT: usize = 8;
 /// The pause between two attempts to write.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
+/// How often a lease that is in doubt is looked at while it lasts.
+const LOOKS: u32 = 10;
 /// How long a sidecar that is to end tries to give its lease back. If it cannot, the lease ends by itself.
 const GIVE_BACK: Duration = Duration::from_secs(3);
 
@@ -59,26 +61,46 @@ pub(crate) enum NotRun {
     Passed,
     /// Another sidecar has taken it over.
     TakenOver,
+    /// The process is to end, and has not begun.
+    Stopped,
     /// Postgres does not let us.
     Store(StoreError),
 }
 
 impl Runner {
-    /// Claims a job whatever its schedule says, and runs it to its end.
+    /// Claims a job whatever its schedule says, and runs it to its end. A lease that is in doubt is watched first, until its owner renews it or
+    /// has been seen to be dead; `waits` is told so.
     pub(crate) async fn run_by_hand(
         &self,
         table: &Table,
         job: &Job,
         shutdown: &CancellationToken,
+        waits: impl Fn(&Lease),
     ) -> Result<Report, NotRun> {
-        let (there, id, settings) = (table.clone(), job.id.clone(), self.settings.clone());
-        let settle = move |client: &mut Client| store::settle(client, &there, &id, &settings, true);
-        match self.session.run(settle).await.map_err(NotRun::Store)? {
-            Settled::Claimed(claim) => {
-                self.run(table.clone(), *claim, shutdown).await.ok_or(NotRun::TakenOver)
+        let mut watched: Option<Lease> = None;
+        loop {
+            let (there, id, settings) = (table.clone(), job.id.clone(), self.settings.clone());
+            let settle = move |client: &mut Client| store::settle(client, &there, &id, &settings, true);
+            let lease = match self.session.run(settle).await.map_err(NotRun::Store)? {
+                Settled::Claimed(claim) => {
+                    return self.run(table.clone(), *claim, shutdown).await.ok_or(NotRun::TakenOver);
+                }
+                Settled::Held(lease) => lease,
+                Settled::Passed | Settled::Noted { .. } | Settled::Waits => return Err(NotRun::Passed),
+            };
+            let renewed = watched.as_ref().is_some_and(|before| !lease.is_still(before));
+            if renewed || !lease.in_doubt {
+                return Err(NotRun::Held(lease));
             }
-            Settled::Held(lease) => Err(NotRun::Held(lease)),
-            Settled::Passed | Settled::Noted { .. } | Settled::Waits => Err(NotRun::Passed),
+            if watched.is_none() {
+                waits(&lease);
+            }
+            let pause = lease.lasts / LOOKS;
+            watched = Some(lease);
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = shutdown.cancelled() => return Err(NotRun::Stopped),
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::LeaseArgs;
-use crate::lease::Ended;
+use crate::lease::Expiry;
 
 /// The scheduler's settings, with a name for this process that no other has.
 #[derive(Clone, Debug)]
@@ -13,17 +13,17 @@ pub(crate) struct Settings {
     /// How long a lease lasts unless it is renewed.
     pub(crate) lease: Duration,
     /// How it is found out whether another's has ended.
-    pub(crate) ended: Ended,
+    pub(crate) expiry: Expiry,
     /// The first pause before a failed run is tried again.
     pub(crate) first_retry: Duration,
 }
 
 impl Settings {
-    pub(crate) fn new(lease: &LeaseArgs, ended: Ended) -> Self {
+    pub(crate) fn new(lease: &LeaseArgs, expiry: Expiry) -> Self {
         Self {
             owner: owner(),
             lease: Duration::from_millis(lease.lease_ms),
-            ended,
+            expiry,
             first_retry: Duration::from_millis(lease.retry_ms),
         }
     }

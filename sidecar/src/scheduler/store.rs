@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::job::{Action, Change, Due, Job, NEXT_RUN, RETRY_AT, WARM_FUNCTION, retry_after, written};
 use super::report::Report;
 use super::settings::Settings;
-use crate::lease::{self, Ended, Lease};
+use crate::lease::{self, Expiry, Lease};
 use crate::pg::{Client, Queries, Terms, Transaction};
 
 /// More rows than that are not looked at.
@@ -111,7 +111,7 @@ pub(crate) fn locate(client: &mut Client, to_run: bool) -> Result<Table, StoreEr
 pub(crate) fn jobs(
     client: &mut Client,
     table: &Table,
-    ended: &Ended,
+    expiry: &Expiry,
 ) -> Result<(DateTime<Utc>, Vec<Job>), StoreError> {
     let now = client.query_one("SELECT clock_timestamp()", &[])?.try_get(0)?;
     let sql = format!(
@@ -120,7 +120,7 @@ pub(crate) fn jobs(
         select(table)
     );
     let rows = client.query(&sql, &[&MOST_JOBS, &WARM_FUNCTION])?;
-    Ok((now, rows.iter().map(|row| read(row, ended, now)).collect::<Result<_, _>>()?))
+    Ok((now, rows.iter().map(|row| read(row, expiry, now)).collect::<Result<_, _>>()?))
 }
 
 /// Looks at one row under its lock and does what is to be done: notes what has changed, or claims the run.
@@ -136,7 +136,7 @@ pub(crate) fn settle(
     if !lock(&mut transaction, table, id, "SKIP LOCKED")? {
         return Ok(Settled::Passed);
     }
-    let Some((now, job)) = job(&mut transaction, table, id, &settings.ended)? else {
+    let Some((now, job)) = job(&mut transaction, table, id, &settings.expiry)? else {
         return Ok(Settled::Passed);
     };
     let due = match job.assess(now) {
@@ -229,11 +229,11 @@ pub(crate) fn job(
     client: &mut impl Queries,
     table: &Table,
     id: &str,
-    ended: &Ended,
+    expiry: &Expiry,
 ) -> Result<Option<(DateTime<Utc>, Job)>, StoreError> {
     let now = client.query_one("SELECT clock_timestamp()", &[])?.try_get(0)?;
     let row = client.query_opt(&format!("{} WHERE j.id::text = $1", select(table)), &[&id])?;
-    row.map(|row| Ok((now, read(&row, ended, now)?))).transpose()
+    row.map(|row| Ok((now, read(&row, expiry, now)?))).transpose()
 }
 
 /// Locks a row until the transaction ends; false if it is gone, or locked and not to be waited for.
@@ -273,11 +273,11 @@ fn select(table: &Table) -> String {
     )
 }
 
-fn read(row: &Row, ended: &Ended, now: DateTime<Utc>) -> Result<Job, StoreError> {
-    columns(row, ended, now).map_err(StoreError::Unreadable)
+fn read(row: &Row, expiry: &Expiry, now: DateTime<Utc>) -> Result<Job, StoreError> {
+    columns(row, expiry, now).map_err(StoreError::Unreadable)
 }
 
-fn columns(row: &Row, ended: &Ended, now: DateTime<Utc>) -> Result<Job, postgres::Error> {
+fn columns(row: &Row, expiry: &Expiry, now: DateTime<Utc>) -> Result<Job, postgres::Error> {
     let metadata: Json<Map<String, Value>> = row.try_get(8)?;
     let mut job = Job {
         id: row.try_get(0)?,
@@ -291,7 +291,7 @@ fn columns(row: &Row, ended: &Ended, now: DateTime<Utc>) -> Result<Job, postgres
         metadata: metadata.0,
         lease: None,
     };
-    job.lease = Lease::read(row, 9, &job.lease_name(), ended, now)?;
+    job.lease = Lease::read(row, 9, &job.lease_name(), expiry, now)?;
     Ok(job)
 }
 

@@ -8,7 +8,7 @@ use super::pulse::Pulse;
 use super::session::{Session, session};
 use super::store;
 use crate::db::Dialer;
-use crate::lease::Ended;
+use crate::lease::Expiry;
 use crate::probe::SharedProbe;
 
 /// Longest wait for them: a Postgres that hangs must not keep everything else from being told.
@@ -19,12 +19,18 @@ pub struct View {
     session: Session,
     pulse: Pulse,
     shared: SharedProbe<Result<Vec<Job>, String>>,
+    expiry: Expiry,
 }
 
 impl View {
     /// Prepares it; nothing is asked yet.
     pub fn new(dialer: Dialer, pulse: Pulse) -> Self {
-        Self { session: session(dialer), pulse, shared: SharedProbe::default() }
+        Self {
+            session: session(dialer),
+            pulse,
+            shared: SharedProbe::default(),
+            expiry: Expiry::by_watching(),
+        }
     }
 
     /// Whether the schedule is followed here, if it is to be.
@@ -46,9 +52,10 @@ impl View {
     /// # Errors
     /// Why they cannot be read, for who runs the sidecar.
     pub(crate) async fn jobs(&self) -> Result<Vec<Job>, String> {
-        let question = self.session.run(|client| {
+        let expiry = self.expiry.clone();
+        let question = self.session.run(move |client| {
             let table = store::locate(client, false)?;
-            let (_, jobs) = store::jobs(client, &table, &Ended::ByClock)?;
+            let (_, jobs) = store::jobs(client, &table, &expiry)?;
             Ok(jobs.into_iter().filter(Job::is_ours).collect())
         });
         let jobs = async {

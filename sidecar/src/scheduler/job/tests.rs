@@ -72,8 +72,15 @@ fn an_edited_schedule_moves_the_next_time_and_a_time_set_by_hand_stays() {
 fn a_run_whose_owner_died_is_due_whatever_its_next_time_says() {
     let mut job = job();
     job.metadata = metadata(json!({"next_run_for": WARM_SCHEDULE, "outcome": "running", "attempt": 1}));
-    let lease =
-        |ended| Some(Lease { owner: "a".into(), expires_at: now(), lasts: Duration::from_secs(30), ended });
+    let lease = |ended| {
+        Some(Lease {
+            owner: "a".into(),
+            expires_at: now(),
+            lasts: Duration::from_secs(30),
+            ended,
+            in_doubt: false,
+        })
+    };
     job.lease = lease(false);
     assert_eq!(job.assess(now()), Action::Wait(None));
     job.lease = lease(true);
@@ -96,6 +103,49 @@ fn a_next_time_that_a_wrong_clock_has_computed_is_computed_anew_and_a_persons_ch
     let mut usual = job();
     usual.metadata.insert("next_run".into(), json!("2026-03-05T00:00:00.000Z"));
     assert_eq!(usual.assess(now()), Action::Wait(usual.next_run));
+}
+
+/// A job that has run at midnight, as its metadata say, by a clock that shows ten to twelve now.
+fn set_back() -> (Job, DateTime<Utc>) {
+    let mut job = job();
+    job.last_run = Some(at("2026-03-04T00:00:00.120Z"));
+    job.metadata.insert("next_run".into(), json!("2026-03-05T00:00:00.000Z"));
+    (job, at("2026-03-03T23:50:00Z"))
+}
+
+#[test]
+fn a_clock_that_is_set_back_a_little_runs_no_job_twice() {
+    let (mut job, now) = set_back();
+    assert_eq!(job.assess(now), Action::Wait(job.next_run), "it stays where it is");
+    assert_eq!(job.run_by_hand(now).next_run, job.next_run, "also where somebody runs it");
+    job.metadata.insert("outcome".into(), json!("running"));
+    let Action::Run(due) = job.assess(now) else { panic!("its owner has died") };
+    assert_eq!(due.next_run, job.next_run, "also where it is taken over");
+}
+
+#[test]
+fn what_ran_by_a_clock_that_was_far_ahead_does_not_count() {
+    let (mut job, now) = set_back();
+    job.last_run = Some(at("2026-05-03T00:00:00Z"));
+    job.next_run = Some(at("2026-05-04T00:00:00Z"));
+    job.metadata.insert("next_run".into(), json!("2026-05-04T00:00:00.000Z"));
+    let Action::Note(change) = job.assess(now) else { panic!() };
+    assert_eq!(change.next_run, Some(Some(at("2026-03-04T00:00:00Z"))));
+    // Most of a day: tonight is nearer to a day after that run than tomorrow night is.
+    job.last_run = Some(at("2026-03-04T00:00:00Z"));
+    let Action::Note(change) = job.assess(at("2026-03-03T06:00:00Z")) else { panic!() };
+    assert_eq!(change.next_run, Some(Some(at("2026-03-04T00:00:00Z"))));
+}
+
+#[test]
+fn a_clock_that_is_set_back_a_little_leaves_the_next_try_where_it_was_announced() {
+    let (mut job, now) = set_back();
+    let retry = "2026-03-04T00:05:00.250Z";
+    job.next_run = Some(at(retry));
+    job.metadata.extend(metadata(json!({"outcome": "failed", "attempt": 2, "retry_at": retry})));
+    assert_eq!(job.assess(now), Action::Wait(job.next_run));
+    let Action::Run(due) = job.assess(at("2026-03-04T00:06:00Z")) else { panic!() };
+    assert_eq!(due, Due { next_run: Some(at("2026-03-05T00:00:00Z")), attempt: 3 });
 }
 
 #[test]
