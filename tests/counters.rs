@@ -12,9 +12,9 @@ fn counters(client: &mut Client) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Sizes, times and names.
-const OF_THE_MOMENT: [&str; 5] =
-    ["stored_bytes", "warm_by", "warm_started", "warm_elapsed_ms", "warm_tenants_per_sec"];
+/// Sizes, times, names and states.
+const OF_THE_MOMENT: [&str; 6] =
+    ["stored_bytes", "feed_state", "warm_by", "warm_started", "warm_elapsed_ms", "warm_tenants_per_sec"];
 
 fn assert_counters(client: &mut Client, expected: &[(&str, &str)]) {
     let given = counters(client);
