@@ -94,10 +94,10 @@ fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8], hot: &mut Vec<BundleId
 
 /// Clears in slices at a time, for clients.
 const MAX_RUNNING: usize = 8;
-/// A replica searches a database anew after so long, until its primary has marked all that is there,
+/// A replica that has found a bundle without a mark looks at it again after so long. The pause doubles each time,
 const LOOK_AGAIN: Millis = 200;
-/// or so much time has passed: a primary without this module marks nothing.
-const LONGEST_WATCH: Millis = 60_000;
+/// up to this: the primary may be paused for minutes, or have no module and never mark anything.
+const LONGEST_PAUSE: Millis = 5_000;
 
 thread_local! {
     /// The clears under way. They hold cursors of the server, which belong to its main thread.
@@ -141,7 +141,7 @@ pub(crate) fn begin(dbs: Vec<i32>, tenants: Vec<Tenant>, soft: bool, client: Cli
 
 /// These two databases have changed places. Each holds what was not cleared where it was: from now on all of it counts
 /// as changed. What is under way has been fenced. On a replica the marks come from its primary.
-pub(crate) fn changed_places(now: Millis, dbs: [i32; 2]) {
+pub(crate) fn changed_places(dbs: [i32; 2]) {
     RUNNING.with_borrow_mut(|running| {
         for db in dbs {
             // One that began before covers less.
@@ -154,7 +154,7 @@ pub(crate) fn changed_places(now: Millis, dbs: [i32; 2]) {
                 cleared: 0,
                 client: None,
                 not_before: 0,
-                watch: Some(Watch { until: now + LONGEST_WATCH, unmarked: false }),
+                watch: Some(Watch::new()),
             });
         }
     });
@@ -167,16 +167,21 @@ pub(crate) fn abort() -> Vec<ClientId> {
     RUNNING.with_borrow_mut(|running| {
         let (ended, kept): (VecDeque<Clear>, _) = running.drain(..).partition(|clear| clear.client.is_some());
         *running = kept;
-        running.iter_mut().for_each(|clear| clear.not_before = 0);
         // A replica's search has marked nothing.
-        running.iter().for_each(Clear::search_anew);
+        running.iter_mut().for_each(Clear::search_anew);
         ended.into_iter().filter_map(|clear| clear.client).collect()
     })
 }
 
 /// The data has been replaced: what was searched is not what is there.
 pub(crate) fn search_anew() {
-    RUNNING.with_borrow(|running| running.iter().for_each(Clear::search_anew));
+    RUNNING.with_borrow_mut(|running| running.iter_mut().for_each(Clear::search_anew));
+}
+
+/// The data is replaced by that of a primary. Which of it was stored after the swap, this server has not seen: it takes
+/// the marks that it comes with for all there are. Otherwise right bundles would count as changed until they expire.
+pub(crate) fn forget_swaps() {
+    RUNNING.with_borrow_mut(|running| running.retain(|clear| clear.client.is_some()));
 }
 
 /// Two databases have changed places, and what is to be cleared with them.
@@ -240,7 +245,8 @@ pub(crate) fn step(ctx: &Context, hot: &mut Vec<BundleId>) -> Step {
 }
 
 /// Takes one small step of looking, on a replica, whether all that counts as changed has been marked by its primary;
-/// whether there is more to do now.
+/// whether there is more to do now. While one bundle is known that is not, nothing else is searched, and the clear goes
+/// on: no bundle of the database becomes a hit too early, and this server marks the rest if it takes over.
 pub(crate) fn watch(ctx: &Context, now: Millis) -> bool {
     RUNNING.with_borrow_mut(|running| {
         let due = |clear: &Clear| clear.not_before <= now && clear.watch.is_some();
@@ -251,22 +257,31 @@ pub(crate) fn watch(ctx: &Context, now: Millis) -> bool {
         else {
             return true;
         };
-        if now >= watch.until || !ffi::select_db(ctx, *db) {
+        if !ffi::select_db(ctx, *db) {
             return true;
         }
-        let (found, more) = bundles(ctx, cursor, *db);
-        watch.unmarked |= found.into_iter().any(|(key, id)| {
-            let tagged = key == id.key(true).as_bytes();
-            sweep.covers(&id, tagged)
-                && !matches!(store::at_key(ctx, &id, &key), Stored::Changed | Stored::Absent)
-        });
-        if more {
-            running.push_back(clear);
-        } else if std::mem::take(&mut watch.unmarked) {
-            cursor.restart();
-            clear.not_before = now + LOOK_AGAIN;
-            running.push_back(clear);
+        let is_unmarked = |key: &[u8], id: &BundleId| {
+            sweep.covers(id, key == id.key(true).as_bytes())
+                && !matches!(store::at_key(ctx, id, key), Stored::Changed | Stored::Absent)
+        };
+        match watch.unmarked.front() {
+            Some((key, id)) if is_unmarked(key, id) => clear.not_before = now + watch.next_pause(),
+            Some(_) => {
+                watch.unmarked.pop_front();
+                watch.pause = LOOK_AGAIN;
+            }
+            None if !watch.searched => {
+                let (found, more) = bundles(ctx, cursor, *db);
+                watch.unmarked.extend(found.into_iter().filter(|(key, id)| is_unmarked(key, id)));
+                watch.searched = !more;
+            }
+            None if sweep.take_unsettled() => {
+                cursor.restart();
+                watch.searched = false;
+            }
+            None => return true,
         }
+        running.push_back(clear);
         true
     })
 }
@@ -294,28 +309,44 @@ struct Clear {
     cleared: u64,
     /// Who waits for its end.
     client: Option<ClientId>,
-    /// On a replica, when the next search begins.
+    /// On a replica, when the next look is due.
     not_before: Millis,
     /// Of databases that have changed places: what a replica does with it.
     watch: Option<Watch>,
 }
 
 impl Clear {
-    fn search_anew(&self) {
+    fn search_anew(&mut self) {
         for (_, source) in &self.sources {
             if let Source::Database(cursor, _) = source {
                 cursor.restart();
             }
         }
+        self.not_before = 0;
+        self.watch = self.watch.take().map(|_| Watch::new());
     }
 }
 
-/// How a replica finds out that its primary has marked everything.
+/// How a replica finds out that its primary has marked everything: by one search that stops at each bundle without a
+/// mark until that has one. The bundles before it keep their marks.
 struct Watch {
-    /// Not longer than that.
-    until: Millis,
-    /// This search has found one without a mark.
-    unmarked: bool,
+    /// Found without a mark. Only the first is looked at again.
+    unmarked: VecDeque<(Vec<u8>, BundleId)>,
+    /// The search has come round.
+    searched: bool,
+    /// Before the next look at the first of them.
+    pause: Millis,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self { unmarked: VecDeque::new(), searched: false, pause: LOOK_AGAIN }
+    }
+
+    fn next_pause(&mut self) -> Millis {
+        let longer = (self.pause * 2).min(LONGEST_PAUSE);
+        std::mem::replace(&mut self.pause, longer)
+    }
 }
 
 /// What it clears.
