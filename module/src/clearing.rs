@@ -160,8 +160,8 @@ pub(crate) fn changed_places(dbs: [i32; 2]) {
     });
 }
 
-/// Ends the clears of clients: this server may no longer write, or does from now on. These clients. What counts as
-/// changed goes on to.
+/// Ends the clears of clients, because this server becomes a replica or a primary. Returns these clients. The clears
+/// after a SWAPDB go on, from the beginning.
 pub(crate) fn abort() -> Vec<ClientId> {
     sweep::forget_arrivals();
     RUNNING.with_borrow_mut(|running| {
