@@ -13,6 +13,7 @@ use redis_module::key::RedisKey;
 use redis_module::{Context, KeysCursor, RedisString};
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use wire::bundle::Stamp;
 use wire::key::{self, BundleId};
 use wire::tenant::Tenant;
@@ -94,6 +95,8 @@ fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8], hot: &mut Vec<BundleId
 
 /// Clears in slices at a time, for clients.
 const MAX_RUNNING: usize = 8;
+/// A clear after a SWAPDB begins anew so many times when a step panics.
+const MOST_PANICS: u32 = 3;
 /// A replica that has found a bundle without a mark looks at it again after so long. The pause doubles each time,
 const LOOK_AGAIN: Millis = 200;
 /// up to this: the primary may be paused for minutes, or have no module and never mark anything.
@@ -135,7 +138,8 @@ pub(crate) fn begin(dbs: Vec<i32>, tenants: Vec<Tenant>, soft: bool, client: Cli
         tenants => Source::Named(Vec::from(tenants).into_iter(), Sweep::of_tenants()),
     };
     let sources = dbs.into_iter().map(|db| (db, source(db))).collect();
-    let clear = Clear { soft, sources, cleared: 0, client: Some(client), not_before: 0, watch: None };
+    let clear =
+        Clear { soft, sources, cleared: 0, client: Some(client), panics: 0, not_before: 0, watch: None };
     RUNNING.with_borrow_mut(|running| running.push_back(clear));
 }
 
@@ -153,6 +157,7 @@ pub(crate) fn changed_places(dbs: [i32; 2]) {
                 sources: VecDeque::from([(db, Source::database(db, true))]),
                 cleared: 0,
                 client: None,
+                panics: 0,
                 not_before: 0,
                 watch: Some(Watch::new()),
             });
@@ -199,8 +204,10 @@ pub(crate) enum Step {
     Busy,
     /// A clear has ended: its client, where it has one, and how many bundles there were.
     Ended(Option<ClientId>, u64),
-    /// A step of a clear has panicked: its client.
-    Broken(Option<ClientId>),
+    /// A step of a client's clear has panicked.
+    Broken(ClientId),
+    /// Steps of a clear after a SWAPDB have panicked again and again, and it has ended: its database.
+    GivenUp(i32),
 }
 
 /// Takes one small step of one clear. What it found hot is added to `hot`.
@@ -216,12 +223,13 @@ pub(crate) fn step(ctx: &Context, hot: &mut Vec<BundleId>) -> Step {
     let taken = RUNNING.with_borrow_mut(|running| {
         let clear = running.front_mut()?;
         let (db, source) = clear.sources.front_mut()?;
-        Some((*db, clear.soft, std::mem::replace(source, Source::Taken)))
+        let taken = Source::Taken(source.sweep());
+        Some((*db, clear.soft, std::mem::replace(source, taken)))
     });
     let Some((db, soft, mut source)) = taken else { return Step::Idle };
     let mut cleared = Cleared::default();
     let more = match &source {
-        Source::Taken => None,
+        Source::Taken(_) => None,
         _ => Some(source.step(ctx, db, soft, &mut cleared)),
     };
     hot.append(&mut cleared.hot);
@@ -229,7 +237,7 @@ pub(crate) fn step(ctx: &Context, hot: &mut Vec<BundleId>) -> Step {
         let Some(mut clear) = running.pop_front() else { return Step::Idle };
         clear.cleared += cleared.count;
         match (more, clear.sources.front_mut()) {
-            (None, _) | (_, None) => return Step::Broken(clear.client),
+            (None, _) | (_, None) => return broken(clear, db, running),
             (Some(true), Some((_, taken))) => *taken = source,
             (Some(false), Some(_)) => {
                 clear.cleared += source.replaced();
@@ -242,6 +250,21 @@ pub(crate) fn step(ctx: &Context, hot: &mut Vec<BundleId>) -> Step {
         running.push_back(clear);
         Step::Busy
     })
+}
+
+/// A step of this clear has panicked. A client is told. After a SWAPDB there is nobody to tell, and what is unmarked
+/// would become a hit: the clear begins anew a few times.
+fn broken(mut clear: Clear, db: i32, running: &mut VecDeque<Clear>) -> Step {
+    if let Some(client) = clear.client {
+        return Step::Broken(client);
+    }
+    clear.panics += 1;
+    if clear.panics > MOST_PANICS {
+        return Step::GivenUp(db);
+    }
+    clear.search_anew();
+    running.push_back(clear);
+    Step::Busy
 }
 
 /// Takes one small step of looking, on a replica, whether all that counts as changed has been marked by its primary;
@@ -309,6 +332,8 @@ struct Clear {
     cleared: u64,
     /// Who waits for its end.
     client: Option<ClientId>,
+    /// So many of its steps have panicked.
+    panics: u32,
     /// On a replica, when the next look is due.
     not_before: Millis,
     /// Of databases that have changed places: what a replica does with it.
@@ -317,9 +342,9 @@ struct Clear {
 
 impl Clear {
     fn search_anew(&mut self) {
-        for (_, source) in &self.sources {
-            if let Source::Database(cursor, _) = source {
-                cursor.restart();
+        for (_, source) in &mut self.sources {
+            if let Some(sweep) = source.sweep() {
+                *source = Source::Database(KeysCursor::new(), sweep);
             }
         }
         self.not_before = 0;
@@ -352,14 +377,22 @@ impl Watch {
 /// What it clears.
 enum Source {
     Named(std::vec::IntoIter<Tenant>, #[allow(dead_code, reason = "ends with it")] Sweep),
-    Database(KeysCursor, Sweep),
-    /// It is being worked on.
-    Taken,
+    Database(KeysCursor, Rc<Sweep>),
+    /// It is being worked on. The sweep of a database stays open if that panics: its bundles still count as cleared.
+    Taken(Option<Rc<Sweep>>),
 }
 
 impl Source {
     fn database(db: i32, soft: bool) -> Self {
-        Self::Database(KeysCursor::new(), Sweep::begin(db, soft))
+        Self::Database(KeysCursor::new(), Rc::new(Sweep::begin(db, soft)))
+    }
+
+    fn sweep(&self) -> Option<Rc<Sweep>> {
+        if let Self::Database(_, sweep) | Self::Taken(Some(sweep)) = self {
+            Some(sweep.clone())
+        } else {
+            None
+        }
     }
 
     fn replaced(&self) -> u64 {
@@ -389,7 +422,7 @@ impl Source {
                 }
                 more
             }
-            Self::Taken => false,
+            Self::Taken(_) => false,
         }
     }
 }
