@@ -97,9 +97,9 @@ fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8], hot: &mut Vec<BundleId
 const MAX_RUNNING: usize = 8;
 /// A clear after a SWAPDB begins anew so many times when a step panics.
 const MOST_PANICS: u32 = 3;
-/// A replica that has found a bundle without a mark looks at it again after so long. The pause doubles each time,
+/// A replica that has found a bundle without a mark looks at it again after so long. The pause doubles each time.
 const LOOK_AGAIN: Millis = 200;
-/// up to this: the primary may be paused for minutes, or have no module and never mark anything.
+/// The longest such pause. The primary may be paused for minutes, or have no module and never mark anything.
 const LONGEST_PAUSE: Millis = 5_000;
 
 thread_local! {
