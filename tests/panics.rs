@@ -86,6 +86,20 @@ fn a_panic_in_a_clear_is_an_error_and_never_counts_as_cleared() {
 }
 
 #[test]
+fn a_swap_whose_marks_panic_again_and_again_is_named_in_the_log() {
+    let (_upstream, redis) = scene();
+    let mut client = redis.client();
+    client.ok(&["DASHBOARD.GET", "panics-in-clear"]);
+    client.ok(&["SWAPDB", "0", "3"]);
+    assert_eventually!(client.figure("clears_running") == 0, "it ends");
+    let log = redis.log();
+    assert!(log.contains("not every bundle of database 3 was marked as changed after SWAPDB"), "{log}");
+    assert!(log.contains("run DASHBOARD.CLEAR SOFT"), "{log}");
+    assert_eq!(log.matches("please report it: a fault that was asked for, in clear").count(), 4, "{log}");
+    all_is_well(&redis);
+}
+
+#[test]
 fn a_panic_in_a_clear_of_several_databases_leaves_the_client_in_its_own() {
     let (_upstream, redis) = scene();
     let (mut zero, mut three) = (redis.client(), redis.client());

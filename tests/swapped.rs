@@ -252,6 +252,73 @@ fn a_replica_that_takes_over_before_the_marks_have_come_sets_them_itself() {
     }
 }
 
+/// A primary without the module, which never marks anything, and its replica, to which a swap has come.
+fn a_swap_that_nobody_marks(upstream: &FakeUpstream) -> (Redis, Redis) {
+    let primary = Redis::builder().without_module().tcp().start();
+    let (source, replica) = (builder(upstream).start(), builder(upstream).start());
+    let mut there = source.client();
+    fill(&mut there, "3");
+    let mut client = primary.client();
+    client.ok(&["SELECT", "3"]);
+    let Value::Array(keys) = there.ok(&["KEYS", "*"]) else { panic!("KEYS replies with an array") };
+    for key in keys.iter().map(text) {
+        let (value, ttl) = (there.bytes(&["GET", &key]), there.int(&["PTTL", &key]).to_string());
+        client.ok(&[b"SET", key.as_bytes(), &value, b"PX", ttl.as_bytes()]);
+    }
+    replica.follow(&primary);
+    client.ok(&["SWAPDB", "0", "3"]);
+    (primary, replica)
+}
+
+/// Marks a tenant's bundle as changed, as a primary with the module does.
+fn mark(client: &mut Client, key: &str) {
+    let expires_at = client.int(&["PEXPIRETIME", key]);
+    client.ok(&["PEXPIREAT", key, &(expires_at + 60_000).to_string()]);
+}
+
+#[test]
+fn a_replica_waits_for_each_mark_however_long_it_takes() {
+    let upstream = FakeUpstream::start();
+    let (primary, replica) = a_swap_that_nobody_marks(&upstream);
+    let (mut client, mut there) = (primary.client(), replica.client());
+    assert_eventually!(there.int(&["DBSIZE"]) > 0, "the swap has come");
+    let Value::Array(keys) = client.ok(&["KEYS", "*"]) else { panic!("KEYS replies with an array") };
+    let last = key("t7");
+    keys.iter().map(text).filter(|key| *key != last).for_each(|key| mark(&mut client, &key));
+    assert_eq!(client.int(&["WAIT", "1", "0"]), 1);
+    assert!(there.figure("clears_running") > 0, "one mark is missing");
+    assert_eq!(seen(transaction(&mut there, &[get("t7")]).remove(0)).0, "stale");
+    mark(&mut client, &last);
+    assert_eventually!(nothing_is_searched(&mut there), "all is marked");
+}
+
+#[test]
+fn a_replica_of_a_primary_that_never_marks_does_so_when_it_takes_over() {
+    let upstream = FakeUpstream::start();
+    let (_primary, replica) = a_swap_that_nobody_marks(&upstream);
+    let mut there = replica.client();
+    assert_eventually!(there.int(&["DBSIZE"]) > 0, "the swap has come");
+    there.ok(&["REPLICAOF", "NO", "ONE"]);
+    assert_eventually!(nothing_is_searched(&mut there), "all is marked");
+    for n in 0..MANY {
+        assert_eq!(read(&mut there, &name(n)).0, "refreshed", "{n}");
+    }
+}
+
+#[test]
+fn what_a_replica_gets_in_a_full_synchronisation_is_a_hit() {
+    let upstream = FakeUpstream::start();
+    let (_primary, replica) = a_swap_that_nobody_marks(&upstream);
+    let other = builder(&upstream).tcp().start();
+    fill(&mut other.client(), "0");
+    let mut there = replica.client();
+    assert_eventually!(there.int(&["DBSIZE"]) > 0, "the swap has come");
+    assert!(there.figure("clears_running") > 0);
+    replica.follow(&other);
+    assert!(nothing_is_searched(&mut there), "this is other data");
+    assert_eq!(read(&mut there, "t1").0, "hit");
+}
+
 #[test]
 fn a_server_that_is_killed_before_it_has_marked_all_does_so_when_it_is_back() {
     let upstream = FakeUpstream::start();

@@ -13,6 +13,7 @@ use redis_module::key::RedisKey;
 use redis_module::{Context, KeysCursor, RedisString};
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use wire::bundle::Stamp;
 use wire::key::{self, BundleId};
 use wire::tenant::Tenant;
@@ -94,10 +95,12 @@ fn mark_changed(ctx: &Context, id: &BundleId, key: &[u8], hot: &mut Vec<BundleId
 
 /// Clears in slices at a time, for clients.
 const MAX_RUNNING: usize = 8;
-/// A replica searches a database anew after so long, until its primary has marked all that is there,
+/// A clear after a SWAPDB begins anew so many times when a step panics.
+const MOST_PANICS: u32 = 3;
+/// A replica that has found a bundle without a mark looks at it again after so long. The pause doubles each time.
 const LOOK_AGAIN: Millis = 200;
-/// or so much time has passed: a primary without this module marks nothing.
-const LONGEST_WATCH: Millis = 60_000;
+/// The longest such pause. The primary may be paused for minutes, or have no module and never mark anything.
+const LONGEST_PAUSE: Millis = 5_000;
 
 thread_local! {
     /// The clears under way. They hold cursors of the server, which belong to its main thread.
@@ -135,13 +138,14 @@ pub(crate) fn begin(dbs: Vec<i32>, tenants: Vec<Tenant>, soft: bool, client: Cli
         tenants => Source::Named(Vec::from(tenants).into_iter(), Sweep::of_tenants()),
     };
     let sources = dbs.into_iter().map(|db| (db, source(db))).collect();
-    let clear = Clear { soft, sources, cleared: 0, client: Some(client), not_before: 0, watch: None };
+    let clear =
+        Clear { soft, sources, cleared: 0, client: Some(client), panics: 0, not_before: 0, watch: None };
     RUNNING.with_borrow_mut(|running| running.push_back(clear));
 }
 
 /// These two databases have changed places. Each holds what was not cleared where it was: from now on all of it counts
 /// as changed. What is under way has been fenced. On a replica the marks come from its primary.
-pub(crate) fn changed_places(now: Millis, dbs: [i32; 2]) {
+pub(crate) fn changed_places(dbs: [i32; 2]) {
     RUNNING.with_borrow_mut(|running| {
         for db in dbs {
             // One that began before covers less.
@@ -153,30 +157,36 @@ pub(crate) fn changed_places(now: Millis, dbs: [i32; 2]) {
                 sources: VecDeque::from([(db, Source::database(db, true))]),
                 cleared: 0,
                 client: None,
+                panics: 0,
                 not_before: 0,
-                watch: Some(Watch { until: now + LONGEST_WATCH, unmarked: false }),
+                watch: Some(Watch::new()),
             });
         }
     });
 }
 
-/// Ends the clears of clients: this server may no longer write, or does from now on. These clients. What counts as
-/// changed goes on to.
+/// Ends the clears of clients, because this server becomes a replica or a primary. Returns these clients. The clears
+/// after a SWAPDB go on, from the beginning.
 pub(crate) fn abort() -> Vec<ClientId> {
     sweep::forget_arrivals();
     RUNNING.with_borrow_mut(|running| {
         let (ended, kept): (VecDeque<Clear>, _) = running.drain(..).partition(|clear| clear.client.is_some());
         *running = kept;
-        running.iter_mut().for_each(|clear| clear.not_before = 0);
         // A replica's search has marked nothing.
-        running.iter().for_each(Clear::search_anew);
+        running.iter_mut().for_each(Clear::search_anew);
         ended.into_iter().filter_map(|clear| clear.client).collect()
     })
 }
 
 /// The data has been replaced: what was searched is not what is there.
 pub(crate) fn search_anew() {
-    RUNNING.with_borrow(|running| running.iter().for_each(Clear::search_anew));
+    RUNNING.with_borrow_mut(|running| running.iter_mut().for_each(Clear::search_anew));
+}
+
+/// The data is replaced by that of a primary. Which of it was stored after the swap, this server has not seen: it takes
+/// the marks that it comes with for all there are. Otherwise right bundles would count as changed until they expire.
+pub(crate) fn forget_swaps() {
+    RUNNING.with_borrow_mut(|running| running.retain(|clear| clear.client.is_some()));
 }
 
 /// Two databases have changed places, and what is to be cleared with them.
@@ -194,8 +204,10 @@ pub(crate) enum Step {
     Busy,
     /// A clear has ended: its client, where it has one, and how many bundles there were.
     Ended(Option<ClientId>, u64),
-    /// A step of a clear has panicked: its client.
-    Broken(Option<ClientId>),
+    /// A step of a client's clear has panicked.
+    Broken(ClientId),
+    /// Steps of a clear after a SWAPDB have panicked again and again, and it has ended: its database.
+    GivenUp(i32),
 }
 
 /// Takes one small step of one clear. What it found hot is added to `hot`.
@@ -211,12 +223,13 @@ pub(crate) fn step(ctx: &Context, hot: &mut Vec<BundleId>) -> Step {
     let taken = RUNNING.with_borrow_mut(|running| {
         let clear = running.front_mut()?;
         let (db, source) = clear.sources.front_mut()?;
-        Some((*db, clear.soft, std::mem::replace(source, Source::Taken)))
+        let taken = Source::Taken(source.sweep());
+        Some((*db, clear.soft, std::mem::replace(source, taken)))
     });
     let Some((db, soft, mut source)) = taken else { return Step::Idle };
     let mut cleared = Cleared::default();
     let more = match &source {
-        Source::Taken => None,
+        Source::Taken(_) => None,
         _ => Some(source.step(ctx, db, soft, &mut cleared)),
     };
     hot.append(&mut cleared.hot);
@@ -224,7 +237,7 @@ pub(crate) fn step(ctx: &Context, hot: &mut Vec<BundleId>) -> Step {
         let Some(mut clear) = running.pop_front() else { return Step::Idle };
         clear.cleared += cleared.count;
         match (more, clear.sources.front_mut()) {
-            (None, _) | (_, None) => return Step::Broken(clear.client),
+            (None, _) | (_, None) => return broken(clear, db, running),
             (Some(true), Some((_, taken))) => *taken = source,
             (Some(false), Some(_)) => {
                 clear.cleared += source.replaced();
@@ -239,8 +252,24 @@ pub(crate) fn step(ctx: &Context, hot: &mut Vec<BundleId>) -> Step {
     })
 }
 
+/// A step of this clear has panicked. A client is told. After a SWAPDB there is nobody to tell, and what is unmarked
+/// would become a hit: the clear begins anew a few times.
+fn broken(mut clear: Clear, db: i32, running: &mut VecDeque<Clear>) -> Step {
+    if let Some(client) = clear.client {
+        return Step::Broken(client);
+    }
+    clear.panics += 1;
+    if clear.panics > MOST_PANICS {
+        return Step::GivenUp(db);
+    }
+    clear.search_anew();
+    running.push_back(clear);
+    Step::Busy
+}
+
 /// Takes one small step of looking, on a replica, whether all that counts as changed has been marked by its primary;
-/// whether there is more to do now.
+/// whether there is more to do now. While one bundle is known that is not, nothing else is searched, and the clear goes
+/// on: no bundle of the database becomes a hit too early, and this server marks the rest if it takes over.
 pub(crate) fn watch(ctx: &Context, now: Millis) -> bool {
     RUNNING.with_borrow_mut(|running| {
         let due = |clear: &Clear| clear.not_before <= now && clear.watch.is_some();
@@ -251,22 +280,31 @@ pub(crate) fn watch(ctx: &Context, now: Millis) -> bool {
         else {
             return true;
         };
-        if now >= watch.until || !ffi::select_db(ctx, *db) {
+        if !ffi::select_db(ctx, *db) {
             return true;
         }
-        let (found, more) = bundles(ctx, cursor, *db);
-        watch.unmarked |= found.into_iter().any(|(key, id)| {
-            let tagged = key == id.key(true).as_bytes();
-            sweep.covers(&id, tagged)
-                && !matches!(store::at_key(ctx, &id, &key), Stored::Changed | Stored::Absent)
-        });
-        if more {
-            running.push_back(clear);
-        } else if std::mem::take(&mut watch.unmarked) {
-            cursor.restart();
-            clear.not_before = now + LOOK_AGAIN;
-            running.push_back(clear);
+        let is_unmarked = |key: &[u8], id: &BundleId| {
+            sweep.covers(id, key == id.key(true).as_bytes())
+                && !matches!(store::at_key(ctx, id, key), Stored::Changed | Stored::Absent)
+        };
+        match watch.unmarked.front() {
+            Some((key, id)) if is_unmarked(key, id) => clear.not_before = now + watch.next_pause(),
+            Some(_) => {
+                watch.unmarked.pop_front();
+                watch.pause = LOOK_AGAIN;
+            }
+            None if !watch.searched => {
+                let (found, more) = bundles(ctx, cursor, *db);
+                watch.unmarked.extend(found.into_iter().filter(|(key, id)| is_unmarked(key, id)));
+                watch.searched = !more;
+            }
+            None if sweep.take_unsettled() => {
+                cursor.restart();
+                watch.searched = false;
+            }
+            None => return true,
         }
+        running.push_back(clear);
         true
     })
 }
@@ -294,41 +332,67 @@ struct Clear {
     cleared: u64,
     /// Who waits for its end.
     client: Option<ClientId>,
-    /// On a replica, when the next search begins.
+    /// So many of its steps have panicked.
+    panics: u32,
+    /// On a replica, when the next look is due.
     not_before: Millis,
     /// Of databases that have changed places: what a replica does with it.
     watch: Option<Watch>,
 }
 
 impl Clear {
-    fn search_anew(&self) {
-        for (_, source) in &self.sources {
-            if let Source::Database(cursor, _) = source {
-                cursor.restart();
+    fn search_anew(&mut self) {
+        for (_, source) in &mut self.sources {
+            if let Some(sweep) = source.sweep() {
+                *source = Source::Database(KeysCursor::new(), sweep);
             }
         }
+        self.not_before = 0;
+        self.watch = self.watch.take().map(|_| Watch::new());
     }
 }
 
-/// How a replica finds out that its primary has marked everything.
+/// How a replica finds out that its primary has marked everything: by one search that stops at each bundle without a
+/// mark until that has one. The bundles before it keep their marks.
 struct Watch {
-    /// Not longer than that.
-    until: Millis,
-    /// This search has found one without a mark.
-    unmarked: bool,
+    /// Found without a mark. Only the first is looked at again.
+    unmarked: VecDeque<(Vec<u8>, BundleId)>,
+    /// The search has come round.
+    searched: bool,
+    /// Before the next look at the first of them.
+    pause: Millis,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self { unmarked: VecDeque::new(), searched: false, pause: LOOK_AGAIN }
+    }
+
+    fn next_pause(&mut self) -> Millis {
+        let longer = (self.pause * 2).min(LONGEST_PAUSE);
+        std::mem::replace(&mut self.pause, longer)
+    }
 }
 
 /// What it clears.
 enum Source {
     Named(std::vec::IntoIter<Tenant>, #[allow(dead_code, reason = "ends with it")] Sweep),
-    Database(KeysCursor, Sweep),
-    /// It is being worked on.
-    Taken,
+    Database(KeysCursor, Rc<Sweep>),
+    /// It is being worked on. The sweep of a database stays open if that panics: its bundles still count as cleared.
+    Taken(Option<Rc<Sweep>>),
 }
 
 impl Source {
     fn database(db: i32, soft: bool) -> Self {
-        Self::Database(KeysCursor::new(), Sweep::begin(db, soft))
+        Self::Database(KeysCursor::new(), Rc::new(Sweep::begin(db, soft)))
+    }
+
+    fn sweep(&self) -> Option<Rc<Sweep>> {
+        if let Self::Database(_, sweep) | Self::Taken(Some(sweep)) = self {
+            Some(sweep.clone())
+        } else {
+            None
+        }
     }
 
     fn replaced(&self) -> u64 {
@@ -358,7 +422,7 @@ impl Source {
                 }
                 more
             }
-            Self::Taken => false,
+            Self::Taken(_) => false,
         }
     }
 }

@@ -114,8 +114,10 @@ pub(crate) enum ServerEvent {
     Swapped(i32, i32),
     /// This server has become a primary or a replica.
     RoleChanged,
-    /// All data was replaced from a file or a primary.
+    /// All data is replaced from a file of this server.
     Loading,
+    /// All data is replaced by that of its primary.
+    LoadingFromPrimary,
 }
 
 struct Server {
@@ -602,7 +604,10 @@ unsafe extern "C" fn event_callback(ctx: Ctx, event: raw::RedisModuleEvent, sub:
                 ServerEvent::Swapped(swap.dbnum_first, swap.dbnum_second)
             }
             raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED => ServerEvent::RoleChanged,
-            raw::REDISMODULE_EVENT_LOADING if sub <= raw::REDISMODULE_SUBEVENT_LOADING_REPL_START => {
+            raw::REDISMODULE_EVENT_LOADING if sub == raw::REDISMODULE_SUBEVENT_LOADING_REPL_START => {
+                ServerEvent::LoadingFromPrimary
+            }
+            raw::REDISMODULE_EVENT_LOADING if sub < raw::REDISMODULE_SUBEVENT_LOADING_REPL_START => {
                 ServerEvent::Loading
             }
             _ => return,

@@ -177,7 +177,7 @@ fn unload(ctx: &Context) -> Status {
         ffi::release();
         Status::Ok
     } else {
-        ctx.log_warning("not unloaded: bundles are being computed; try again");
+        ctx.log_warning("not unloaded: bundles are being computed or cleared (clears_running); try again");
         Status::Err
     }
 }

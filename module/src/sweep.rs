@@ -25,6 +25,8 @@ struct Open {
     since: HashSet<(Tenant, bool, bool)>,
     /// So many of those took the place of one that was to be cleared.
     replaced: u64,
+    /// On a replica: a bundle has come from elsewhere, maybe to where the search has been already.
+    unsettled: bool,
 }
 
 impl Open {
@@ -79,7 +81,7 @@ impl Sweep {
         COUNT.fetch_add(1, Ordering::Relaxed);
         SWEEPS.with_borrow_mut(|Sweeps { open, .. }| {
             let number = open.last_key_value().map_or(0, |(last, _)| last + 1);
-            open.insert(number, Open { db, soft, since: HashSet::new(), replaced: 0 });
+            open.insert(number, Open { db, soft, since: HashSet::new(), replaced: 0, unsettled: false });
             Self(number)
         })
     }
@@ -87,6 +89,13 @@ impl Sweep {
     /// The bundle at the key of this form is to be cleared: it was not stored since.
     pub(crate) fn covers(&self, id: &BundleId, tagged: bool) -> bool {
         SWEEPS.with_borrow(|sweeps| sweeps.open.get(&self.0).is_some_and(|open| open.covers(id, tagged)))
+    }
+
+    /// Whether a bundle has come from elsewhere since the last question ([`unsettled`]).
+    pub(crate) fn take_unsettled(&self) -> bool {
+        SWEEPS.with_borrow_mut(|sweeps| {
+            sweeps.open.get_mut(&self.0).is_some_and(|open| std::mem::take(&mut open.unsettled))
+        })
     }
 
     /// How many of its bundles had another stored in their place before they were found.
@@ -203,7 +212,12 @@ pub(crate) fn settled(place: &Place) {
 
 /// On such a server: a bundle has come from elsewhere, and the primary will see to it.
 pub(crate) fn unsettled(place: &Place) {
-    SWEEPS.with_borrow_mut(|sweeps| forget(&mut sweeps.open, place));
+    SWEEPS.with_borrow_mut(|Sweeps { open, .. }| {
+        forget(open, place);
+        for sweep in open.values_mut().filter(|sweep| sweep.db == Some(place.id.db)) {
+            sweep.unsettled = true;
+        }
+    });
 }
 
 fn forget(open: &mut BTreeMap<u64, Open>, Place { id, tagged }: &Place) {
@@ -321,11 +335,13 @@ mod tests {
     #[test]
     fn a_server_that_repeats_what_a_primary_says_believes_what_that_has_stored() {
         let a = bundle(0, "a");
-        let _sweep = Sweep::begin(0, true);
+        let sweep = Sweep::begin(0, true);
         settled(&at(&a));
         assert_eq!(regarded(&a), FRESH);
+        assert!(!sweep.take_unsettled());
         unsettled(&at(&a));
         assert_eq!(regarded(&a), Stored::Changed);
+        assert!(sweep.take_unsettled() && !sweep.take_unsettled(), "it is searched for once more");
     }
 
     #[test]

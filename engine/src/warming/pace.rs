@@ -9,9 +9,9 @@ const PORTIONS: u64 = 10;
 /// small batches, and so is that others cost more.
 const GROWTH: usize = 2;
 
-/// What a batch has taken beyond twice what was expected of it pauses warming for at most so long. Such a time is often
-/// nobody's work: the sidecar, Postgres or this server stood still meanwhile. Where batches have become so slow, that is
-/// learned within a few of them, and then all of their time is charged.
+/// What batches have taken beyond twice what was expected of them pauses warming for at most so long, however many they
+/// were: one server that stands still delays all that are under way. Such a time is often nobody's work. Where batches
+/// have become so slow, that is learned within a few of them, and then all of their time is charged.
 pub(super) const LONGEST_SURPRISE: Millis = 5_000;
 
 /// The settings, as they are now.
@@ -29,6 +29,8 @@ pub struct Pace {
 pub(super) struct Ledger {
     owed: Duration,
     at: Millis,
+    /// Expected of all batches that are under way.
+    reserved: Duration,
     /// The batch that has ended last: how many tenants it had, and what one of them took.
     last: Option<(usize, Duration)>,
 }
@@ -40,6 +42,7 @@ impl Ledger {
         let expected = tenant.saturating_mul(u32::try_from(tenants).unwrap_or(u32::MAX));
         let expected = if pace.share == 0 { Duration::ZERO } else { expected };
         self.owe(now, pace, expected, Duration::ZERO);
+        self.reserved = self.reserved.saturating_add(expected);
         expected
     }
 
@@ -54,9 +57,12 @@ impl Ledger {
     ) -> Duration {
         // A millisecond a second is a microsecond a millisecond.
         let surprise = Duration::from_micros(pace.share.saturating_mul(LONGEST_SURPRISE));
-        let most = if pace.share == 0 { query } else { reserved.saturating_mul(2).saturating_add(surprise) };
-        let charged = query.min(most);
+        let most = |expected: Duration| expected.saturating_mul(2).saturating_add(surprise);
+        let charged = if pace.share == 0 { query } else { query.min(most(reserved)) };
         self.owe(now, pace, charged, reserved);
+        // With those that are still under way: one surprise for all of them, not one for each.
+        self.owed = self.owed.min(most(self.reserved.max(reserved)));
+        self.reserved = self.reserved.saturating_sub(reserved);
         let tenant = u32::try_from(tenants).ok().and_then(|tenants| charged.checked_div(tenants));
         self.last = tenant.map(|tenant| (tenants, tenant));
         charged
@@ -147,14 +153,15 @@ mod tests {
     }
 
     proptest! {
-        /// However long a batch takes that stood still meanwhile, and whatever came before: the next one begins after
-        /// what was expected, twice, and the longest surprise.
+        /// However long the batches take that stood still meanwhile, how many they are, and whatever came before: the
+        /// next one begins after what was expected, twice, and the longest surprise, once.
         #[test]
-        fn a_batch_that_stood_still_delays_the_next_one_by_no_more_than_the_longest_surprise(
+        fn batches_that_stood_still_delay_the_next_one_by_no_more_than_the_longest_surprise(
             share_ms in 1_u64..4_000,
             usual_ms in 0_u64..500,
             still_ms in 0_u64..10_000_000,
             batches in 0_usize..20,
+            several in 1_usize..40,
         ) {
             let (mut ledger, pace) = (Ledger::default(), share(share_ms));
             let mut now = 0;
@@ -164,12 +171,18 @@ mod tests {
                 now += usual_ms;
                 ledger.spend(now, pace, Duration::from_millis(usual_ms), reserved, 1);
             }
-            now = ledger.ready_at(now, pace);
-            let reserved = ledger.reserve(now, pace, 1);
+            let mut under_way = Vec::new();
+            for _ in 0..several {
+                now = ledger.ready_at(now, pace);
+                under_way.push(ledger.reserve(now, pace, 1));
+            }
             now += still_ms;
-            ledger.spend(now, pace, Duration::from_millis(still_ms), reserved, 1);
-            let expected = 2 * usual_ms * 1_000 / share_ms;
-            prop_assert!(ledger.ready_at(now, pace) - now <= expected + LONGEST_SURPRISE + 1);
+            while let Some(reserved) = under_way.pop() {
+                let expected: Duration = under_way.iter().sum::<Duration>() + reserved;
+                ledger.spend(now, pace, Duration::from_millis(still_ms), reserved, 1);
+                let expected = u64::try_from(2 * expected.as_micros()).unwrap() / share_ms;
+                prop_assert!(ledger.ready_at(now, pace) - now <= expected + LONGEST_SURPRISE + 1);
+            }
         }
 
         /// What takes long each time is no surprise for long.

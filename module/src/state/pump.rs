@@ -254,9 +254,16 @@ fn clear_step(ctx: &Context) -> bool {
             true
         }
         Step::Broken(client) => {
-            if let Some(client) = client {
-                core::lock().answer(client, Answer::Failed(Error::internal()));
-            }
+            core::lock().answer(client, Answer::Failed(Error::internal()));
+            true
+        }
+        Step::GivenUp(db) => {
+            log::warning(
+                ctx,
+                &format!(
+                    "not every bundle of database {db} was marked as changed after SWAPDB: this failed again and again; run DASHBOARD.CLEAR SOFT"
+                ),
+            );
             true
         }
     }

@@ -150,8 +150,7 @@ pub(crate) fn begin_warm(
     Ok(())
 }
 
-/// The change feed says how far behind it is.
-/// The position that it said before, where it says one.
+/// The change feed reports how far behind it is. Returns the position that it reported before, if it reports one now.
 pub(crate) fn feed_said(ctx: &Context, lag: Millis, period: Millis, position: Option<u64>) -> Option<u64> {
     let by = ffi::client(ctx);
     let mut core = core::lock();

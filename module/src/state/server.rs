@@ -1,6 +1,6 @@
 //! What the server calls: replies, departures, and events that replace the data.
 
-use super::core::{self, monotonic};
+use super::core;
 use super::requests::fence;
 use super::waiters::{Answer, Client, Given, Pending};
 use super::wake;
@@ -52,12 +52,16 @@ pub(crate) fn server_event(_: &Context, event: ServerEvent) {
         ServerEvent::Swapped(a, b) if a == b => {}
         ServerEvent::Swapped(a, b) => {
             clearing::swap(a, b);
-            clearing::changed_places(monotonic(), [a, b]);
+            clearing::changed_places([a, b]);
             fence([Scope::Database(a), Scope::Database(b)]);
         }
         ServerEvent::Flushed(None) => fence([Scope::Everything]),
         ServerEvent::Loading => {
             clearing::search_anew();
+            fence([Scope::Everything]);
+        }
+        ServerEvent::LoadingFromPrimary => {
+            clearing::forget_swaps();
             fence([Scope::Everything]);
         }
         ServerEvent::RoleChanged => {
