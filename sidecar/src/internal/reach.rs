@@ -13,7 +13,6 @@ use http_body_util::Empty;
 use hyper::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustix::net::sockopt::socket_peercred;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use wire::protocol;
@@ -121,13 +120,13 @@ impl Reach {
 
     /// Somebody else may have put a socket of their own at the path.
     fn check_owner(&self, stream: &UnixStream, path: &Path) -> Result<(), String> {
-        let owner = socket_peercred(stream).map_err(|error| error.to_string())?.pid;
-        if owner == rustix::process::getpid() {
+        let owner = stream.peer_cred().map_err(|error| error.to_string())?.pid();
+        if is_this_process(owner) {
             return Ok(());
         }
         Err(self.standing.trouble().unwrap_or_else(|| {
-            let (owner, path) = (owner.as_raw_nonzero(), path.display());
-            format!("process {owner} listens at {path}; end that process or choose another path")
+            let (owner, path) = (name(owner), path.display());
+            format!("{owner} listens at {path}; end that process or choose another path")
         }))
     }
 
@@ -161,10 +160,37 @@ impl Reach {
     }
 }
 
+fn is_this_process(owner: Option<i32>) -> bool {
+    owner == i32::try_from(std::process::id()).ok()
+}
+
+/// The kernel gives no number, or 0, for a process of another PID namespace.
+fn name(owner: Option<i32>) -> String {
+    match owner {
+        None | Some(0) => "a process in another container".to_owned(),
+        Some(owner) => format!("process {owner}"),
+    }
+}
+
 /// What came of the question.
 enum Answer {
     Status(StatusCode),
     Ended(hyper::Error),
     Busy(String),
     Silent,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_without_a_number_here_is_another_containers() {
+        for unknown in [None, Some(0)] {
+            assert!(!is_this_process(unknown));
+            assert_eq!(name(unknown), "a process in another container");
+        }
+        assert!(is_this_process(Some(std::process::id() as i32)));
+        assert_eq!(name(Some(7)), "process 7");
+    }
 }
