@@ -205,17 +205,60 @@ fn health_asks_the_internal_api_by_its_port_with_its_token() {
 }
 
 #[test]
-fn health_says_at_once_that_every_connection_of_the_internal_api_is_taken() {
+fn more_misses_than_connections_are_all_answered_and_health_is_well_meanwhile() {
+    const MISSES: usize = 64;
+    let postgres = Postgres::start();
+    // A bundle takes as long as somebody holds the gate.
+    postgres.execute(
+        "CREATE OR REPLACE FUNCTION dashboard.bundle(tenant text, include_test_data boolean) RETURNS json
+         LANGUAGE plpgsql STABLE AS $$BEGIN
+             PERFORM pg_advisory_xact_lock_shared(1);
+             RETURN '{\"stats\":{},\"funnel\":{},\"lists\":{}}';
+         END$$",
+    );
+    let redis = Redis::builder().setting("timeout", 60_000).setting("max-flights", MISSES).start();
+    let sidecar = Sidecar::builder()
+        .database(postgres.url())
+        .env("REDIS_URL", redis.url())
+        .env("DASHBOARD_MAX_CONNECTIONS", "32")
+        .env("DASHBOARD_STATEMENT_TIMEOUT_MS", "60000")
+        .start();
+    let mut observer = redis.client();
+    observer.ok(&["CONFIG", "SET", "dashboard.sidecar", sidecar.url()]);
+    let mut gate = postgres.client();
+    gate.batch_execute("SELECT pg_advisory_lock(1)").unwrap();
+    let mut clients: Vec<Client> = (0..MISSES).map(|_| redis.client()).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.send(&["DASHBOARD.GET", &format!("t{n}")]);
+    }
+    assert_eventually!(observer.figure("flights") == 64, "all are asked for");
+    let mut last = part(&sidecar);
+    assert_eventually!(
+        {
+            last = part(&sidecar);
+            last.1.contains("all 32 connections of the internal API are busy")
+        },
+        "health says so; last: {last:?}"
+    );
+    assert_eq!(part(&sidecar).0, "ok");
+    assert_eq!(sidecar.public().get("/api/system/health").status, 200);
+    drop(gate);
+    for client in &mut clients {
+        client.receive().unwrap();
+    }
+    assert_eventually!(part(&sidecar) == ("ok".to_owned(), String::new()), "places are free again");
+}
+
+#[test]
+fn health_says_that_silent_clients_hold_every_connection_of_the_internal_api() {
     let sidecar = alone().env("DASHBOARD_MAX_CONNECTIONS", "8").start();
     let silent: Vec<UnixStream> =
         (0..12).map(|_| UnixStream::connect(sidecar.socket().unwrap()).unwrap()).collect();
-    let refused = || sidecar.internal().get("/internal/v1/tenants");
-    assert_eventually!(refused().status == 429, "every place is taken");
-    assert!(refused().text().contains("DASHBOARD_MAX_CONNECTIONS"));
     assert_eventually!(
-        part(&sidecar).1.contains("every connection of the internal API is taken"),
+        part(&sidecar).1.contains("all 8 connections are held by clients that ask nothing"),
         "health says so"
     );
+    assert_eq!(part(&sidecar).0, "unavailable");
     drop(silent);
     assert_eventually!(part(&sidecar).0 == "ok", "their places are free again");
 }

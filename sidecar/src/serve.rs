@@ -169,7 +169,7 @@ fn reach(http: &HttpArgs, listener: &Listener, token: Option<Secret>) -> Result<
         InternalAddress::Unix(path) => InternalAddress::Unix(path.clone()),
         InternalAddress::Tcp(_) => listener.address().parse().map_err(Failure::config)?,
     };
-    Ok(Reach::new(address, token, listener.standing()))
+    Ok(Reach::new(address, token, listener.standing(), listener.occupancy()))
 }
 
 /// Reads that wait leave connections for those that need not: none of all tenants, and one tenant's none of the others.

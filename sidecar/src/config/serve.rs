@@ -153,8 +153,8 @@ pub struct HttpArgs {
     #[arg(long, value_name = "ORIGINS", env = "DASHBOARD_CORS_ORIGINS", default_value = "", hide_default_value = true,
           value_parser = CorsOrigins::parse)]
     pub cors_origins: CorsOrigins,
-    /// Connections that each listener serves at once, 1 to 65536. Beyond them the public listener answers probes and
-    /// /metrics only
+    /// Connections that each listener serves at once, the internal and the public one, 1 to 65536. Beyond them the public
+    /// listener answers probes and /metrics only, and the module's requests wait
     #[arg(long, value_name = "N", env = "DASHBOARD_MAX_CONNECTIONS", default_value_t = 1_024,
           value_parser = value_parser!(u32).range(1..=65_536))]
     pub max_connections: u32,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
+use super::places::Occupancy;
 use super::unix_socket::{Standing, UnixSocket};
 use crate::error::Failure;
 
@@ -18,6 +19,7 @@ const UNCONFIRMED_MS: u32 = 30_000;
 pub struct Listener {
     socket: Socket,
     address: String,
+    occupancy: Occupancy,
 }
 
 #[derive(Debug)]
@@ -48,7 +50,8 @@ impl Listener {
         let socket = std::net::TcpListener::bind(address).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?.to_string();
-        Ok(Self { socket: Socket::Tcp(TcpListener::from_std(socket).map_err(failed)?), address })
+        let socket = Socket::Tcp(TcpListener::from_std(socket).map_err(failed)?);
+        Ok(Self { socket, address, occupancy: Occupancy::default() })
     }
 
     /// Listens on a Unix socket with these permissions. The file that a dead server left is replaced; its
@@ -63,12 +66,21 @@ impl Listener {
                 path.display()
             ))
         })?;
-        Ok(Self { socket: Socket::Unix(socket), address: format!("unix:{}", path.display()) })
+        Ok(Self {
+            socket: Socket::Unix(socket),
+            address: format!("unix:{}", path.display()),
+            occupancy: Occupancy::default(),
+        })
     }
 
     /// The address, with the port that the system chose if it was 0.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// How its places are used, once it is served.
+    pub fn occupancy(&self) -> Occupancy {
+        self.occupancy.clone()
     }
 
     /// Whether the address leads here, as far as that is looked after: [`Listener::look`].

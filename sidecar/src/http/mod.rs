@@ -13,6 +13,7 @@ mod unix_socket;
 pub use body::{parse_json, read_body, read_json};
 pub use listener::Listener;
 pub use params::Params;
+pub use places::{Full, Occupancy};
 pub use reply::{Body, BodyError, Reply, bytes, empty, error_object, json};
 pub use server::{Limits, Reserved, run};
 pub use stop::Stop;

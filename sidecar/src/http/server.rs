@@ -6,6 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use ::http::header::{CONNECTION, HeaderValue};
+use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_io_timeout::TimeoutWriter;
 
 use super::listener::{Connection, Listener};
-use super::places::{Place, Places};
+use super::places::{Occupancy, Place, Places};
 use super::reply::Reply;
 use super::stop::Stop;
 use crate::descriptors;
@@ -64,6 +65,8 @@ where
     F: Future<Output = Reply> + Send + 'static,
 {
     let places = Places::new(limits.connections, limits.reserve);
+    let occupancy = listener.occupancy();
+    occupancy.set_places(limits.connections);
     let mut connections = JoinSet::new();
     let closing = stop.closing();
     let mut refusing = false;
@@ -87,7 +90,8 @@ where
                 if std::mem::take(&mut refusing) {
                     tracing::info!(address = listener.address(), "accepts connections again");
                 }
-                start(&mut connections, places.better(place), connection, limits, &stop, &handler);
+                let place = (places.better(place), occupancy.clone());
+                start(&mut connections, place, connection, limits, &stop, &handler);
             }
             Err(error) => accept_failed(&listener, &error, &mut refusing).await,
         }
@@ -101,7 +105,7 @@ where
     })
     .await
     {
-        start(&mut connections, place, connection, limits, &stop, &handler);
+        start(&mut connections, (place, occupancy.clone()), connection, limits, &stop, &handler);
     }
     let address = listener.address().to_owned();
     drop(listener);
@@ -114,7 +118,7 @@ where
 
 fn start<H, F>(
     connections: &mut JoinSet<()>,
-    place: Place,
+    (place, occupancy): (Place, Occupancy),
     connection: Connection,
     limits: Limits,
     stop: &Stop,
@@ -124,12 +128,27 @@ fn start<H, F>(
     F: Future<Output = Reply> + Send + 'static,
 {
     let (handler, stop) = (handler.clone(), stop.clone());
+    // One in the reserve takes no usual place.
+    let counted = (!place.is_reserve).then(|| occupancy.connection());
+    let handler = move |request| {
+        let (reply, under_way) = (handler(request), occupancy.request());
+        async move {
+            // Until all of it has been sent: a stream may be under way long after it has begun.
+            reply.await.map(|body| {
+                body.map_frame(move |frame| {
+                    let _ = &under_way;
+                    frame
+                })
+                .boxed_unsync()
+            })
+        }
+    };
     connections.spawn(async move {
         match connection {
             Connection::Tcp(stream) => serve(stream, limits, place.is_reserve, stop, handler).await,
             Connection::Unix(stream) => serve(stream, limits, place.is_reserve, stop, handler).await,
         }
-        drop(place);
+        drop((counted, place));
     });
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,8 +23,48 @@ pub(super) struct UnixSocket {
     listener: UnixListener,
     /// Connections that came by a listener whose file is gone.
     earlier: Mutex<VecDeque<UnixStream>>,
-    mode: u32,
+    /// What the socket and its directory had at first: the module's user may be let in by the group of either.
+    socket: Rights,
+    directory: Option<Rights>,
+    /// What has been made anew and does not have them yet.
+    unrestored: Vec<(PathBuf, Rights)>,
     standing: Standing,
+}
+
+/// Who may use a file: its permissions and its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rights {
+    mode: u32,
+    group: u32,
+}
+
+impl Rights {
+    fn of(path: &Path) -> io::Result<Self> {
+        let file = fs::symlink_metadata(path)?;
+        Ok(Self { mode: file.mode() & 0o7777, group: file.gid() })
+    }
+
+    /// Gives them to a file. Whoever has them already needs no privilege.
+    fn restore(self, path: &Path) -> Result<(), String> {
+        let Self { mode, group } = self;
+        let attempt = || -> io::Result<()> {
+            if Self::of(path)?.group != group {
+                chown(path, None, Some(group))?;
+            }
+            if Self::of(path)? != self {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+            }
+            // The kernel leaves out the set-group-ID bit of a group that is not the caller's, without a word.
+            if Self::of(path)? == self { Ok(()) } else { Err(Errno::PERM.into()) }
+        };
+        attempt().map_err(|error| {
+            let path = path.display();
+            format!(
+                "{path} has been made anew and cannot get its former group and permissions ({error}), so the module may not be \
+                 let in; run: chgrp {group} {path} && chmod {mode:o} {path}"
+            )
+        })
+    }
 }
 
 /// Whether the path leads to the socket, or why not. Clones share it.
@@ -52,8 +92,18 @@ impl UnixSocket {
     /// Binds it with these permissions; what stands in the way is cleared away if it is a dead server's. Must be called within the
     /// runtime.
     pub(super) fn bind(path: &Path, mode: u32) -> Result<Self, String> {
+        make_room(path)?;
         let (listener, file) = bind(path, mode)?;
-        Ok(Self { file, listener, earlier: Mutex::default(), mode, standing: Standing::default() })
+        let rights = |path: &Path| Rights::of(path).map_err(|error| error.to_string());
+        Ok(Self {
+            socket: rights(path)?,
+            directory: directory(path).map(rights).transpose()?,
+            file,
+            listener,
+            earlier: Mutex::default(),
+            unrestored: Vec::new(),
+            standing: Standing::default(),
+        })
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -68,30 +118,49 @@ impl UnixSocket {
         }
     }
 
-    /// Looks whether the path still leads here, and makes the socket anew if nothing else is there. Who is connected stays so.
+    /// Looks whether the path still leads here. If nobody else's socket or file is there, the socket is made anew; connections stay
+    /// open.
     pub(super) fn look(&mut self) {
         let path = self.file.path.clone();
         let trouble = if fs::metadata(&path).is_ok_and(|file| number(&file) == self.file.number) {
-            None
+            self.restore().err()
         } else {
-            self.make_anew().err()
+            self.make_anew().and_then(|()| self.restore()).err()
         };
         if self.standing.set(trouble.as_deref()) {
             let path = path.display();
             match trouble {
-                Some(trouble) => tracing::error!(%path, "the socket's file is gone: {trouble}"),
+                Some(trouble) => {
+                    tracing::error!("the path {path} does not lead the module to this sidecar: {trouble}")
+                }
                 None => tracing::info!(%path, "the path leads to the socket again"),
             }
         }
     }
 
     fn make_anew(&mut self) -> Result<(), String> {
-        make_room(&self.file.path)?;
+        let path = self.file.path.clone();
+        // Noted at once: binding may fail, and the directory is there then.
+        if make_room(&path)?
+            && let (Some(directory), Some(rights)) = (directory(&path), self.directory)
+        {
+            self.unrestored.push((directory.to_owned(), rights));
+        }
         self.take_earlier().map_err(|error| error.to_string())?;
-        let (listener, file) = bind(&self.file.path, self.mode)?;
+        let (listener, file) = bind(&path, self.socket.mode)?;
+        self.unrestored.push((path, self.socket));
         tracing::warn!(path = %file.path.display(), "the socket's file was gone, and has been made anew");
         self.listener = listener;
         self.file = file;
+        Ok(())
+    }
+
+    /// Gives what was made anew the rights that it had; what fails is tried again at the next look.
+    fn restore(&mut self) -> Result<(), String> {
+        while let Some((path, rights)) = self.unrestored.first() {
+            rights.restore(path)?;
+            self.unrestored.remove(0);
+        }
         Ok(())
     }
 
@@ -110,16 +179,27 @@ impl UnixSocket {
 
 fn bind(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), String> {
     let said = |error: io::Error| error.to_string();
-    make_room(path)?;
-    let socket = StdUnixListener::bind(path).map_err(said)?;
-    let file = SocketFile::of(path).map_err(said)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(said)?;
+    // At a name of its own until it has its permissions and listens. A link never replaces a file, so that of two processes only
+    // one gets the path.
+    let own = path.with_file_name(format!(".{}", std::process::id()));
+    // Only a process with the same number can have left it.
+    let _ = fs::remove_file(&own);
+    let socket = StdUnixListener::bind(&own).map_err(said)?;
+    let made = SocketFile::of(&own).map_err(said)?;
+    fs::set_permissions(&own, fs::Permissions::from_mode(mode)).map_err(said)?;
     socket.set_nonblocking(true).map_err(said)?;
-    Ok((UnixListener::from_std(socket).map_err(said)?, file))
+    let listener = UnixListener::from_std(socket).map_err(said)?;
+    fs::hard_link(&own, path).map_err(said)?;
+    Ok((listener, SocketFile { path: path.to_owned(), number: made.number }))
 }
 
-/// Sees to it that a socket can be made at the path.
-fn make_room(path: &Path) -> Result<(), String> {
+fn directory(path: &Path) -> Option<&Path> {
+    // A name alone has the empty path above it, which stands for the working directory.
+    path.parent().map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above })
+}
+
+/// Sees to it that a socket can be made at the path; true if its directory had to be made.
+fn make_room(path: &Path) -> Result<bool, String> {
     let existing = match fs::symlink_metadata(path) {
         Ok(existing) => existing,
         Err(error) if error.kind() == ErrorKind::NotFound => return make_directory(path),
@@ -133,7 +213,13 @@ fn make_room(path: &Path) -> Result<(), String> {
             Err("it is already in use by a running process; end that process or choose another path".into())
         }
         Ok(false) => {
-            fs::remove_file(path).map_err(|error| format!("a dead server's file is there and stays: {error}"))
+            // Another process may have replaced it meanwhile.
+            if !fs::symlink_metadata(path).is_ok_and(|now| number(&now) == number(&existing)) {
+                return Err("another process has just put something there".into());
+            }
+            fs::remove_file(path)
+                .map(|()| false)
+                .map_err(|error| format!("a dead server's file is there and stays: {error}"))
         }
         Err(error) => Err(format!("whether another process uses it cannot be found out: {error}")),
     }
@@ -150,12 +236,12 @@ fn is_listened_to(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn make_directory(path: &Path) -> Result<(), String> {
-    match path.parent() {
-        Some(directory) if !directory.exists() => fs::create_dir(directory).map_err(|error| {
+fn make_directory(path: &Path) -> Result<bool, String> {
+    match directory(path) {
+        Some(directory) if !directory.exists() => fs::create_dir(directory).map(|()| true).map_err(|error| {
             format!("its directory {} cannot be made: {error}; make it", directory.display())
         }),
-        _ => Ok(()),
+        _ => Ok(false),
     }
 }
 
@@ -204,6 +290,38 @@ mod tests {
         assert_eq!(mode(), 0o600, "made anew, it has the same");
         drop(socket);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn what_is_made_anew_has_the_permissions_and_the_group_that_it_had() {
+        let above = tempfile::tempdir().unwrap();
+        let directory = above.path().join("new");
+        let path = directory.join("s.sock");
+        fs::create_dir(&directory).unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o2710)).unwrap();
+        let mut socket = UnixSocket::bind(&path, 0o660).unwrap();
+        let before = [&directory, &path].map(|path| Rights::of(path).unwrap());
+        assert_eq!(before.map(|rights| rights.mode), [0o2710, 0o660]);
+        fs::remove_dir_all(&directory).unwrap();
+        socket.look();
+        assert_eq!([&directory, &path].map(|path| Rights::of(path).unwrap()), before);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(socket.standing().trouble(), None);
+    }
+
+    #[tokio::test]
+    async fn rights_that_cannot_be_restored_are_named_until_somebody_else_has_restored_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.sock");
+        let mut socket = UnixSocket::bind(&path, 0o660).unwrap();
+        let unreachable = directory.path().join("missing");
+        socket.unrestored.push((unreachable.clone(), socket.socket));
+        socket.look();
+        let trouble = socket.standing().trouble().unwrap();
+        assert!(trouble.contains("chgrp") && trouble.contains("chmod 660"), "{trouble}");
+        fs::hard_link(&path, &unreachable).unwrap();
+        socket.look();
+        assert_eq!(socket.standing().trouble(), None);
     }
 
     #[tokio::test]

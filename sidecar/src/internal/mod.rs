@@ -25,19 +25,16 @@ use wire::protocol;
 use crate::config::Secret;
 use crate::db::Database;
 use crate::error::ApiError;
-use crate::http::{self, Limits, Listener, Params, Reply, Reserved, Stop};
+use crate::http::{self, Limits, Listener, Params, Reply, Stop};
 use crate::tenant::{BundleId, Tenant};
 
-pub use reach::Reach;
+pub use reach::{Reach, Remark};
 
 /// How long the module may keep an idle connection: longer than it does, so that a request never meets a
 /// connection that is just being closed.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
-/// Connections beyond DASHBOARD_MAX_CONNECTIONS, so that a question about health never waits for bundles, and all else is refused at
-/// once.
-pub const RESERVE: usize = 8;
-/// What is said where only those are left.
-const ALL_TAKEN: &str = "every connection of the internal API is taken (DASHBOARD_MAX_CONNECTIONS)";
+/// None: a miss that finds no place waits for one, instead of being refused.
+pub const RESERVE: usize = 0;
 /// Leaves Postgres out of the question how this API is.
 const WITHOUT_POSTGRES: &str = "without_postgres";
 
@@ -74,15 +71,11 @@ impl State {
             }
             return Ok(reply);
         }
-        let is_reserved = request.extensions().get::<Reserved>().is_some();
-        if is_reserved && path != protocol::HEALTH {
-            return Err(ApiError::overloaded(ALL_TAKEN));
-        }
         match path.as_str() {
             protocol::BUNDLE => self.bundle(request.uri().query()).await,
             protocol::BUNDLES => stream::bundles(&self.database, request).await,
             protocol::TENANTS => self.tenants(request.uri().query()).await,
-            _ => self.health(request.uri().query(), is_reserved).await,
+            _ => self.health(request.uri().query()).await,
         }
     }
 
@@ -110,15 +103,10 @@ impl State {
         Ok(http::json(StatusCode::OK, &json!({"tenants": names})))
     }
 
-    async fn health(&self, query: Option<&str>, is_reserved: bool) -> Result<Reply, ApiError> {
+    async fn health(&self, query: Option<&str>) -> Result<Reply, ApiError> {
         let params = Params::parse(query, &[WITHOUT_POSTGRES])?;
         if params.flag(WITHOUT_POSTGRES)? == Some(true) {
-            // The module would be refused at this moment.
-            return if is_reserved {
-                Err(ApiError::overloaded(ALL_TAKEN))
-            } else {
-                Ok(http::json(StatusCode::OK, &json!({"status": "ok"})))
-            };
+            return Ok(http::json(StatusCode::OK, &json!({"status": "ok"})));
         }
         Ok(match self.database.probe().await.computes() {
             Ok(()) => http::json(StatusCode::OK, &json!({"status": "ok", "postgres": "ok"})),

@@ -12,6 +12,7 @@ use crate::cache::{self, ModuleInfo};
 use crate::error::ApiError;
 use crate::feed::Followed;
 use crate::http::{self, Reply};
+use crate::internal;
 
 /// A part that has said nothing for so long does not work, whatever it is that is silent.
 const LONGEST: Duration = Duration::from_millis(800);
@@ -32,6 +33,14 @@ impl Part {
             Err(error) => {
                 Self { name, status: "unavailable", message: Some(error.message().to_owned()), well: false }
             }
+        }
+    }
+
+    /// Of a part that works there may be something to tell, too.
+    fn with_remark(name: &'static str, outcome: Result<Option<String>, ApiError>) -> Self {
+        match outcome {
+            Ok(message) => Self { message, ..Self::of(name, Ok(())) },
+            Err(error) => Self::of(name, Err(error)),
         }
     }
 
@@ -64,7 +73,7 @@ impl State {
         let (redis, internal, postgres) =
             tokio::join!(self.redis_parts(), self.internal_health(), self.postgres_health());
         let mut parts: Vec<Part> = redis.into();
-        parts.push(Part::of("internal-api", internal));
+        parts.push(Part::with_remark("internal-api", internal));
         parts.push(Part::of("postgres", postgres.postgres));
         parts.push(Part::of("migrations", postgres.migrations));
         parts.push(self.feed_part());
@@ -95,7 +104,7 @@ impl State {
     }
 
     /// Whether the module reaches the internal API, within [`LONGEST`].
-    pub(super) async fn internal_health(&self) -> Result<(), ApiError> {
+    pub(super) async fn internal_health(&self) -> Result<internal::Remark, ApiError> {
         let silent = |_| Err(ApiError::silent("the internal API (DASHBOARD_INTERNAL)", LONGEST));
         tokio::time::timeout(LONGEST, self.internal.ask()).await.unwrap_or_else(silent)
     }
