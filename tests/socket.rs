@@ -76,6 +76,22 @@ impl Scene {
         );
     }
 
+    /// What is done to the files is done before the sidecar looks again.
+    fn unseen<T>(&mut self, change: impl FnOnce(&Self) -> T) -> T {
+        self.sidecar.process().freeze();
+        let changed = change(self);
+        self.sidecar.process().thaw();
+        changed
+    }
+
+    /// Another process takes the socket's place.
+    fn replace(&mut self) -> UnixListener {
+        self.unseen(|scene| {
+            fs::remove_file(scene.file()).unwrap();
+            UnixListener::bind(scene.file()).unwrap()
+        })
+    }
+
     fn is_well_again(&mut self) {
         assert_eventually!(self.part().0 == "ok", SOON, "health is ok");
         assert_eq!(self.metric(), "1");
@@ -148,16 +164,14 @@ fn a_request_under_way_is_answered_although_the_socket_is_made_anew_meanwhile() 
 #[test]
 fn the_socket_of_another_process_is_left_alone_and_health_says_that_it_is_in_the_way() {
     let mut scene = Scene::start();
-    fs::remove_file(scene.file()).unwrap();
-    let other = UnixListener::bind(scene.file()).unwrap();
+    let other = scene.replace();
     let theirs = number(&scene.file());
     scene.is_unwell("in use by a running process; end that process");
     assert_eq!(number(&scene.file()), theirs);
     drop(other);
     scene.is_well_again();
 
-    fs::remove_file(scene.file()).unwrap();
-    let _other = UnixListener::bind(scene.file()).unwrap();
+    let _other = scene.replace();
     let theirs = number(&scene.file());
     scene.sidecar.process().terminate();
     assert!(scene.sidecar.process().wait_exit().success());
@@ -167,15 +181,10 @@ fn the_socket_of_another_process_is_left_alone_and_health_says_that_it_is_in_the
 #[test]
 fn a_file_in_the_sockets_place_is_left_alone_and_health_says_that_it_is_in_the_way() {
     let mut scene = Scene::start();
-    fs::remove_file(scene.file()).unwrap();
-    // The sidecar may be quicker once.
-    assert_eventually!(
-        {
-            let _ = fs::remove_file(scene.file());
-            fs::write(scene.file(), "precious").is_ok()
-        },
-        "a file is in its place"
-    );
+    scene.unseen(|scene| {
+        fs::remove_file(scene.file()).unwrap();
+        fs::write(scene.file(), "precious").unwrap();
+    });
     scene.is_unwell("not a socket is there; move it away");
     assert_eq!(fs::read_to_string(scene.file()).unwrap(), "precious");
     fs::remove_file(scene.file()).unwrap();
@@ -185,9 +194,9 @@ fn a_file_in_the_sockets_place_is_left_alone_and_health_says_that_it_is_in_the_w
 #[test]
 fn a_directory_that_is_removed_is_made_again_if_nothing_above_it_is_missing() {
     let mut scene = Scene::start();
-    fs::remove_dir_all(scene.above().join("own")).unwrap();
+    scene.unseen(|scene| fs::remove_dir_all(scene.above().join("own")).unwrap());
     scene.is_well_again();
-    fs::remove_dir_all(scene.above()).unwrap();
+    scene.unseen(|scene| fs::remove_dir_all(scene.above()).unwrap());
     scene.is_unwell("cannot be made");
     fs::create_dir(scene.above()).unwrap();
     scene.is_well_again();
