@@ -139,16 +139,14 @@ impl Reach {
         // The token has been checked to be fit for a header; of another one nothing would be sent.
         let request = request.body(Empty::<Bytes>::new()).unwrap_or_default();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let (answer, _) = tokio::join!(
+        let (status, _) = tokio::join!(
             async move {
-                let answer = sender.send_request(request).await;
-                // Nothing more is asked, so the connection ends.
-                drop(sender);
-                answer
+                // The body goes with the answer, and the sender with this block: so the connection ends.
+                sender.send_request(request).await.map(|answer| answer.status())
             },
             connection
         );
-        Ok(answer?.status())
+        status
     }
 
     fn explain(&self, error: &io::Error) -> String {
