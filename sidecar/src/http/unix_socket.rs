@@ -131,7 +131,7 @@ impl UnixSocket {
             let path = path.display();
             match trouble {
                 Some(trouble) => {
-                    tracing::error!("the path {path} does not lead the module to this sidecar: {trouble}")
+                    tracing::error!("the path {path} does not lead the module to this sidecar: {trouble}");
                 }
                 None => tracing::info!(%path, "the path leads to the socket again"),
             }
