@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use harness::{Sidecar, assert_eventually, run_ok};
-use serde_json::Value;
 
 use super::layout::overlaps;
 use super::{ACME, GLOBEX, Page};
@@ -104,19 +103,26 @@ fn a_lead_that_is_inserted_by_sql_is_shown_by_itself_and_so_is_each_one_after_it
     page.finish(&[]);
 }
 
+/// So many changes of another tenant's would be seen among the reads of one's own.
+const OTHERS: u64 = 8;
+
 #[test]
 fn a_change_of_another_tenants_is_not_read_by_a_page_and_all_together_follow_each() {
     let page = start();
     show(&page, ACME);
     let reads = || page.browser.run(READS, &[]);
-    let before: Value = reads();
+    let before = reads().as_u64().expect("a number");
     let mut client = page.postgres.client();
-    add_lead(&mut client, GLOBEX, "Of Globex");
+    for n in 0..OTHERS {
+        add_lead(&mut client, GLOBEX, &format!("Of Globex {n}"));
+    }
     // Told of in order: what comes after it has been shown by then.
     let committed = add_lead(&mut client, ACME, "Of Acme");
     assert_eventually!(newest(&page).contains("Of Acme"), "its own change");
     println!("behind another tenant's change: {:.0?}", took(&page, committed, "list"));
-    assert_eq!(reads().as_u64(), before.as_u64().map(|reads| reads + 1), "it has read once, for its own");
+    // Once for its own; a change may be told of more than once.
+    let read = reads().as_u64().expect("a number") - before;
+    assert!((1..OTHERS).contains(&read), "it has read {read} times, for its own change alone");
 
     show(&page, ALL);
     for tenant in [GLOBEX, ACME, GLOBEX] {
