@@ -54,7 +54,7 @@ impl Occupancy {
     }
 
     /// Counts a request until that is dropped.
-    pub(super) fn request(&self) -> impl Sized + Send + use<> {
+    pub(super) fn request(&self) -> impl Sized + Send + Unpin + use<> {
         self.0.lock().requests += 1;
         Counted(self.clone(), |now| {
             now.requests -= 1;

@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ::http::header::{CONNECTION, HeaderValue};
 use http_body_util::BodyExt;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -134,13 +136,7 @@ fn start<H, F>(
         let (reply, under_way) = (handler(request), occupancy.request());
         async move {
             // Until all of it has been sent: a stream may be under way long after it has begun.
-            reply.await.map(|body| {
-                body.map_frame(move |frame| {
-                    let _ = &under_way;
-                    frame
-                })
-                .boxed_unsync()
-            })
+            reply.await.map(|body| Holding { body, _held: under_way }.boxed_unsync())
         }
     };
     connections.spawn(async move {
@@ -150,6 +146,32 @@ fn start<H, F>(
         }
         drop((counted, place));
     });
+}
+
+/// A body that holds something until it is gone. Its length stays known.
+struct Holding<B, T> {
+    body: B,
+    _held: T,
+}
+
+impl<B: Body + Unpin, T: Unpin> Body for Holding<B, T> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 async fn serve<S, H, F>(stream: S, limits: Limits, reserved: bool, stop: Stop, handler: H)
