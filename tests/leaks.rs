@@ -36,6 +36,9 @@ const SORTS: [(&str, Answer); 10] = [
     ("mistaken", Answer::WrongTenant),
 ];
 
+/// Connections, and threads that see to them, that may be there at one time and not at another.
+const IDLE: usize = 4;
+
 #[test]
 fn after_many_operations_with_faults_nothing_is_left() {
     let seed = std::env::var("SEED").ok().map_or_else(|| fastrand::u64(..), |text| text.parse().unwrap());
@@ -50,8 +53,8 @@ fn after_many_operations_with_faults_nothing_is_left() {
     let what = format!("SEED={seed}: {before:?}, and after {OPERATIONS} operations {after:?}");
     println!("{what}");
     assert!(grown.abs() <= TOLERANCE, "memory differs by {grown} bytes; {what}");
-    // One connection more may have been open to begin with: a leak would be one an operation.
-    assert!(after.files <= before.files && after.threads <= before.threads, "{what}");
+    // A connection or two may just be idle: a leak would be one an operation.
+    assert!(after.files <= before.files + IDLE && after.threads <= before.threads + IDLE, "{what}");
 }
 
 /// What the server uses while nothing goes on.
