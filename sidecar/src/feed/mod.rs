@@ -18,6 +18,7 @@ mod health;
 mod link;
 mod look;
 mod pause;
+mod reading;
 mod recorded;
 mod round;
 mod signs;

@@ -1,23 +1,13 @@
 //! Signs, seen while changes are followed, that something has been missed: the feed's position has gone back, as the tables were made anew from
 //! a dump; or the clock of Postgres has been set, by which each bundle counts its days.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::gap::Gap;
+use super::reading::Reading;
 
 /// A clock that differs by more has been set. Others are corrected little by little, and an answer takes its time.
 const LARGEST_DRIFT: f64 = 10.0;
-/// An answer that took longer says nothing of the clock: this process may have stood still between its arrival and our look at our own.
-const LONGEST_ANSWER: Duration = Duration::from_secs(1);
-
-/// What the database's clock has shown, between two moments of ours.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
-    pub(super) asked: Instant,
-    pub(super) answered: Instant,
-    /// In seconds.
-    pub(super) shows: f64,
-}
 
 /// What this process has seen; it outlives the lease.
 pub(super) struct Signs {
@@ -77,11 +67,7 @@ impl Signs {
 
     /// The database's clock has been read.
     pub(super) fn clock(&mut self, reading: Reading) {
-        let Reading { asked, answered, shows } = reading;
-        if answered.duration_since(asked) > LONGEST_ANSWER {
-            return;
-        }
-        let ahead = shows - answered.duration_since(self.began).as_secs_f64();
+        let Some(ahead) = reading.ahead_since(self.began) else { return };
         if self.ahead.is_some_and(|before| (ahead - before).abs() > LARGEST_DRIFT) {
             self.gap = self.gap.or(Some(Gap::Clock));
         }
@@ -101,6 +87,8 @@ impl Signs {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

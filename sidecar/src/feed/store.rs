@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use postgres::error::SqlState;
 
 use super::error::FeedError;
-use super::signs::Reading;
+use super::reading::Reading;
 use crate::lease::{self, Expiry, Lease};
 use crate::pg::{Client, Queries as _, Terms};
 
