@@ -686,7 +686,7 @@ BEGIN
         RETURN names;
     END IF;
     UPDATE dashboard.counters
-    SET ready = false, epoch = left(replace(gen_random_uuid()::text, '-', ''), 12)
+    SET ready = false, epoch = DEFAULT
     WHERE ready;
     IF FOUND THEN
         UPDATE dashboard.feed
@@ -762,7 +762,7 @@ BEGIN
     END LOOP;
     -- The last that is done here: the feed waits for these rows, in this order.
     UPDATE dashboard.counters
-    SET ready = true, epoch = left(replace(gen_random_uuid()::text, '-', ''), 12), first_day = oldest, pruned_at = now(),
+    SET ready = true, epoch = DEFAULT, first_day = oldest, pruned_at = now(),
         tables = dashboard.tables();
     -- What has changed before, while triggers were missing, is on no record.
     UPDATE dashboard.feed

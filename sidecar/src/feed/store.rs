@@ -285,10 +285,7 @@ pub(super) fn open_gap(
     }
     // In the order of who counts anew: two that wait for one another would cost the one that has counted for an hour.
     if new_epoch {
-        transaction.execute(
-            "UPDATE dashboard.counters SET epoch = left(replace(gen_random_uuid()::text, '-', ''), 12)",
-            &[],
-        )?;
+        transaction.execute("UPDATE dashboard.counters SET epoch = DEFAULT", &[])?;
     }
     let row = transaction.query_one(
         "UPDATE dashboard.feed
