@@ -99,14 +99,12 @@ impl State {
 
     /// What the module tells of itself, within [`LONGEST`].
     pub(super) async fn module_info(&self) -> Result<ModuleInfo, ApiError> {
-        let silent = |_| Err(ApiError::silent("Redis (REDIS_URL)", LONGEST));
-        tokio::time::timeout(LONGEST, self.cache.info()).await.unwrap_or_else(silent)
+        in_time("Redis (REDIS_URL)", self.cache.info()).await
     }
 
     /// Whether the module reaches the internal API, within [`LONGEST`].
     pub(super) async fn internal_health(&self) -> Result<internal::Remark, ApiError> {
-        let silent = |_| Err(ApiError::silent("the internal API (DASHBOARD_INTERNAL)", LONGEST));
-        tokio::time::timeout(LONGEST, self.internal.ask()).await.unwrap_or_else(silent)
+        in_time("the internal API (DASHBOARD_INTERNAL)", self.internal.ask()).await
     }
 
     /// How Postgres is, within [`LONGEST`].
@@ -132,6 +130,12 @@ impl State {
         let message = (!followed.is_followed()).then(|| followed.to_string());
         Part { name: NAME, status, message, well: followed.is_well() }
     }
+}
+
+/// The answer of a part, within [`LONGEST`].
+async fn in_time<T>(part: &str, question: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    let silent = |_| Err(ApiError::silent(part, LONGEST));
+    tokio::time::timeout(LONGEST, question).await.unwrap_or_else(silent)
 }
 
 fn report(parts: Vec<Part>) -> Reply {
