@@ -68,8 +68,7 @@ impl Stack {
     }
 
     fn metric(&mut self, name: &str) -> Option<f64> {
-        let page = self.observer.get("/metrics").expect("an answer").text();
-        page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+        self.observer.get("/metrics").expect("an answer").sample(name)
     }
 
     /// Each part does its work.

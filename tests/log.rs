@@ -21,9 +21,8 @@ fn with_log_to(standard_error: impl Into<Stdio>) -> (Redis, Sidecar) {
 }
 
 fn dropped(sidecar: &Sidecar) -> u64 {
-    let metrics = sidecar.public().get("/metrics").text();
-    let value = metrics.lines().find_map(|line| line.strip_prefix("dashboard_log_dropped_total "));
-    value.expect("the metric is there").parse().expect("a number")
+    sidecar.public().get("/metrics").sample("dashboard_log_dropped_total").expect("the metric is there")
+        as u64
 }
 
 /// Reads until lines are dropped; each read gets its answer.

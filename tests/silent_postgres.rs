@@ -21,9 +21,8 @@ fn quiet() -> SidecarBuilder {
 }
 
 fn up(sidecar: &Sidecar, part: &str) -> Option<bool> {
-    let page = sidecar.public().get("/metrics").text();
-    let line = format!("dashboard_up{{part=\"{part}\"}} ");
-    page.lines().find_map(|found| found.strip_prefix(&line)).map(|value| value == "1")
+    let sample = sidecar.public().get("/metrics").sample(&format!("dashboard_up{{part=\"{part}\"}}"));
+    sample.map(|value| value == 1.0)
 }
 
 #[test]

@@ -55,10 +55,8 @@ impl Scene {
         part(&self.sidecar)
     }
 
-    fn metric(&self) -> String {
-        let page = self.sidecar.public().get("/metrics").text();
-        let line = format!("dashboard_up{{part=\"{PART}\"}} ");
-        page.lines().find_map(|found| found.strip_prefix(&line)).unwrap_or_default().to_owned()
+    fn metric(&self) -> Option<f64> {
+        self.sidecar.public().get("/metrics").sample(&format!("dashboard_up{{part=\"{PART}\"}}"))
     }
 
     /// A server without memory of the sidecar or of any bundle asks for one.
@@ -94,7 +92,7 @@ impl Scene {
 
     fn is_well_again(&mut self) {
         assert_eventually!(self.part().0 == "ok", SOON, "health is ok");
-        assert_eq!(self.metric(), "1");
+        assert_eq!(self.metric(), Some(1.0));
         self.a_restarted_redis_has_a_bundle_computed();
     }
 
@@ -109,7 +107,7 @@ impl Scene {
         );
         let (status, message) = self.part();
         assert!(message.contains("DASHBOARD_INTERNAL"), "{message}");
-        assert_eq!((status.as_str(), self.metric().as_str()), ("unavailable", "0"));
+        assert_eq!((status.as_str(), self.metric()), ("unavailable", Some(0.0)));
         assert_eq!(self.sidecar.public().get("/api/system/health").status, 503);
         let problems = self.sidecar.public().get("/api/system/operations").json()["data"]["problems"].clone();
         assert!(problems.to_string().contains(remedy), "{problems}");

@@ -92,6 +92,11 @@ impl Response {
         self.text().lines().filter(|line| !line.is_empty()).map(parse).collect()
     }
 
+    /// The value of a sample of `/metrics`, named with its labels.
+    pub fn sample(&self, name: &str) -> Option<f64> {
+        self.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
     /// The `code` of an error answer.
     pub fn code(&self) -> String {
         self.json()["error"]["code"].as_str().unwrap_or_else(|| panic!("no code: {}", self.text())).to_owned()
