@@ -159,6 +159,15 @@ impl Process {
         DescriptorLimit { pid: self.id(), usual }
     }
 
+    /// Whether the server's thread of this name has something to do; one that has been woken has, though it does not run yet.
+    pub fn is_at_work(&self, thread: &str) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        threads.map(|thread| fs::read_to_string(thread.path().join("stat")).unwrap_or_default()).any(|stat| {
+            let state = stat.split_once(&format!("({thread}) ")).map(|(_, rest)| &rest[..1]);
+            matches!(state, Some("R" | "D"))
+        })
+    }
+
     /// How many file descriptors the server has open.
     pub fn open_descriptors(&self) -> u64 {
         let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).map(Iterator::count);

@@ -29,6 +29,16 @@ struct Way {
     silent: AtomicU64,
     cut: AtomicBool,
     open: Mutex<Vec<UnixStream>>,
+    /// Once a client sends this, answers are held back.
+    awaited: Mutex<Option<&'static str>>,
+}
+
+impl Way {
+    /// Whether this is what was awaited.
+    fn takes(&self, sent: &[u8]) -> bool {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        awaited.take_if(|text| sent.windows(text.len()).any(|part| part == text.as_bytes())).is_some()
+    }
 }
 
 #[derive(Default)]
@@ -81,6 +91,7 @@ impl Relay {
             silent: AtomicU64::new(0),
             cut: AtomicBool::new(false),
             open: Mutex::default(),
+            awaited: Mutex::default(),
         });
         let (passing, answering, leading) = (gate.clone(), replies.clone(), way.clone());
         thread::spawn(move || {
@@ -96,8 +107,15 @@ impl Relay {
                     leading.open.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
                     let (passing, answering) = (passing.clone(), answering.clone());
                     let (there, back) = (leading.clone(), leading.clone());
-                    thread::spawn(move || copy(from, to, &there, number, || passing.pass()));
-                    thread::spawn(move || copy(server, client, &back, number, || answering.pass()));
+                    let (watching, held) = (leading.clone(), answering.clone());
+                    let pass = move |sent: &[u8]| {
+                        if watching.takes(sent) {
+                            held.state().closed = true;
+                        }
+                        passing.pass();
+                    };
+                    thread::spawn(move || copy(from, to, &there, number, pass));
+                    thread::spawn(move || copy(server, client, &back, number, |_| answering.pass()));
                 }
             }
         });
@@ -170,6 +188,11 @@ impl Relay {
         self.replies.state().closed = true;
     }
 
+    /// Likewise, from when a client sends this: what it asked before is answered.
+    pub fn hold_replies_to(&self, command: &'static str) {
+        *self.way.awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some(command);
+    }
+
     /// Whether the server has answered something that is held back.
     pub fn holds_a_reply(&self) -> bool {
         self.replies.holds_something()
@@ -181,10 +204,10 @@ impl Relay {
     }
 }
 
-fn copy(mut from: UnixStream, mut to: UnixStream, way: &Way, number: u64, pass: impl Fn()) {
+fn copy(mut from: UnixStream, mut to: UnixStream, way: &Way, number: u64, pass: impl Fn(&[u8])) {
     let mut buffer = [0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
-        pass();
+        pass(&buffer[..length]);
         if number <= way.silent.load(Ordering::SeqCst) {
             continue;
         }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use crate::artefacts::Artefacts;
 use crate::http::{Endpoint, http};
 use crate::process::{Process, free_port};
+use crate::wait::{DEADLINE, poll_until};
 
 /// How a sidecar is to be started.
 #[derive(Debug, Default)]
@@ -181,8 +182,9 @@ impl Sidecar {
         &self.public
     }
 
-    /// What it has logged.
+    /// What it has logged until now: a thread of its own is still writing when the answer is there that a line is about.
     pub fn log(&self) -> String {
+        poll_until(DEADLINE, || !self.process.is_at_work("log"));
         self.process.log()
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fastrand::Rng;
-use harness::{Client, freeze_pid, poll_until, thaw_pid};
+use harness::{Client, assert_eventually, freeze_pid, poll_until, thaw_pid};
 
 use super::record::{Clear, Fault, History};
 use super::servers::{SETTINGS, Servers};
@@ -227,6 +227,7 @@ impl Schedule<'_> {
                 self.servers.postgres.clock().set_back(Duration::from_secs(3600));
                 self.hold();
                 self.servers.postgres.clock().set_right();
+                self.wake();
             }
             Kind::SocketRemoved => {
                 let _ = std::fs::remove_file(self.servers.socket());
@@ -253,6 +254,7 @@ impl Schedule<'_> {
     /// Each table is empty to snapshots from before.
     fn rewrite(&mut self) {
         let mut owner = self.servers.postgres.client();
+        owner.batch_execute("SET lock_timeout = '20s'").expect("a setting");
         for rewrite in [
             "ALTER TABLE leads ALTER COLUMN company TYPE text USING company || ''",
             "ALTER TABLE opportunities ALTER COLUMN name TYPE text USING name || ''",
@@ -263,6 +265,15 @@ impl Schedule<'_> {
             self.go_on(20, Duration::from_millis(100));
             owner.batch_execute("COMMIT").expect("it is written");
         }
+    }
+
+    /// Ends what began in the future. A bundle here sleeps, and `pg_sleep` goes by the clock of the wall, as Postgres's own time-outs
+    /// do: with its sidecar dead it would hold its tables for sixty days.
+    fn wake(&self) {
+        let mut client = self.servers.postgres.client();
+        let sql = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE xact_start > clock_timestamp() + interval '1 day'";
+        let mut asleep = || client.query_one(sql, &[]).expect("pg_stat_activity").get::<_, i64>(0);
+        assert_eventually!(asleep() == 0, "nobody is in the future");
     }
 
     /// The sidecar has none free, or a few, and loses its sessions: not all of them find their way back until it may open more.
