@@ -131,12 +131,15 @@ fn a_slow_answer_for_a_tenant_that_was_left_is_never_drawn() {
     // Acme's answer is there, for others.
     let mut client = page.redis.client();
     client.ok(&["DASHBOARD.GET", ACME]);
+    // The stored bundle may be read again at once: what stood there for a moment counts.
+    let origins = "window.origins = []; new MutationObserver(() => window.origins.push(document.getElementById('origin').innerText))
+        .observe(document.getElementById('origin'), { childList: true, characterData: true, subtree: true })";
+    page.browser.run(origins, &[]);
     page.browser.click("#refresh");
-    let origin = || page.browser.text("#origin");
-    assert!(
-        harness::poll_until(harness::DEADLINE, || origin() == "Computed now"),
-        "and read once more: {}",
-        origin()
+    let origins = || page.browser.run("return window.origins", &[]);
+    assert_eventually!(
+        origins().as_array().is_some_and(|origins| origins.iter().any(|origin| origin == "Computed now")),
+        "it is read once more"
     );
     let seen = page.browser.run("return [...window.seen].filter((text) => text !== '')", &[]);
     assert!(!seen.to_string().contains("1,234"), "{seen}");
