@@ -71,19 +71,21 @@ impl Expression {
     /// As SQL, ASCII, to be put in parentheses. `row` is put before each column, as in `row.status`: an alias,
     /// written as SQL. Without one, columns stand alone.
     pub fn sql(&self, row: Option<&str>) -> String {
-        let mut sql = String::new();
-        for piece in &self.pieces {
-            match (piece, row) {
-                (Piece::Sql(text), _) => sql.push_str(text),
-                (Piece::Column(column), None) => sql.push_str(&column.sql()),
-                (Piece::Column(column), Some(row)) => {
-                    sql.push_str(row);
-                    sql.push('.');
-                    sql.push_str(&column.sql());
-                }
-            }
-        }
-        sql
+        self.with(|column| match row {
+            None => column.sql(),
+            Some(row) => format!("{row}.{}", column.sql()),
+        })
+    }
+
+    /// Likewise, with this in the place of each column.
+    pub fn with(&self, column: impl Fn(&Column) -> String) -> String {
+        self.pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Sql(text) => text.clone(),
+                Piece::Column(name) => column(name),
+            })
+            .collect()
     }
 }
 

@@ -1,0 +1,210 @@
+//! The functions that answer a read: `dashboard."bundle_NAME"(tenant, everything)`, from counters, and
+//! `dashboard."bundle_from_tables_NAME"`, which reads the tables and needs nothing else.
+//!
+//! Both find the same numbers by ways of their own ([`counters`], [`tables`]); what becomes of the numbers is written once
+//! ([`assembly`]). Windows, and until when a bundle is valid, are in [`time`]; lists in [`lists`].
+
+mod assembly;
+mod counters;
+mod lists;
+mod tables;
+mod time;
+
+use crate::plan::Plan;
+use crate::row::slot_now;
+use crate::triggers::{indent, quoted};
+use crate::{Catalogue, Fault};
+
+/// Where a figure's numbers come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Counters,
+    Tables,
+}
+
+/// Whose rows a statement reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// One tenant's.
+    One,
+    /// All, those without a tenant included.
+    Every,
+}
+
+/// A relation in a FROM, and what it is for.
+type Relations = Vec<String>;
+
+/// The statements that create both functions of a board.
+///
+/// # Errors
+/// A [`Fault`] as of [`Plan::of`].
+pub fn functions(plan: &Plan<'_>, catalogue: &Catalogue) -> Result<Vec<String>, Fault> {
+    Ok(vec![function(plan, catalogue, Way::Tables)?, function(plan, catalogue, Way::Counters)?])
+}
+
+/// The name of the function that makes a board's bundle, as SQL.
+pub fn name(board: &str) -> String {
+    format!("dashboard.\"bundle_{board}\"")
+}
+
+/// The name of the function that makes it from the tables, as SQL.
+pub fn name_from_tables(board: &str) -> String {
+    format!("dashboard.\"bundle_from_tables_{board}\"")
+}
+
+fn function(plan: &Plan<'_>, catalogue: &Catalogue, way: Way) -> Result<String, Fault> {
+    let board = plan.board.name.as_str();
+    let (name, what) = match way {
+        Way::Counters => (name(board), "from counters; from the tables where they cannot be used"),
+        Way::Tables => (name_from_tables(board), "from the tables"),
+    };
+    let mut variables = vec![
+        "asked CONSTANT text := tenant;".to_owned(),
+        "everything CONSTANT boolean := include;".to_owned(),
+    ];
+    let types = key_types(plan);
+    variables.extend(types.iter().enumerate().map(|(place, name)| format!("key_{place} {name};")));
+    variables.extend(time::variables(plan));
+    variables.extend(plan.clocks.iter().enumerate().map(|(place, clock)| {
+        format!("point_{place} CONSTANT integer := {};", slot_now(clock.per, clock.zone))
+    }));
+    let mut begin = String::new();
+    if way == Way::Counters {
+        variables
+            .push("state CONSTANT dashboard.counters := (SELECT c FROM dashboard.counters AS c);".to_owned());
+        variables.push("merged_before xid8 := '0';".to_owned());
+        variables.push("owner text := tenant;".to_owned());
+        begin = format!(
+            "    IF NOT dashboard.is_counted({}, tenant) THEN
+        SELECT made.* INTO bundle, version, valid_until FROM {}(tenant, include) AS made;
+        RETURN;
+    END IF;
+    IF state.server_start = pg_postmaster_start_time() THEN
+        merged_before := state.low;
+    END IF;
+",
+            board::expression::literal(board),
+            name_from_tables(board)
+        );
+    }
+    let all = match &plan.board.tenants.all {
+        None => String::new(),
+        Some(all) => {
+            let owner = if way == Way::Counters { "\n        owner := '';" } else { "" };
+            format!(
+                "    IF tenant = {} THEN{owner}
+        {};
+        RETURN;
+    END IF;
+",
+                board::expression::literal(all.as_str()),
+                indent(&statement(plan, catalogue, way, Scope::Every)?, 8)
+            )
+        }
+    };
+    let keys: String = types
+        .iter()
+        .enumerate()
+        .map(|(place, name)| format!("\n        key_{place} := tenant::{name};"))
+        .collect();
+    let one = statement(plan, catalogue, way, Scope::One)?;
+    Ok(format!(
+        "CREATE OR REPLACE FUNCTION {name}(
+    tenant text, include boolean, OUT bundle text, OUT version text, OUT valid_until timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100000
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+SET timezone = 'UTC'
+SET row_security = off{}
+AS {}",
+        if way == Way::Counters { "\nSET enable_seqscan = off" } else { "" },
+        quoted(&format!(
+            "
+-- The board {board}, {what}.
+#variable_conflict use_column
+<<this>>
+DECLARE
+    {}
+BEGIN
+{begin}{all}    BEGIN{keys}
+    EXCEPTION WHEN data_exception THEN
+        -- Nobody can be called that.
+        RETURN;
+    END;
+    IF NOT EXISTS (SELECT FROM {} AS t WHERE t.{} = key_0 AND t.{}::text = tenant) THEN
+        RETURN;
+    END IF;
+    {};
+END
+",
+            variables.join("\n    "),
+            plan.tenants.table,
+            plan.tenants.key,
+            plan.tenants.key,
+            indent(&one, 4),
+        ))
+    ))
+}
+
+/// The types in which a tenant's name is compared: that of the tenants' own key is the first.
+fn key_types(plan: &Plan<'_>) -> Vec<String> {
+    let mut types = vec![plan.tenants.key_type.clone()];
+    for source in &plan.sources {
+        if !types.contains(&source.tenant_type) {
+            types.push(source.tenant_type.clone());
+        }
+    }
+    types
+}
+
+/// Which rows of a source a statement reads: of this scope, and without what is left out. Nothing where that is all.
+fn scope(plan: &Plan<'_>, source: usize, scope: Scope) -> Vec<String> {
+    let table = &plan.sources[source];
+    let mut conditions = Vec::new();
+    if scope == Scope::One {
+        let key = key_types(plan).iter().position(|name| *name == table.tenant_type).unwrap_or_default();
+        conditions.push(format!("{} = this.key_{key}", table.tenant));
+    }
+    conditions.extend(table.leave_out.iter().map(|out| format!("(this.everything OR NOT ({out}))")));
+    conditions
+}
+
+/// `WHERE` and conditions, or nothing.
+fn filter(conditions: &[String]) -> String {
+    if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
+}
+
+/// The statement that fills the function's results.
+fn statement(plan: &Plan<'_>, catalogue: &Catalogue, way: Way, scope: Scope) -> Result<String, Fault> {
+    let mut relations = Relations::new();
+    let numbers = match way {
+        Way::Counters => counters::numbers(plan, catalogue, scope, &mut relations)?,
+        Way::Tables => tables::numbers(plan, scope, &mut relations)?,
+    };
+    let lists = lists::lists(plan, scope)?;
+    let json = assembly::json(plan, &numbers, &lists, &mut relations);
+    let valid_until = time::valid_until(plan);
+    let version = match way {
+        Way::Counters => "dashboard.version_of(state, total.changes, made.valid_until)".to_owned(),
+        Way::Tables => "NULL".to_owned(),
+    };
+    let with = match way {
+        Way::Counters => counters::facts(plan, catalogue, scope),
+        Way::Tables => String::new(),
+    };
+    relations.push(format!("(SELECT {valid_until} AS valid_until) AS made"));
+    let lateral: Vec<String> = relations
+        .iter()
+        .enumerate()
+        .map(
+            |(place, relation)| {
+                if place == 0 { relation.clone() } else { format!("CROSS JOIN LATERAL {relation}") }
+            },
+        )
+        .collect();
+    Ok(format!(
+        "{with}SELECT {json},\n       {version}, made.valid_until\nINTO bundle, version, valid_until\nFROM {}",
+        lateral.join("\n")
+    ))
+}

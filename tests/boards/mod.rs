@@ -1,0 +1,112 @@
+//! Boards compiled to SQL: whatever is declared and whatever is written, counters, tables and the plainest statement agree.
+
+mod oracle;
+mod planted;
+mod random;
+mod scene;
+
+use std::io::Write as _;
+
+use fastrand::Rng;
+use postgres::{Client, IsolationLevel};
+
+use oracle::{Oracle, exact};
+use random::TENANTS;
+use scene::{Mutation, Scene};
+
+const BOARDS: usize = 6;
+const ROUNDS: usize = 12;
+
+/// The first difference between what a board shows and what it should.
+fn difference(scene: &Scene, client: &mut Client) -> Option<String> {
+    let mut transaction =
+        client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().unwrap();
+    transaction
+        .batch_execute("SET LOCAL timezone = 'UTC'; SET LOCAL standard_conforming_strings = on")
+        .unwrap();
+    let name = scene.board.name.as_str();
+    for include in [true, false] {
+        for tenant in TENANTS.iter().copied().chain(["EVERYBODY"]) {
+            let sql = format!(
+                "SELECT counted.bundle, direct.bundle, counted.valid_until > now() OR counted.valid_until IS NULL,
+                        counted.valid_until IS NOT DISTINCT FROM direct.valid_until
+                 FROM {}($1, $2) AS counted, {}($1, $2) AS direct",
+                compiler::bundle::name(name),
+                compiler::bundle::name_from_tables(name)
+            );
+            let row =
+                transaction.query_one(&sql, &[&tenant, &include]).unwrap_or_else(|error| panic!("{error:?}"));
+            let (counted, direct): (String, String) = (row.get(0), row.get(1));
+            let what = format!("tenant {tenant}, include {include}");
+            if counted != direct {
+                return Some(format!("{what}:\n  counters {counted}\n  tables   {direct}"));
+            }
+            if !row.get::<_, bool>(2) || !row.get::<_, bool>(3) {
+                return Some(format!("{what}: it is not valid even now, or not to both as long"));
+            }
+            let tenant = (tenant != "EVERYBODY").then(|| tenant.to_owned());
+            let expected = exact(&Oracle { scene, transaction: &mut transaction, tenant, include }.bundle());
+            let same: bool = transaction
+                .query_one("SELECT $1::text::jsonb = $2::text::jsonb", &[&counted, &expected])
+                .unwrap()
+                .get(0);
+            if !same {
+                return Some(format!("{what}:\n  counters {counted}\n  oracle   {expected}"));
+            }
+        }
+    }
+    None
+}
+
+/// Writes and compares, until something differs or enough has been seen.
+fn run(rng: &mut Rng, mutation: Mutation<'_>, rounds: usize) -> Result<(), String> {
+    let definition = random::definition(rng);
+    let mut tables = random::TABLES.to_owned();
+    for _ in 0..rng.usize(0..6) {
+        tables.push_str(&random::statement(rng));
+        tables.push(';');
+    }
+    let scene = Scene::start(&tables, &definition, mutation);
+    compare_after_writes(&scene, rng, rounds).map_err(|difference| format!("{difference}\n{definition}"))
+}
+
+/// Writes, merges and compares, so many times or until something differs.
+fn compare_after_writes(scene: &Scene, rng: &mut Rng, rounds: usize) -> Result<(), String> {
+    let mut client = scene.postgres.client();
+    for _ in 0..rounds {
+        for _ in 0..rng.usize(1..5) {
+            let statement = random::statement(rng);
+            client
+                .batch_execute(&statement)
+                .unwrap_or_else(|error| panic!("a writer failed: {error:?}\n{statement}"));
+            let upkeep = match rng.u8(0..24) {
+                0..3 => "SELECT dashboard.compact(3)",
+                3..6 => "SELECT dashboard.compact()",
+                6 => "SELECT dashboard.recount(ARRAY[1, 2])",
+                _ => continue,
+            };
+            client.batch_execute(upkeep).map_err(|error| format!("{upkeep}: {error:?}"))?;
+        }
+        let uncounted = "SELECT note FROM dashboard.delta WHERE note IS NOT NULL LIMIT 1";
+        if let Some(row) = client.query_opt(uncounted, &[]).unwrap() {
+            return Err(format!("a statement was not counted: {}", row.get::<_, String>(0)));
+        }
+        if let Some(difference) = difference(scene, &mut client) {
+            return Err(difference);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn random_boards_show_the_same_from_counters_from_tables_and_by_the_plainest_statements() {
+    let seed = std::env::var("SEED")
+        .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("SEED is a number"));
+    // Not through the test's captured output: it is wanted also when the run is killed.
+    let _ = writeln!(std::io::stderr(), "boards: SEED={seed}");
+    let mut rng = Rng::with_seed(seed);
+    for _ in 0..BOARDS {
+        let outcome = run(&mut rng, &|sql| sql.to_owned(), ROUNDS);
+        assert!(outcome.is_ok(), "SEED={seed}: {}", outcome.unwrap_err());
+    }
+}
