@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use board::Board;
-use board::definition::Content;
+use board::definition::{Content, Whose};
 use board::path::{Column, Table};
 
 /// The columns of the table `$1`, as the search path finds it: the table as SQL, and of each column its name, type, category and sort of
@@ -94,6 +94,10 @@ impl Facts {
     /// All tables that a board names.
     pub fn tables(board: &Board) -> BTreeSet<&Table> {
         let mut tables: BTreeSet<&Table> = board.follow.iter().map(|follow| &follow.table).collect();
+        tables.extend(board.follow.iter().filter_map(|follow| match &follow.whose {
+            Whose::Through { table, .. } => Some(table),
+            Whose::Everybody | Whose::Column(_) => None,
+        }));
         tables.insert(&board.tenants.table);
         if let Content::Declared(declared) = &board.content {
             tables.extend(declared.sources.iter().map(|source| &source.table));

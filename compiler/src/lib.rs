@@ -7,6 +7,7 @@
 //! - `row`: what is computed of one row
 //! - `vector`: a row's dimensions as a delta carries them, and what a delta counts for
 //! - [`plan`]: which units, windows and statements a board's figures need
+//! - [`query`]: a board of one's own SQL
 //! - [`triggers`]: what appends the deltas
 //! - [`fan_out`]: what takes deltas apart, and what counts a table anew
 //! - [`bundle`]: the bundle, from counters and from the tables
@@ -21,6 +22,7 @@ pub mod catalogue;
 pub mod facts;
 pub mod fan_out;
 pub mod plan;
+pub mod query;
 mod row;
 pub mod triggers;
 mod vector;
@@ -90,6 +92,12 @@ pub enum Fault {
         /// The table.
         table: String,
     },
+    /// Figures are counted, and have no statement.
+    #[error("board {board} has figures: it has no statement of its own")]
+    NotAQuery {
+        /// The board.
+        board: String,
+    },
     /// A board of one's own SQL has no figures.
     #[error("board {board} has a statement of its own: there is nothing to count")]
     NothingToCount {
@@ -104,6 +112,7 @@ pub(crate) enum Part<'a> {
     Source(&'a str),
     Figure(&'a str),
     List(&'a str),
+    Follow(&'a str),
 }
 
 impl fmt::Display for Part<'_> {
@@ -113,6 +122,7 @@ impl fmt::Display for Part<'_> {
             Self::Source(name) => write!(f, "[sources.{name}]"),
             Self::Figure(path) => write!(f, "[figures.\"{path}\"]"),
             Self::List(name) => write!(f, "[lists.{name}]"),
+            Self::Follow(table) => write!(f, "follow of {table}"),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What a board needs: its tables as they are, the units that its figures are made of, and the windows and series that they look at.
 
 use board::Board;
-use board::definition::{Content, Counted, Declared, Figure, Measure, Recent, Series, Shape, SourceId};
+use board::definition::{
+    Content, Counted, Declared, Figure, Follow, List, Measure, Recent, Series, Shape, SourceId, Whose,
+};
 use board::path::{Column, Table};
 use board::window::{Per, Unit as Span, Window};
 
@@ -9,6 +11,9 @@ use crate::catalogue::{Catalogue, TooManyConditions, Unit};
 use crate::facts::{Facts, TableFacts, Type};
 use crate::row::Row;
 use crate::{Fault, Part};
+
+/// The tenant of a change that concerns all of them. Nobody can be called that.
+pub(crate) const EVERYBODY: &str = "*";
 
 /// A board that fits its database.
 #[derive(Debug)]
@@ -20,10 +25,14 @@ pub struct Plan<'a> {
     pub(crate) sources: Vec<SourceTable<'a>>,
     /// For each figure that counts, in the order of the definition.
     pub(crate) counts: Vec<Option<Count>>,
+    /// For each list, whether it can be shown.
+    pub(crate) lists: Vec<bool>,
     pub(crate) windows: Vec<WindowUse>,
     pub(crate) clocks: Vec<Clock>,
     /// All feeds that it reads, by number less one, each once.
     pub(crate) feeds: Vec<usize>,
+    /// What cannot be shown, and why: its column has gone, or is something else by now.
+    pub(crate) missing: Vec<Fault>,
 }
 
 /// Where the tenants are.
@@ -108,6 +117,27 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// The first [`Fault`] in the order of the definition.
     pub fn of(board: &'a Board, facts: &'a Facts, catalogue: &mut Catalogue) -> Result<Self, Fault> {
+        let mut known = catalogue.clone();
+        let plan = Self::of_what_fits(board, facts, &mut known)?;
+        match plan.missing.first() {
+            Some(fault) => Err(fault.clone()),
+            None => {
+                *catalogue = known;
+                Ok(plan)
+            }
+        }
+    }
+
+    /// Likewise, where columns may have gone since the board was applied: figures and lists that need them are null, and
+    /// [`Plan::missing`] says why.
+    ///
+    /// # Errors
+    /// A [`Fault`] of what everything else stands on: a table, or the column that says whose a row is.
+    pub fn of_what_fits(
+        board: &'a Board,
+        facts: &'a Facts,
+        catalogue: &mut Catalogue,
+    ) -> Result<Self, Fault> {
         let Content::Declared(declared) = &board.content else {
             return Err(Fault::NothingToCount { board: board.name.to_string() });
         };
@@ -119,9 +149,11 @@ impl<'a> Plan<'a> {
             tenants,
             sources: Vec::new(),
             counts: Vec::new(),
+            lists: Vec::new(),
             windows: Vec::new(),
             clocks: Vec::new(),
             feeds: Vec::new(),
+            missing: Vec::new(),
         };
         for (_, source) in declared.sources() {
             let part = Part::Source(&source.name);
@@ -138,19 +170,40 @@ impl<'a> Plan<'a> {
         }
         for figure in &declared.figures {
             let count =
-                figure.counted().map(|counted| plan.count(figure, counted, &mut known)).transpose()?;
+                figure.counted().map(|counted| plan.count(figure, counted, &mut known)).transpose();
+            let count = count.unwrap_or_else(|fault| {
+                plan.missing.push(fault);
+                None
+            });
             plan.counts.push(count);
         }
-        for list in &declared.lists {
-            let part = Part::List(&list.name);
-            let row = plan.sources[place(declared, list.source)].row();
-            for column in list.columns.iter().chain(list.order.iter().map(|order| &order.column)) {
-                row.type_of(column, &part)?;
+        for follow in &board.follow {
+            let feed = followed(follow, facts, &mut known)?;
+            if !plan.feeds.contains(&feed) {
+                plan.feeds.push(feed);
             }
-            list.filter.as_ref().map(|filter| row.condition(filter, &part)).transpose()?;
+        }
+        for list in &declared.lists {
+            let fits = plan.list(list);
+            plan.lists.push(fits.is_ok());
+            plan.missing.extend(fits.err());
         }
         *catalogue = known;
         Ok(plan)
+    }
+
+    /// What cannot be shown, and why.
+    pub fn missing(&self) -> &[Fault] {
+        &self.missing
+    }
+
+    fn list(&self, list: &List) -> Result<(), Fault> {
+        let part = Part::List(&list.name);
+        let row = self.sources[place(self.declared, list.source)].row();
+        for column in list.columns.iter().chain(list.order.iter().map(|order| &order.column)) {
+            row.type_of(column, &part)?;
+        }
+        list.filter.as_ref().map_or(Ok(()), |filter| row.condition(filter, &part).map(drop))
     }
 
     fn count(
@@ -301,11 +354,39 @@ pub(crate) fn place(declared: &Declared, source: SourceId) -> usize {
     declared.sources().position(|(id, _)| id == source).unwrap_or_default()
 }
 
+/// The feed of a table that is followed and not counted.
+pub(crate) fn followed(follow: &Follow, facts: &Facts, catalogue: &mut Catalogue) -> Result<usize, Fault> {
+    let name = follow.table.to_string();
+    let part = Part::Follow(&name);
+    let changed = table(facts, &follow.table, &part)?;
+    let tenant = match &follow.whose {
+        Whose::Everybody => format!("'{EVERYBODY}'"),
+        Whose::Column(column) => {
+            Row { facts: changed }.single(column, &part)?;
+            format!("r.{}", column.sql())
+        }
+        Whose::Through { column, table: through, key, tenant } => {
+            let through = table(facts, through, &part)?;
+            Row { facts: changed }.single(column, &part)?;
+            Row { facts: through }.single(key, &part)?;
+            Row { facts: through }.single(tenant, &part)?;
+            format!(
+                "(SELECT t.{} FROM {} AS t WHERE t.{} = r.{} LIMIT 1)",
+                tenant.sql(),
+                through.qualified,
+                key.sql(),
+                column.sql()
+            )
+        }
+    };
+    Ok(catalogue.feed(&changed.qualified, &tenant))
+}
+
 fn table<'a>(facts: &'a Facts, table: &Table, part: &Part<'_>) -> Result<&'a TableFacts, Fault> {
     facts.table(table).ok_or_else(|| Fault::NoTable { part: part.to_string(), table: table.to_string() })
 }
 
-fn tenants(board: &Board, facts: &Facts) -> Result<TenantTable, Fault> {
+pub(crate) fn tenants(board: &Board, facts: &Facts) -> Result<TenantTable, Fault> {
     let found = table(facts, &board.tenants.table, &Part::Tenants)?;
     let key: &Type = Row { facts: found }.single(&board.tenants.key, &Part::Tenants)?;
     Ok(TenantTable {

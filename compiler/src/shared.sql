@@ -79,6 +79,8 @@ CREATE TABLE dashboard.board (
     hash        text    NOT NULL,
     -- Which feeds it reads.
     feeds       integer[] NOT NULL,
+    -- The name for all tenants together.
+    everybody   text,
     -- Whether its bundles are made from counters.
     counted     boolean NOT NULL DEFAULT false,
     applied_at  timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -111,6 +113,59 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat_ws('.', state.epoch, dashboard.micros(pg_postmaster_start_time()), changes, dashboard.micros(now()),
                      COALESCE(dashboard.micros(valid_until), 0))
+$$;
+
+-- How often something has changed that a board of this tenant shows, as far as this snapshot knows. NULL where there is no such board. What
+-- concerns every tenant is a change of '*'.
+CREATE FUNCTION dashboard.changes(board text, tenant text) RETURNS bigint
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $function$
+DECLARE
+    known dashboard.board;
+    merged_before xid8;
+    owners text[] := ARRAY[tenant, '*'];
+BEGIN
+    known := (SELECT b FROM dashboard.board AS b WHERE b.name = changes.board);
+    IF known.name IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT CASE WHEN server_start = pg_postmaster_start_time() THEN low ELSE '0' END INTO merged_before FROM dashboard.counters;
+    IF tenant = known.everybody THEN
+        RETURN (SELECT COALESCE(sum(c.n), 0) FROM dashboard.counter AS c WHERE c.owner = '' AND c.unit = 0 AND c.slot = ANY (known.feeds))
+               + (SELECT count(*) FROM dashboard.delta AS d WHERE d.xid >= merged_before AND d.feed = ANY (known.feeds));
+    END IF;
+    RETURN (SELECT COALESCE(sum(c.n), 0) FROM dashboard.counter AS c
+            WHERE c.owner = ANY (owners) AND c.unit = 0 AND c.slot = ANY (known.feeds))
+           + (SELECT count(*) FROM dashboard.delta AS d
+              WHERE d.tenant = ANY (owners) AND d.xid >= merged_before AND d.feed = ANY (known.feeds));
+END
+$function$;
+
+-- Which state of a tenant's rows a statement has seen, for a board that is not counted.
+CREATE FUNCTION dashboard.version(tenant text, board text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$SELECT dashboard.version_of(c, dashboard.changes($2, $1), NULL) FROM dashboard.counters AS c WHERE dashboard.changes($2, $1) IS NOT NULL$$;
+
+-- Of which of these nothing that a bundle shows has changed since that version: no row, and no window. Both arrays are of one length; false
+-- also where that is not known.
+CREATE FUNCTION dashboard.unchanged(board text, tenants text[], versions text[]) RETURNS boolean[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT COALESCE(array_agg(
+        COALESCE(dashboard.is_counted($1, asked.tenant) AND parts[1] = c.epoch
+                 AND parts[2] = dashboard.micros(pg_postmaster_start_time())::text
+                 AND parts[3]::bigint = dashboard.changes($1, asked.tenant)
+                 -- By a clock that was ahead: what had left a window then may be in it again.
+                 AND parts[4]::bigint <= dashboard.micros(now())
+                 AND (parts[5] = '0' OR dashboard.micros(now()) < parts[5]::bigint), false) ORDER BY place), '{}')
+    FROM unnest($2, $3) WITH ORDINALITY AS asked(tenant, version, place)
+    CROSS JOIN dashboard.counters AS c
+    LEFT JOIN LATERAL regexp_match(version, '^([0-9a-f]{12})[.]([0-9]{1,18})[.]([0-9]{1,18})[.]([0-9]{1,18})[.]([0-9]{1,18})$') AS parts ON true
 $$;
 
 -- What a delta counts for. As long as no board is applied: nothing.

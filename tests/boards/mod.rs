@@ -1,10 +1,12 @@
 //! Boards compiled to SQL: whatever is declared and whatever is written, counters, tables and the plainest statement agree.
 
+mod altered;
 mod oracle;
 mod planted;
 mod random;
 mod scene;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use fastrand::Rng;
@@ -17,8 +19,16 @@ use scene::{Mutation, Scene};
 const BOARDS: usize = 6;
 const ROUNDS: usize = 12;
 
+/// Bundles as they were read before, with their versions.
+#[derive(Default)]
+struct Seen {
+    bundles: BTreeMap<(String, bool), (String, String)>,
+    /// How many were said to be unchanged.
+    unchanged: usize,
+}
+
 /// The first difference between what a board shows and what it should.
-fn difference(scene: &Scene, client: &mut Client) -> Option<String> {
+fn difference(scene: &Scene, client: &mut Client, seen: &mut Seen) -> Option<String> {
     let mut transaction =
         client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().unwrap();
     transaction
@@ -29,7 +39,7 @@ fn difference(scene: &Scene, client: &mut Client) -> Option<String> {
         for tenant in TENANTS.iter().copied().chain(["EVERYBODY"]) {
             let sql = format!(
                 "SELECT counted.bundle, direct.bundle, counted.valid_until > now() OR counted.valid_until IS NULL,
-                        counted.valid_until IS NOT DISTINCT FROM direct.valid_until
+                        counted.valid_until IS NOT DISTINCT FROM direct.valid_until, counted.version
                  FROM {}($1, $2) AS counted, {}($1, $2) AS direct",
                 compiler::bundle::name(name),
                 compiler::bundle::name_from_tables(name)
@@ -38,6 +48,18 @@ fn difference(scene: &Scene, client: &mut Client) -> Option<String> {
                 transaction.query_one(&sql, &[&tenant, &include]).unwrap_or_else(|error| panic!("{error:?}"));
             let (counted, direct): (String, String) = (row.get(0), row.get(1));
             let what = format!("tenant {tenant}, include {include}");
+            let version: String = row.get(4);
+            if let Some((known, bundle)) = seen.bundles.get(&(tenant.to_owned(), include)) {
+                let sql = "SELECT (dashboard.unchanged($1, ARRAY[$2], ARRAY[$3]))[1]";
+                let unchanged: bool = transaction.query_one(sql, &[&name, &tenant, known]).unwrap().get(0);
+                seen.unchanged += usize::from(unchanged);
+                if unchanged && *bundle != counted {
+                    return Some(format!(
+                        "{what}: it is said to be unchanged:\n  before {bundle}\n  now    {counted}"
+                    ));
+                }
+            }
+            seen.bundles.insert((tenant.to_owned(), include), (version, counted.clone()));
             if counted != direct {
                 return Some(format!("{what}:\n  counters {counted}\n  tables   {direct}"));
             }
@@ -73,6 +95,7 @@ fn run(rng: &mut Rng, mutation: Mutation<'_>, rounds: usize) -> Result<(), Strin
 /// Writes, merges and compares, so many times or until something differs.
 fn compare_after_writes(scene: &Scene, rng: &mut Rng, rounds: usize) -> Result<(), String> {
     let mut client = scene.postgres.client();
+    let mut seen = Seen::default();
     for _ in 0..rounds {
         for _ in 0..rng.usize(1..5) {
             let statement = random::statement(rng);
@@ -91,9 +114,12 @@ fn compare_after_writes(scene: &Scene, rng: &mut Rng, rounds: usize) -> Result<(
         if let Some(row) = client.query_opt(uncounted, &[]).unwrap() {
             return Err(format!("a statement was not counted: {}", row.get::<_, String>(0)));
         }
-        if let Some(difference) = difference(scene, &mut client) {
+        if let Some(difference) = difference(scene, &mut client, &mut seen) {
             return Err(difference);
         }
+    }
+    if rounds >= ROUNDS && seen.unchanged == 0 {
+        return Err("nothing was ever said to be unchanged".to_owned());
     }
     Ok(())
 }

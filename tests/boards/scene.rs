@@ -69,10 +69,11 @@ impl Scene {
             client.batch_execute(&statement).unwrap_or_else(|error| panic!("{error:?}\n{statement}"));
         }
         let feeds: Vec<i32> = (1..=catalogue.feeds.len()).map(|feed| i32::try_from(feed).unwrap()).collect();
+        let everybody = self.board.tenants.all.as_ref().map(|all| all.as_str());
         client
             .execute(
-                "INSERT INTO dashboard.board (name, definition, hash, feeds, counted) VALUES ($1, $2, $3, $4, true)",
-                &[&self.board.name.as_str(), &definition, &board::canonical::hash(&self.board), &feeds],
+                "INSERT INTO dashboard.board (name, definition, hash, feeds, everybody, counted) VALUES ($1, $2, $3, $4, $5, true)",
+                &[&self.board.name.as_str(), &definition, &board::canonical::hash(&self.board), &feeds, &everybody],
             )
             .unwrap();
         client.execute("SELECT dashboard.recount($1)", &[&feeds]).unwrap();

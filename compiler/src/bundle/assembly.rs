@@ -57,7 +57,16 @@ pub(super) fn json(
                 }
                 (shape, found) => members.add(path, many(plan, place, counted, shape, found)),
             },
-            _ => members.add(path, format!("coalesce(trim_scale(derived_{place}.value)::text, 'null')")),
+            // Its columns have gone.
+            (Rule::Counted(counted), None) => {
+                members.add(path, "'null'".to_owned());
+                if let Shape::Number { previous: Some(previous), .. } = &counted.shape {
+                    members.add(previous.parts(), "'null'".to_owned());
+                }
+            }
+            (Rule::Derived(_), _) => {
+                members.add(path, format!("coalesce(trim_scale(derived_{place}.value)::text, 'null')"))
+            }
         }
     }
     let lists: Vec<String> = lists.iter().map(|(name, items)| format!("'\"{name}\":' || {items}")).collect();

@@ -12,7 +12,11 @@ pub(super) fn lists(plan: &Plan<'_>, in_scope: Scope) -> Result<Vec<(String, Str
     plan.declared
         .lists
         .iter()
-        .map(|list| {
+        .zip(&plan.lists)
+        .map(|(list, fits)| {
+            if !fits {
+                return Ok((list.name.clone(), "'null'".to_owned()));
+            }
             let source = place(plan.declared, list.source);
             let row = plan.sources[source].row();
             let part = Part::List(&list.name);
@@ -48,7 +52,9 @@ fn columns(plan: &Plan<'_>, source: usize, list: &List) -> Result<Vec<String>, F
             let (name, cut) = (column.sql(), list.cut);
             Ok(match row.type_of(column, &part)?.kind {
                 Kind::Plain | Kind::Moment | Kind::LocalTime | Kind::Date => format!("r.{name}"),
-                Kind::Number => format!("CASE WHEN r.{name} - r.{name} = 0 THEN r.{name} END AS {name}"),
+                Kind::Number => format!(
+                    "CASE WHEN r.{name}::text NOT IN ('NaN', 'Infinity', '-Infinity') THEN r.{name} END AS {name}"
+                ),
                 Kind::Json => format!(
                     "CASE WHEN length(r.{name}::text) <= {cut} THEN r.{name}::json ELSE to_json(left(r.{name}::text, {cut})) END AS {name}"
                 ),

@@ -131,7 +131,10 @@ pub(super) fn edges(
         let name = source_of(plan, window);
         let part = Part::Source(&name);
         let moment = plan.sources[window.source].row().moment(&window.at, &part)?;
-        let any = if filters.iter().any(|filter| filter == "true") {
+        // One whose figures cannot be shown has none.
+        let any = if filters.is_empty() {
+            "false".to_owned()
+        } else if filters.iter().any(|filter| filter == "true") {
             "true".to_owned()
         } else {
             filters.join(" OR ")
