@@ -169,8 +169,7 @@ impl<'a> Plan<'a> {
             }
         }
         for figure in &declared.figures {
-            let count =
-                figure.counted().map(|counted| plan.count(figure, counted, &mut known)).transpose();
+            let count = figure.counted().map(|counted| plan.count(figure, counted, &mut known)).transpose();
             let count = count.unwrap_or_else(|fault| {
                 plan.missing.push(fault);
                 None

@@ -1,6 +1,7 @@
 //! Boards compiled to SQL: whatever is declared and whatever is written, counters, tables and the plainest statement agree.
 
 mod altered;
+mod examples;
 mod oracle;
 mod planted;
 mod random;
@@ -13,7 +14,6 @@ use fastrand::Rng;
 use postgres::{Client, IsolationLevel};
 
 use oracle::{Oracle, exact};
-use random::TENANTS;
 use scene::{Mutation, Scene};
 
 const BOARDS: usize = 6;
@@ -36,7 +36,8 @@ fn difference(scene: &Scene, client: &mut Client, seen: &mut Seen) -> Option<Str
         .unwrap();
     let name = scene.board.name.as_str();
     for include in [true, false] {
-        for tenant in TENANTS.iter().copied().chain(["EVERYBODY"]) {
+        let all = scene.board.tenants.all.as_ref().map(|all| all.as_str().to_owned());
+        for tenant in scene.tenants.iter().chain(&all).map(String::as_str) {
             let sql = format!(
                 "SELECT counted.bundle, direct.bundle, counted.valid_until > now() OR counted.valid_until IS NULL,
                         counted.valid_until IS NOT DISTINCT FROM direct.valid_until, counted.version
@@ -66,7 +67,7 @@ fn difference(scene: &Scene, client: &mut Client, seen: &mut Seen) -> Option<Str
             if !row.get::<_, bool>(2) || !row.get::<_, bool>(3) {
                 return Some(format!("{what}: it is not valid even now, or not to both as long"));
             }
-            let tenant = (tenant != "EVERYBODY").then(|| tenant.to_owned());
+            let tenant = (all.as_deref() != Some(tenant)).then(|| tenant.to_owned());
             let expected = exact(&Oracle { scene, transaction: &mut transaction, tenant, include }.bundle());
             let same: bool = transaction
                 .query_one("SELECT $1::text::jsonb = $2::text::jsonb", &[&counted, &expected])
@@ -89,23 +90,29 @@ fn run(rng: &mut Rng, mutation: Mutation<'_>, rounds: usize) -> Result<(), Strin
         tables.push(';');
     }
     let scene = Scene::start(&tables, &definition, mutation);
-    compare_after_writes(&scene, rng, rounds).map_err(|difference| format!("{difference}\n{definition}"))
+    compare_after_writes(&scene, rng, rounds, &random::statement)
+        .map_err(|difference| format!("{difference}\n{definition}"))
 }
 
 /// Writes, merges and compares, so many times or until something differs.
-fn compare_after_writes(scene: &Scene, rng: &mut Rng, rounds: usize) -> Result<(), String> {
+fn compare_after_writes(
+    scene: &Scene,
+    rng: &mut Rng,
+    rounds: usize,
+    statement: &dyn Fn(&mut Rng) -> String,
+) -> Result<(), String> {
     let mut client = scene.postgres.client();
     let mut seen = Seen::default();
     for _ in 0..rounds {
         for _ in 0..rng.usize(1..5) {
-            let statement = random::statement(rng);
+            let statement = statement(rng);
             client
                 .batch_execute(&statement)
                 .unwrap_or_else(|error| panic!("a writer failed: {error:?}\n{statement}"));
             let upkeep = match rng.u8(0..24) {
                 0..3 => "SELECT dashboard.compact(3)",
                 3..6 => "SELECT dashboard.compact()",
-                6 => "SELECT dashboard.recount(ARRAY[1, 2])",
+                6 => "SELECT dashboard.recount(feeds) FROM dashboard.board",
                 _ => continue,
             };
             client.batch_execute(upkeep).map_err(|error| format!("{upkeep}: {error:?}"))?;

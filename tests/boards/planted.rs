@@ -56,7 +56,7 @@ fn assert_found(place: &str, right: &str, wrong: &str) {
     }
     let scene = Scene::start(&tables, BOARD, &mutation);
     assert!(planted.get() > 0, "there is nothing to plant this in: {right}");
-    let outcome = compare_after_writes(&scene, &mut rng, 150);
+    let outcome = compare_after_writes(&scene, &mut rng, 150, &random::statement);
     assert!(outcome.is_err(), "SEED={seed}: nothing is found of {right} turned into {wrong}");
 }
 
@@ -64,7 +64,7 @@ fn assert_found(place: &str, right: &str, wrong: &str) {
 fn a_board_in_which_nothing_is_planted_stands() {
     let mut rng = Rng::with_seed(fastrand::u64(..));
     let scene = Scene::start(TABLES, BOARD, &|sql| sql.to_owned());
-    let outcome = compare_after_writes(&scene, &mut rng, 15);
+    let outcome = compare_after_writes(&scene, &mut rng, 15, &random::statement);
     assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
 }
 

@@ -18,9 +18,7 @@ pub(super) const TABLES: &str = "
     CREATE OPERATOR public./ (LEFTARG = numeric, RIGHTARG = numeric, FUNCTION = public.quotient);
 ";
 
-pub(super) const TENANTS: [&str; 4] = ["1", "2", "3", "4"];
-
-fn pick<'a>(rng: &mut Rng, of: &[&'a str]) -> &'a str {
+pub(super) fn pick<'a>(rng: &mut Rng, of: &[&'a str]) -> &'a str {
     of[rng.usize(0..of.len())]
 }
 

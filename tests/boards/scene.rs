@@ -12,6 +12,8 @@ const SHARED: &str = include_str!("../../compiler/src/shared.sql");
 pub(super) struct Scene {
     pub(super) postgres: Postgres,
     pub(super) board: Board,
+    /// Whose bundles are compared.
+    pub(super) tenants: Vec<String>,
 }
 
 /// What has gone wrong on the way from a definition to SQL; for tests that want to see a fault found.
@@ -46,8 +48,11 @@ impl Scene {
         postgres.execute(tables);
         postgres.execute("CREATE SCHEMA dashboard; CREATE TABLE dashboard.lock (name text PRIMARY KEY); INSERT INTO dashboard.lock VALUES ('compactor')");
         postgres.execute(SHARED);
-        let scene = Self { board: read(definition), postgres };
+        let mut scene = Self { board: read(definition), postgres, tenants: Vec::new() };
         scene.apply(definition, mutation);
+        let (key, table) = (scene.board.tenants.key.sql(), scene.board.tenants.table.sql());
+        let rows = scene.postgres.client().query(&format!("SELECT {key}::text FROM {table}"), &[]).unwrap();
+        scene.tenants = rows.iter().map(|row| row.get(0)).collect();
         scene
     }
 
