@@ -24,8 +24,10 @@ pub struct Catalogue {
 pub struct Feed {
     /// The table, as SQL.
     pub table: String,
-    /// The column with the tenant, of the row `r`, as SQL.
+    /// The tenant of the row `r`, as SQL.
     pub tenant: String,
+    /// The rows of another table, called `via`, by which the tenant is found: for each of them one. As SQL, with a comma before it.
+    pub via: Option<String>,
     /// Whether the row is in something, as SQL.
     pub conditions: Vec<String>,
     /// In which slots of time the row is, as SQL.
@@ -58,13 +60,17 @@ pub struct Unit {
 pub(crate) struct TooManyConditions;
 
 impl Catalogue {
-    /// The feed of this table and tenant column, its number less one.
-    pub(crate) fn feed(&mut self, table: &str, tenant: &str) -> usize {
-        let known = self.feeds.iter().position(|feed| feed.table == table && feed.tenant == tenant);
+    /// The feed of this table and tenant, its number less one.
+    pub(crate) fn feed(&mut self, table: &str, tenant: &str, via: Option<String>) -> usize {
+        let known = self
+            .feeds
+            .iter()
+            .position(|feed| feed.table == table && feed.tenant == tenant && feed.via == via);
         known.unwrap_or_else(|| {
             self.feeds.push(Feed {
                 table: table.to_owned(),
                 tenant: tenant.to_owned(),
+                via,
                 conditions: Vec::new(),
                 slots: Vec::new(),
                 keys: Vec::new(),

@@ -43,6 +43,13 @@ pub(crate) struct TenantTable {
     pub(crate) key_type: String,
 }
 
+impl TenantTable {
+    /// A tenant that comes or goes is a change, too.
+    pub(crate) fn feed(&self, catalogue: &mut Catalogue) -> usize {
+        catalogue.feed(&self.table, &format!("r.{}", self.key), None)
+    }
+}
+
 /// A source's table.
 #[derive(Debug)]
 pub(crate) struct SourceTable<'a> {
@@ -161,7 +168,7 @@ impl<'a> Plan<'a> {
             let row = Row { facts: table };
             let tenant = row.tenant(source)?;
             let leave_out = source.leave_out.as_ref().map(|out| row.condition(out, &part)).transpose()?;
-            let feed = known.feed(&table.qualified, &tenant);
+            let feed = known.feed(&table.qualified, &tenant, None);
             let tenant_type = table.columns[&source.tenant].name.clone();
             plan.sources.push(SourceTable { facts: table, feed, tenant, tenant_type, leave_out });
             if !plan.feeds.contains(&feed) {
@@ -182,6 +189,9 @@ impl<'a> Plan<'a> {
                 plan.feeds.push(feed);
             }
         }
+        plan.feeds.push(plan.tenants.feed(&mut known));
+        plan.feeds.sort_unstable();
+        plan.feeds.dedup();
         for list in &declared.lists {
             let fits = plan.list(list);
             plan.lists.push(fits.is_ok());
@@ -189,6 +199,11 @@ impl<'a> Plan<'a> {
         }
         *catalogue = known;
         Ok(plan)
+    }
+
+    /// Whether a change of some table concerns every tenant.
+    pub(crate) fn follows_everybody(&self) -> bool {
+        self.board.follow.iter().any(|follow| follow.whose == Whose::Everybody)
     }
 
     /// What cannot be shown, and why.
@@ -331,6 +346,11 @@ impl<'a> Plan<'a> {
             .collect()
     }
 
+    /// All feeds that it reads, by number.
+    pub fn feeds(&self) -> Vec<usize> {
+        self.feeds.iter().map(|feed| feed + 1).collect()
+    }
+
     /// All units that it reads, each once.
     pub(crate) fn units(&self) -> Vec<usize> {
         let mut units: Vec<usize> = self
@@ -358,27 +378,28 @@ pub(crate) fn followed(follow: &Follow, facts: &Facts, catalogue: &mut Catalogue
     let name = follow.table.to_string();
     let part = Part::Follow(&name);
     let changed = table(facts, &follow.table, &part)?;
-    let tenant = match &follow.whose {
-        Whose::Everybody => format!("'{EVERYBODY}'"),
+    let (tenant, via) = match &follow.whose {
+        Whose::Everybody => (format!("'{EVERYBODY}'"), None),
         Whose::Column(column) => {
             Row { facts: changed }.single(column, &part)?;
-            format!("r.{}", column.sql())
+            (format!("r.{}", column.sql()), None)
         }
         Whose::Through { column, table: through, key, tenant } => {
             let through = table(facts, through, &part)?;
             Row { facts: changed }.single(column, &part)?;
             Row { facts: through }.single(key, &part)?;
             Row { facts: through }.single(tenant, &part)?;
-            format!(
-                "(SELECT t.{} FROM {} AS t WHERE t.{} = r.{} LIMIT 1)",
+            let via = format!(
+                ",\n         LATERAL (SELECT t.{} AS tenant FROM {} AS t WHERE t.{} = r.{}) AS via",
                 tenant.sql(),
                 through.qualified,
                 key.sql(),
                 column.sql()
-            )
+            );
+            ("via.tenant".to_owned(), Some(via))
         }
     };
-    Ok(catalogue.feed(&changed.qualified, &tenant))
+    Ok(catalogue.feed(&changed.qualified, &tenant, via))
 }
 
 fn table<'a>(facts: &'a Facts, table: &Table, part: &Part<'_>) -> Result<&'a TableFacts, Fault> {

@@ -38,6 +38,9 @@ impl<'a> QueryPlan<'a> {
                 feeds.push(feed);
             }
         }
+        feeds.push(tenants.feed(&mut known) + 1);
+        feeds.sort_unstable();
+        feeds.dedup();
         *catalogue = known;
         Ok(Self { board, query, tenants, feeds })
     }

@@ -98,10 +98,11 @@ pub fn triggers(feed: &Feed, number: usize) -> Vec<String> {
 
 /// Rows as deltas, of several relations: each with its sign.
 fn changed(feed: &Feed, relations: &[(String, i32)]) -> String {
+    let via = feed.via.as_deref().unwrap_or_default();
     let selects: Vec<String> = relations
         .iter()
         .map(|(rows, sign)| {
-            format!("SELECT {sign} AS sign,\n           {}\n    FROM {rows} AS r", feed.dimensions())
+            format!("SELECT {sign} AS sign,\n           {}\n    FROM {rows} AS r{via}", feed.dimensions())
         })
         .collect();
     // A group that nothing is left of stays, with 0: its tenant has changed all the same.

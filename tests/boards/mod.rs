@@ -2,6 +2,7 @@
 
 mod altered;
 mod examples;
+mod followed;
 mod oracle;
 mod planted;
 mod random;

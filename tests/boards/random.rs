@@ -278,7 +278,7 @@ pub(super) fn statement(rng: &mut Rng) -> String {
             format!("UPDATE {table} SET {} WHERE {}", set.join(", "), some(rng))
         }
         16..19 => format!("DELETE FROM {table} WHERE {}", some(rng)),
-        _ if rng.u8(..) < 60 => format!("TRUNCATE {table}"),
+        _ if rng.u8(..) < 160 => format!("TRUNCATE {table}"),
         _ => format!("DELETE FROM {table} WHERE false"),
     }
 }

@@ -1,8 +1,10 @@
 //! A database with tables of some application, and boards that have been applied to it.
 
 use board::Board;
+use board::definition::Content;
 use board::path::Table;
 use compiler::facts::{COLUMNS, TableFacts, Type};
+use compiler::query::QueryPlan;
 use compiler::{Catalogue, Facts, Plan, bundle, fan_out, triggers};
 use harness::Postgres;
 use postgres::Client;
@@ -20,7 +22,11 @@ pub(super) struct Scene {
 pub(super) type Mutation<'a> = &'a dyn Fn(&str) -> String;
 
 pub(super) fn read(definition: &str) -> Board {
-    board::read::read("board.toml", definition.as_bytes(), &|_| Err("there is no other file".to_owned()))
+    let beside = |name: &str| {
+        std::fs::read_to_string(harness::repository_root().join("examples/boards").join(name))
+            .map_err(|error| error.to_string())
+    };
+    board::read::read("board.toml", definition.as_bytes(), &beside)
         .unwrap_or_else(|errors| panic!("{errors}\n{definition}"))
 }
 
@@ -60,25 +66,35 @@ impl Scene {
         let mut client = self.postgres.client();
         let facts = facts(&mut client, &self.board);
         let mut catalogue = Catalogue::default();
-        let plan = Plan::of(&self.board, &facts, &mut catalogue).unwrap_or_else(|fault| panic!("{fault}"));
-        let mut statements = vec![fan_out::cells_function(&catalogue), fan_out::units_function(&catalogue)];
-        statements.push(fan_out::tally_function(&catalogue, &plan.tenant_types(&catalogue)));
+        let counted = matches!(self.board.content, Content::Declared(_));
+        let (mut statements, tenant_types, feeds) = if counted {
+            let plan =
+                Plan::of(&self.board, &facts, &mut catalogue).unwrap_or_else(|fault| panic!("{fault}"));
+            let functions = bundle::functions(&plan, &catalogue).unwrap();
+            (functions, plan.tenant_types(&catalogue), plan.feeds())
+        } else {
+            let plan =
+                QueryPlan::of(&self.board, &facts, &mut catalogue).unwrap_or_else(|fault| panic!("{fault}"));
+            (plan.functions(), vec!["text".to_owned(); catalogue.feeds.len()], plan.feeds)
+        };
+        statements.push(fan_out::cells_function(&catalogue));
+        statements.push(fan_out::units_function(&catalogue));
+        statements.push(fan_out::tally_function(&catalogue, &tenant_types));
         for (place, feed) in catalogue.feeds.iter().enumerate() {
             statements.extend(triggers::functions(feed, place + 1));
             statements.extend(triggers::triggers(feed, place + 1));
         }
-        statements.extend(bundle::functions(&plan, &catalogue).unwrap());
         for statement in statements {
             assert!(statement.is_ascii(), "{statement}");
             let statement = mutation(&statement);
             client.batch_execute(&statement).unwrap_or_else(|error| panic!("{error:?}\n{statement}"));
         }
-        let feeds: Vec<i32> = (1..=catalogue.feeds.len()).map(|feed| i32::try_from(feed).unwrap()).collect();
+        let feeds: Vec<i32> = feeds.into_iter().map(|feed| i32::try_from(feed).unwrap()).collect();
         let everybody = self.board.tenants.all.as_ref().map(|all| all.as_str());
         client
             .execute(
-                "INSERT INTO dashboard.board (name, definition, hash, feeds, everybody, counted) VALUES ($1, $2, $3, $4, $5, true)",
-                &[&self.board.name.as_str(), &definition, &board::canonical::hash(&self.board), &feeds, &everybody],
+                "INSERT INTO dashboard.board (name, definition, hash, feeds, everybody, counted) VALUES ($1, $2, $3, $4, $5, $6)",
+                &[&self.board.name.as_str(), &definition, &board::canonical::hash(&self.board), &feeds, &everybody, &counted],
             )
             .unwrap();
         client.execute("SELECT dashboard.recount($1)", &[&feeds]).unwrap();

@@ -65,7 +65,7 @@ pub(super) fn json(
                 }
             }
             (Rule::Derived(_), _) => {
-                members.add(path, format!("coalesce(trim_scale(derived_{place}.value)::text, 'null')"))
+                members.add(path, format!("coalesce(trim_scale(derived_{place}.value)::text, 'null')"));
             }
         }
     }

@@ -13,9 +13,13 @@ use crate::{Catalogue, Fault, bundle::tables};
 pub(super) fn facts(plan: &Plan<'_>, catalogue: &Catalogue, scope: Scope) -> String {
     let units = plan.units();
     let feeds = list(plan.feeds.iter().map(|feed| feed + 1));
-    let whose = match scope {
-        Scope::One => "delta.tenant = this.asked AND ",
-        Scope::Every => "",
+    // What concerns everybody is a change of `*`, and counts for nothing else.
+    let (whose, owner) = match scope {
+        Scope::One if plan.follows_everybody() => {
+            ("delta.tenant IN (this.asked, '*') AND ", "owner IN (this.owner, '*')")
+        }
+        Scope::One => ("delta.tenant = this.asked AND ", "owner = this.owner"),
+        Scope::Every => ("", "owner = this.owner"),
     };
     let counted = if units.is_empty() {
         String::new()
@@ -49,7 +53,7 @@ pub(super) fn facts(plan: &Plan<'_>, catalogue: &Catalogue, scope: Scope) -> Str
     FROM delta WHERE feed IN ({feeds})
     UNION ALL
     SELECT unit, slot, key, n, amount
-    FROM dashboard.counter WHERE owner = this.owner AND unit = 0 AND slot IN ({feeds}){counted}
+    FROM dashboard.counter WHERE {owner} AND unit = 0 AND slot IN ({feeds}){counted}
 )
 "
     )
