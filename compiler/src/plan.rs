@@ -31,6 +31,8 @@ pub struct Plan<'a> {
     pub(crate) clocks: Vec<Clock>,
     /// All feeds that it reads, by number less one, each once.
     pub(crate) feeds: Vec<usize>,
+    /// Units that count what is left out where not everything is included.
+    pub(crate) left_out: Vec<usize>,
     /// What cannot be shown, and why: its column has gone, or is something else by now.
     pub(crate) missing: Vec<Fault>,
 }
@@ -160,6 +162,7 @@ impl<'a> Plan<'a> {
             windows: Vec::new(),
             clocks: Vec::new(),
             feeds: Vec::new(),
+            left_out: Vec::new(),
             missing: Vec::new(),
         };
         for (_, source) in declared.sources() {
@@ -169,6 +172,22 @@ impl<'a> Plan<'a> {
             let tenant = row.tenant(source)?;
             let leave_out = source.leave_out.as_ref().map(|out| row.condition(out, &part)).transpose()?;
             let feed = known.feed(&table.qualified, &tenant, None);
+            if let Some(out) = &leave_out {
+                let too_many = |TooManyConditions| Fault::TooManyConditions {
+                    part: part.to_string(),
+                    table: table.qualified.clone(),
+                };
+                let condition = known.feeds[feed].condition(out.clone()).map_err(too_many)?;
+                let unit = Unit {
+                    feed,
+                    conditions: vec![condition],
+                    leave_out: None,
+                    slot: None,
+                    key: None,
+                    number: None,
+                };
+                plan.left_out.push(known.unit(unit));
+            }
             let tenant_type = table.columns[&source.tenant].name.clone();
             plan.sources.push(SourceTable { facts: table, feed, tenant, tenant_type, leave_out });
             if !plan.feeds.contains(&feed) {
@@ -361,6 +380,7 @@ impl<'a> Plan<'a> {
                 By::Counters { rows, numbers } => vec![rows, numbers],
                 By::Index => Vec::new(),
             })
+            .chain(self.left_out.iter().copied())
             .collect();
         units.sort_unstable();
         units.dedup();

@@ -11,8 +11,9 @@ mod scene;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
+use board::definition::Content;
 use fastrand::Rng;
-use postgres::{Client, IsolationLevel};
+use postgres::{Client, IsolationLevel, Transaction};
 
 use oracle::{Oracle, exact};
 use scene::{Mutation, Scene};
@@ -36,6 +37,9 @@ fn difference(scene: &Scene, client: &mut Client, seen: &mut Seen) -> Option<Str
         .batch_execute("SET LOCAL timezone = 'UTC'; SET LOCAL standard_conforming_strings = on")
         .unwrap();
     let name = scene.board.name.as_str();
+    if let Some(difference) = together(scene, &mut transaction) {
+        return Some(difference);
+    }
     for include in [true, false] {
         let all = scene.board.tenants.all.as_ref().map(|all| all.as_str().to_owned());
         for tenant in scene.tenants.iter().chain(&all).map(String::as_str) {
@@ -80,6 +84,40 @@ fn difference(scene: &Scene, client: &mut Client, seen: &mut Seen) -> Option<Str
         }
     }
     None
+}
+
+/// The first difference between bundles that are made together and those that are made one by one.
+fn together(scene: &Scene, transaction: &mut Transaction<'_>) -> Option<String> {
+    let name = scene.board.name.as_str();
+    let Content::Declared(declared) = &scene.board.content else { panic!("it counts") };
+    let lists = |suffix: &str| {
+        let members: Vec<String> = declared
+            .lists
+            .iter()
+            .map(|list| {
+                let own = format!("many.\"{}{suffix}\"", list.name);
+                format!("'{0}', to_jsonb(coalesce({own}, many.\"{0}\"))", list.name)
+            })
+            .collect();
+        format!("jsonb_build_object('lists', jsonb_build_object({}))", members.join(", "))
+    };
+    let (lists, less) = (lists(""), lists("_without"));
+    let sql = format!(
+        "SELECT many.tenant, concat_ws(E'\\n', many.bundle, many.without, one.bundle, other.bundle),
+                (many.bundle::jsonb || {lists}) IS NOT DISTINCT FROM one.bundle::jsonb
+                AND (coalesce(many.without, many.bundle)::jsonb || {less}) IS NOT DISTINCT FROM other.bundle::jsonb
+                AND many.version IS NOT DISTINCT FROM one.version AND many.valid_until IS NOT DISTINCT FROM one.valid_until
+         FROM dashboard.\"bundles_{name}\"($1) AS many, {one}(many.tenant, true) AS one, {one}(many.tenant, false) AS other",
+        one = compiler::bundle::name(name)
+    );
+    let asked: Vec<&str> = scene.tenants.iter().map(String::as_str).chain(["nobody", "007"]).collect();
+    let rows = transaction.query(&sql, &[&asked]).unwrap_or_else(|error| panic!("{error:?}"));
+    let answered: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    if answered != asked {
+        return Some(format!("together, {asked:?} were answered as {answered:?}"));
+    }
+    let differs = rows.iter().find(|row| row.get::<_, Option<bool>>(2) != Some(true))?;
+    Some(format!("together, tenant {}:\n{}", differs.get::<_, &str>(0), differs.get::<_, &str>(1)))
 }
 
 /// Writes and compares, until something differs or enough has been seen.

@@ -147,3 +147,8 @@ fn an_average_over_rows_without_a_number_is_found() {
 fn a_month_that_is_off_by_one_is_found() {
     assert_found("count_1_", "- 23641)", "- 23640)");
 }
+
+#[test]
+fn bundles_that_are_made_together_and_leave_nothing_out_are_found() {
+    assert_found("\"bundles_everything\"", " AND NOT variant", "");
+}

@@ -35,7 +35,7 @@ pub(super) enum Numbers {
 pub(super) fn json(
     plan: &Plan<'_>,
     numbers: &[Option<Numbers>],
-    lists: &[(String, String)],
+    lists: Option<&[(String, String)]>,
     relations: &mut Relations,
 ) -> String {
     for place in &plan.declared.derived {
@@ -69,13 +69,18 @@ pub(super) fn json(
             }
         }
     }
-    let lists: Vec<String> = lists.iter().map(|(name, items)| format!("'\"{name}\":' || {items}")).collect();
-    let lists = if lists.is_empty() { "''".to_owned() } else { lists.join("\n       || ',' || ") };
-    format!(
-        "'{{' || {}{}'\"lists\":{{' || {lists} || '}}}}'",
-        members.sql(),
-        if members.0.is_empty() { "" } else { "\n       || ',' || " }
-    )
+    let mut parts: Vec<String> = Vec::new();
+    if !members.0.is_empty() {
+        parts.push(members.sql());
+    }
+    if let Some(lists) = lists {
+        let lists: Vec<String> =
+            lists.iter().map(|(name, items)| format!("'\"{name}\":' || {items}")).collect();
+        let lists = if lists.is_empty() { "''".to_owned() } else { lists.join("\n       || ',' || ") };
+        parts.push(format!("'\"lists\":{{' || {lists} || '}}'"));
+    }
+    let parts = if parts.is_empty() { "''".to_owned() } else { parts.join("\n       || ',' || ") };
+    format!("'{{' || {parts} || '}}'")
 }
 
 /// Members of an object, by name, in the order in which they first came.

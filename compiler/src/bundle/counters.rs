@@ -15,11 +15,14 @@ pub(super) fn facts(plan: &Plan<'_>, catalogue: &Catalogue, scope: Scope) -> Str
     let feeds = list(plan.feeds.iter().map(|feed| feed + 1));
     // What concerns everybody is a change of `*`, and counts for nothing else.
     let (whose, owner) = match scope {
-        Scope::One if plan.follows_everybody() => {
+        Scope::One | Scope::Many { .. } if plan.follows_everybody() => {
             ("delta.tenant IN (this.asked, '*') AND ", "owner IN (this.owner, '*')")
         }
-        Scope::One => ("delta.tenant = this.asked AND ", "owner = this.owner"),
+        Scope::One | Scope::Many { .. } => ("delta.tenant = this.asked AND ", "owner = this.owner"),
         Scope::Every => ("", "owner = this.owner"),
+    };
+    let included = |left_out: &str| {
+        scope.includes(left_out).map_or_else(String::new, |condition| format!(" AND {condition}"))
     };
     let counted = if units.is_empty() {
         String::new()
@@ -30,16 +33,19 @@ pub(super) fn facts(plan: &Plan<'_>, catalogue: &Catalogue, scope: Scope) -> Str
     UNION ALL
     SELECT cell.unit, cell.slot, cell.key, cell.n, cell.amount
     FROM delta CROSS JOIN LATERAL {}
-    WHERE cell.applies AND (this.everything OR NOT cell.variant)
+    WHERE cell.applies{}
     UNION ALL
     SELECT -delta.feed, delta.slots[1], delta.keys[1], delta.n, delta.numbers[1]
     FROM delta
-    WHERE -delta.feed IN ({numbers}) AND (this.everything OR delta.flags = 0)
+    WHERE -delta.feed IN ({numbers}){}
     UNION ALL
     SELECT unit, slot, key, n, amount
     FROM dashboard.counter
-    WHERE owner = this.owner AND unit IN ({numbers}) AND (this.everything OR NOT variant)",
-            indent(&cells(catalogue, "delta", &units), 4)
+    WHERE owner = this.owner AND unit IN ({numbers}){}",
+            indent(&cells(catalogue, "delta", &units), 4),
+            included("cell.variant"),
+            included("(delta.flags = 1)"),
+            included("variant"),
         )
     };
     format!(
@@ -67,6 +73,10 @@ pub(super) fn numbers(
     relations: &mut Relations,
 ) -> Result<Vec<Option<Numbers>>, Fault> {
     let mut items = vec!["coalesce(sum(n) FILTER (WHERE unit = 0), 0)::bigint AS changes".to_owned()];
+    if !plan.left_out.is_empty() {
+        let units = list(plan.left_out.iter().copied());
+        items.push(format!("coalesce(sum(n) FILTER (WHERE unit IN ({units})), 0) <> 0 AS leaves_out"));
+    }
     let mut numbers: Vec<Option<Numbers>> = plan.counts.iter().map(|_| None).collect();
     for (figure, _, counted, count) in plan.counted() {
         numbers[figure] = Some(match &counted.shape {

@@ -1,12 +1,15 @@
 //! The functions that answer a read: `dashboard."bundle_NAME"(tenant, everything)`, from counters, and
 //! `dashboard."bundle_from_tables_NAME"`, which reads the tables and needs nothing else.
 //!
-//! Both find the same numbers by ways of their own ([`counters`], [`tables`]); what becomes of the numbers is written once
+//! And `dashboard."bundles_NAME"(tenants)`, for many tenants and both of their bundles at once ([`setwise`]).
+//!
+//! All find the same numbers by two ways ([`counters`], [`tables`]); what becomes of the numbers is written once
 //! ([`assembly`]). Windows, and until when a bundle is valid, are in [`time`]; lists in [`lists`].
 
 mod assembly;
 mod counters;
 mod lists;
+mod setwise;
 mod tables;
 mod time;
 
@@ -25,21 +28,37 @@ enum Way {
 /// Whose rows a statement reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
-    /// One tenant's.
+    /// One tenant's. Whether everything is included is a variable.
     One,
-    /// All, those without a tenant included.
+    /// Likewise, all rows, those without a tenant included.
     Every,
+    /// One tenant's of many. Whether everything is included is settled.
+    Many { everything: bool },
+}
+
+impl Scope {
+    /// Whether a row belongs in a bundle that may leave it out, as SQL. Nothing where it does in any case.
+    fn includes(self, left_out: &str) -> Option<String> {
+        match self {
+            Self::One | Self::Every => Some(format!("(this.everything OR NOT {left_out})")),
+            Self::Many { everything: true } => None,
+            Self::Many { everything: false } => Some(format!("NOT {left_out}")),
+        }
+    }
 }
 
 /// A relation in a FROM, and what it is for.
 type Relations = Vec<String>;
 
-/// The statements that create both functions of a board.
+/// The statements that create the functions of a board.
 ///
 /// # Errors
 /// A [`Fault`] as of [`Plan::of`].
 pub fn functions(plan: &Plan<'_>, catalogue: &Catalogue) -> Result<Vec<String>, Fault> {
-    Ok(vec![function(plan, catalogue, Way::Tables)?, function(plan, catalogue, Way::Counters)?])
+    let mut functions =
+        vec![function(plan, catalogue, Way::Tables)?, function(plan, catalogue, Way::Counters)?];
+    functions.extend(setwise::functions(plan, catalogue)?);
+    Ok(functions)
 }
 
 /// The name of the function that makes a board's bundle, as SQL.
@@ -98,7 +117,7 @@ fn function(plan: &Plan<'_>, catalogue: &Catalogue, way: Way) -> Result<String, 
     END IF;
 ",
                 board::expression::literal(all.as_str()),
-                indent(&statement(plan, catalogue, way, Scope::Every)?, 8)
+                indent(&statement(plan, catalogue, way, Scope::Every, true)?.into_results(), 8)
             )
         }
     };
@@ -107,7 +126,7 @@ fn function(plan: &Plan<'_>, catalogue: &Catalogue, way: Way) -> Result<String, 
         .enumerate()
         .map(|(place, name)| format!("\n        key_{place} := tenant::{name};"))
         .collect();
-    let one = statement(plan, catalogue, way, Scope::One)?;
+    let one = statement(plan, catalogue, way, Scope::One, true)?.into_results();
     Ok(format!(
         "CREATE OR REPLACE FUNCTION {name}(
     tenant text, include boolean, OUT bundle text, OUT version text, OUT valid_until timestamptz)
@@ -162,11 +181,11 @@ fn key_types(plan: &Plan<'_>) -> Vec<String> {
 fn scope(plan: &Plan<'_>, source: usize, scope: Scope) -> Vec<String> {
     let table = &plan.sources[source];
     let mut conditions = Vec::new();
-    if scope == Scope::One {
+    if scope != Scope::Every {
         let key = key_types(plan).iter().position(|name| *name == table.tenant_type).unwrap_or_default();
         conditions.push(format!("{} = this.key_{key}", table.tenant));
     }
-    conditions.extend(table.leave_out.iter().map(|out| format!("(this.everything OR NOT ({out}))")));
+    conditions.extend(table.leave_out.iter().filter_map(|out| scope.includes(&format!("({out})"))));
     conditions
 }
 
@@ -175,36 +194,50 @@ fn filter(conditions: &[String]) -> String {
     if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
 }
 
-/// The statement that fills the function's results.
-fn statement(plan: &Plan<'_>, catalogue: &Catalogue, way: Way, scope: Scope) -> Result<String, Fault> {
+/// A statement that finds all of a bundle.
+struct Statement {
+    /// `WITH …`, or nothing.
+    with: String,
+    /// The bundle, and its version, as expressions of type text.
+    bundle: String,
+    version: String,
+    /// What `bundle` and `version` read, and `made.valid_until`.
+    from: String,
+}
+
+/// The statement; with the lists in the bundle, or without any.
+fn statement(
+    plan: &Plan<'_>,
+    catalogue: &Catalogue,
+    way: Way,
+    scope: Scope,
+    with_lists: bool,
+) -> Result<Statement, Fault> {
     let mut relations = Relations::new();
     let numbers = match way {
         Way::Counters => counters::numbers(plan, catalogue, scope, &mut relations)?,
         Way::Tables => tables::numbers(plan, scope, &mut relations)?,
     };
-    let lists = lists::lists(plan, scope)?;
-    let json = assembly::json(plan, &numbers, &lists, &mut relations);
-    let valid_until = time::valid_until(plan);
-    let version = match way {
-        Way::Counters => "dashboard.version_of(state, total.changes, made.valid_until)".to_owned(),
-        Way::Tables => "NULL".to_owned(),
+    let lists = if with_lists { Some(lists::lists(plan, scope)?) } else { None };
+    let bundle = assembly::json(plan, &numbers, lists.as_deref(), &mut relations);
+    let (with, version) = match way {
+        Way::Counters => (
+            counters::facts(plan, catalogue, scope),
+            "dashboard.version_of(state, total.changes, made.valid_until)".to_owned(),
+        ),
+        Way::Tables => (String::new(), "NULL".to_owned()),
     };
-    let with = match way {
-        Way::Counters => counters::facts(plan, catalogue, scope),
-        Way::Tables => String::new(),
-    };
-    relations.push(format!("(SELECT {valid_until} AS valid_until) AS made"));
-    let lateral: Vec<String> = relations
-        .iter()
-        .enumerate()
-        .map(
-            |(place, relation)| {
-                if place == 0 { relation.clone() } else { format!("CROSS JOIN LATERAL {relation}") }
-            },
+    relations.push(format!("(SELECT {} AS valid_until) AS made", time::valid_until(plan)));
+    let from = relations.join("\nCROSS JOIN LATERAL ");
+    Ok(Statement { with, bundle, version, from })
+}
+
+impl Statement {
+    /// Which fills the results of a function.
+    fn into_results(self) -> String {
+        let Self { with, bundle, version, from } = self;
+        format!(
+            "{with}SELECT {bundle},\n       {version}, made.valid_until\nINTO bundle, version, valid_until\nFROM {from}"
         )
-        .collect();
-    Ok(format!(
-        "{with}SELECT {json},\n       {version}, made.valid_until\nINTO bundle, version, valid_until\nFROM {}",
-        lateral.join("\n")
-    ))
+    }
 }
