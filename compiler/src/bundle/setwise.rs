@@ -48,10 +48,10 @@ pub(super) fn functions(plan: &Plan<'_>, catalogue: &Catalogue) -> Result<Vec<St
     let without = inner(plan, catalogue, &types, false)?;
     let leaves_out = !plan.left_out.is_empty();
     let mut shown = vec!["this.asked".to_owned(), "with_all.bundle".to_owned()];
-    shown.push(if leaves_out { "less.bundle".to_owned() } else { "NULL".to_owned() });
-    for place in 0..types.len() {
+    shown.push(if leaves_out { "less.bundle".to_owned() } else { "NULL::text".to_owned() });
+    for (place, of) in types.iter().enumerate() {
         shown.push(format!("with_all.list_{place}"));
-        shown.push(if leaves_out { format!("less.list_{place}") } else { "NULL".to_owned() });
+        shown.push(if leaves_out { format!("less.list_{place}") } else { format!("NULL::{}[]", of.name) });
     }
     shown.extend(["with_all.version".to_owned(), "with_all.valid_until".to_owned()]);
     let less = if leaves_out {
