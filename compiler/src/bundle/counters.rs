@@ -1,4 +1,9 @@
 //! A board's numbers from counters and from the deltas that have not been merged yet.
+//!
+//! What is counted by time has a relation of its own for each unit, `unit_N`, of the slots that are looked at; all else is in `fact`. So each
+//! figure passes over its own rows only.
+
+use std::collections::BTreeMap;
 
 use board::definition::{Measure, Shape};
 
@@ -9,66 +14,111 @@ use crate::triggers::indent;
 use crate::vector::cells;
 use crate::{Catalogue, Fault, bundle::tables};
 
-/// `WITH fact`: all that counters and deltas know of a tenant, without what is left out. Deltas are read by the feeds of this board only.
+/// `WITH`: all that counters and deltas know of a tenant, without what is left out. Deltas are read by the feeds of this board only.
 pub(super) fn facts(plan: &Plan<'_>, catalogue: &Catalogue, scope: Scope) -> String {
     let units = plan.units();
     let feeds = list(plan.feeds.iter().map(|feed| feed + 1));
     // What concerns everybody is a change of `*`, and counts for nothing else.
     let (whose, owner) = match scope {
         Scope::One | Scope::Many { .. } if plan.follows_everybody() => {
-            ("delta.tenant IN (this.asked, '*') AND ", "owner IN (this.owner, '*')")
+            ("tenant IN (this.asked, '*') AND ", "owner IN (this.owner, '*')")
         }
-        Scope::One | Scope::Many { .. } => ("delta.tenant = this.asked AND ", "owner = this.owner"),
+        Scope::One | Scope::Many { .. } => ("tenant = this.asked AND ", "owner = this.owner"),
         Scope::Every => ("", "owner = this.owner"),
     };
     let included = |left_out: &str| {
         scope.includes(left_out).map_or_else(String::new, |condition| format!(" AND {condition}"))
     };
-    let counted = if units.is_empty() {
-        String::new()
-    } else {
-        let numbers = list(units.iter().copied());
-        format!(
-            "
-    UNION ALL
+    let mut with = format!(
+        "WITH delta AS MATERIALIZED (
+    SELECT feed, flags, slots, keys, n, numbers
+    FROM dashboard.delta
+    WHERE {whose}xid >= this.merged_before AND feed <> 0
+)"
+    );
+    let first = first_slots(plan);
+    let timeless: Vec<usize> = units.iter().copied().filter(|unit| !first.contains_key(unit)).collect();
+    if !units.is_empty() {
+        with.push_str(&format!(
+            ", fresh AS MATERIALIZED (
+    -- What has not been merged yet.
     SELECT cell.unit, cell.slot, cell.key, cell.n, cell.amount
     FROM delta CROSS JOIN LATERAL {}
     WHERE cell.applies{}
     UNION ALL
-    SELECT -delta.feed, delta.slots[1], delta.keys[1], delta.n, delta.numbers[1]
+    SELECT -feed, slots[1], keys[1], n, numbers[1]
     FROM delta
-    WHERE -delta.feed IN ({numbers}){}
-    UNION ALL
-    SELECT unit, slot, key, n, amount
-    FROM dashboard.counter
-    WHERE owner = this.owner AND unit IN ({numbers}){}",
+    WHERE feed < 0{}
+)",
             indent(&cells(catalogue, "delta", &units), 4),
             included("cell.variant"),
-            included("(delta.flags = 1)"),
-            included("variant"),
-        )
-    };
-    format!(
-        "WITH delta AS MATERIALIZED (
-    SELECT feed, flags, slots, keys, n, numbers
-    FROM dashboard.delta
-    WHERE {whose}delta.xid >= this.merged_before AND feed <> 0
-), fact AS MATERIALIZED (
+            included("(flags = 1)"),
+        ));
+    }
+    with.push_str(&format!(
+        ", fact AS MATERIALIZED (
     -- Changes, by feed: unit 0.
-    SELECT 0 AS unit, feed AS slot, '' AS key, 1::bigint AS n, 0::numeric AS amount
+    SELECT 0 AS unit, '' AS key, 1::bigint AS n, 0::numeric AS amount
     FROM delta WHERE feed IN ({feeds})
     UNION ALL
-    SELECT unit, slot, key, n, amount
-    FROM dashboard.counter WHERE {owner} AND unit = 0 AND slot IN ({feeds}){counted}
-)
-"
-    )
+    SELECT unit, key, n, amount
+    FROM dashboard.counter WHERE {owner} AND unit = 0 AND slot IN ({feeds})"
+    ));
+    if !timeless.is_empty() {
+        let numbers = list(timeless.into_iter());
+        with.push_str(&format!(
+            "
+    UNION ALL
+    SELECT unit, key, n, amount FROM fresh WHERE unit IN ({numbers})
+    UNION ALL
+    SELECT unit, key, n, amount
+    FROM dashboard.counter WHERE owner = this.owner AND unit IN ({numbers}){}",
+            included("variant")
+        ));
+    }
+    with.push_str("\n)");
+    for (unit, first) in first {
+        with.push_str(&format!(
+            ", unit_{unit} AS MATERIALIZED (
+    SELECT slot, key, n, amount
+    FROM dashboard.counter WHERE owner = this.owner AND unit = {unit} AND slot >= {first}{}
+    UNION ALL
+    SELECT slot, key, n, amount FROM fresh WHERE unit = {unit}
+)",
+            included("variant")
+        ));
+    }
+    with + "\n"
+}
+
+/// Each unit that is counted by time, with the first slot that is looked at.
+fn first_slots(plan: &Plan<'_>) -> BTreeMap<usize, String> {
+    let mut firsts: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for (_, _, counted, count) in plan.counted() {
+        let By::Counters { rows, numbers } = count.by else { continue };
+        let first = match (&counted.shape, count.window, &count.points) {
+            (Shape::Number { previous: Some(_), .. }, Some(window), _) => format!("this.before_{window}_day"),
+            (_, Some(window), _) => format!("this.window_{window}_day"),
+            (Shape::Series(series), _, Some((clock, _))) => time::first_point(plan, *clock, series.points),
+            _ => continue,
+        };
+        for unit in [rows, numbers] {
+            let known = firsts.entry(unit).or_default();
+            if !known.contains(&first) {
+                known.push(first.clone());
+            }
+        }
+    }
+    let least = |mut firsts: Vec<String>| match firsts.as_mut_slice() {
+        [only] => std::mem::take(only),
+        several => format!("LEAST({})", several.join(", ")),
+    };
+    firsts.into_iter().map(|(unit, firsts)| (unit, least(firsts))).collect()
 }
 
 /// The numbers of each figure that counts.
 pub(super) fn numbers(
     plan: &Plan<'_>,
-    _catalogue: &Catalogue,
     scope: Scope,
     relations: &mut Relations,
 ) -> Result<Vec<Option<Numbers>>, Fault> {
@@ -78,16 +128,20 @@ pub(super) fn numbers(
         items.push(format!("coalesce(sum(n) FILTER (WHERE unit IN ({units})), 0) <> 0 AS leaves_out"));
     }
     let mut numbers: Vec<Option<Numbers>> = plan.counts.iter().map(|_| None).collect();
+    let mut recent = Relations::new();
     for (figure, _, counted, count) in plan.counted() {
         numbers[figure] = Some(match &counted.shape {
-            Shape::Number { previous, .. } => {
-                let number =
-                    |name: &str, items: &mut Vec<String>| one(figure, name, count, &counted.measure, items);
-                Numbers::One {
-                    now: number("", &mut items),
-                    before: previous.as_ref().map(|_| number("p", &mut items)),
+            Shape::Number { previous, .. } => match count.window {
+                None => {
+                    Numbers::One { now: total(figure, count, &counted.measure, &mut items), before: None }
                 }
-            }
+                Some(window) => {
+                    let spans = 1 + usize::from(previous.is_some());
+                    recent.extend(of_window(figure, window, count, &counted.measure, spans));
+                    let number = |name: &str| sum_with_edge(figure, window, count, name);
+                    Numbers::One { now: number(""), before: previous.as_ref().map(|_| number("p")) }
+                }
+            },
             Shape::Groups { .. } | Shape::Steps { .. } => Numbers::Keyed(keyed(plan, count, scope)?),
             Shape::Series(series) => {
                 let grouped = series.groups.is_some();
@@ -97,85 +151,113 @@ pub(super) fn numbers(
         });
     }
     relations.push(format!("(SELECT {}\n      FROM fact) AS total", items.join(",\n             ")));
+    relations.append(&mut recent);
     time::edges(plan, scope, true, relations)?;
     Ok(numbers)
 }
 
-/// A number, of the window or (`p`) of the period before.
-fn one(figure: usize, name: &str, count: &Count, measure: &Measure, items: &mut Vec<String>) -> Number {
-    let By::Counters { rows, numbers } = count.by else {
-        let edge = |what: &str| {
-            count.window.map_or_else(String::new, |window| format!("edge_{window}.f{figure}_{name}{what}"))
-        };
-        return Number { n: edge("n"), a: edge("a"), m: edge("m") };
-    };
-    let slots = match (count.window, name) {
-        (None, _) => String::new(),
-        (Some(window), "") => format!(" AND slot > this.window_{window}_day"),
-        (Some(window), _) => {
-            format!(" AND slot > this.before_{window}_day AND slot < this.window_{window}_day")
+/// What a measure needs of which unit: name, column, unit.
+fn needed(count: &Count, measure: &Measure) -> Vec<(&'static str, &'static str, usize)> {
+    let By::Counters { rows, numbers } = count.by else { return Vec::new() };
+    match measure {
+        Measure::Count => vec![("n", "n", rows)],
+        Measure::Sum(_) => vec![("a", "amount", numbers)],
+        Measure::Average(_) => vec![("a", "amount", numbers), ("m", "n", numbers)],
+    }
+}
+
+/// A number of all rows.
+fn total(figure: usize, count: &Count, measure: &Measure, items: &mut Vec<String>) -> Number {
+    for (what, column, unit) in needed(count, measure) {
+        items.push(format!("coalesce(sum({column}) FILTER (WHERE unit = {unit}), 0) AS f{figure}_{what}"));
+    }
+    let of = |what: &str| format!("total.f{figure}_{what}");
+    Number { n: of("n"), a: of("a"), m: of("m") }
+}
+
+/// The whole days of a window, and (`p`) of the period before, of a relation `figure_N`. None where they are read by an index.
+fn of_window(figure: usize, window: usize, count: &Count, measure: &Measure, spans: usize) -> Option<String> {
+    let needed = needed(count, measure);
+    let (_, _, unit) = needed.first()?;
+    let whole = [
+        ("", format!("slot > this.window_{window}_day")),
+        ("p", format!("slot > this.before_{window}_day AND slot < this.window_{window}_day")),
+    ];
+    let items: Vec<String> = whole
+        .iter()
+        .take(spans)
+        .flat_map(|(name, slots)| {
+            needed.iter().map(move |(what, column, _)| {
+                format!("coalesce(sum({column}) FILTER (WHERE {slots}), 0) AS {name}{what}")
+            })
+        })
+        .collect();
+    Some(format!("(SELECT {}\n      FROM unit_{unit}) AS figure_{figure}", items.join(",\n             ")))
+}
+
+/// A number of a window: that of its whole days and that of its edge.
+fn sum_with_edge(figure: usize, window: usize, count: &Count, name: &str) -> Number {
+    let of = |what: &str| {
+        let edge = format!("edge_{window}.f{figure}_{name}{what}");
+        match count.by {
+            By::Counters { .. } => format!("(figure_{figure}.{name}{what} + {edge})"),
+            By::Index => edge,
         }
     };
-    let mut total = |what: &str, column: &str, unit: usize| {
-        items.push(format!(
-            "coalesce(sum({column}) FILTER (WHERE unit = {unit}{slots}), 0) AS f{figure}_{name}{what}"
-        ));
-        match count.window {
-            None => format!("total.f{figure}_{name}{what}"),
-            Some(window) => format!("(total.f{figure}_{name}{what} + edge_{window}.f{figure}_{name}{what})"),
-        }
+    Number { n: of("n"), a: of("a"), m: of("m") }
+}
+
+/// The rows of a keyed figure's units, as `columns`, `n` rows, `a` the sum and `m` rows with a number.
+fn entries(count: &Count, columns: &str, slots: Option<&str>) -> String {
+    let By::Counters { rows, numbers } = count.by else { return String::new() };
+    let of = |unit: usize| match slots {
+        Some(slots) => format!("FROM unit_{unit} WHERE {slots}"),
+        None => format!("FROM fact WHERE unit = {unit}"),
     };
-    let n = if matches!(measure, Measure::Count) { total("n", "n", rows) } else { String::new() };
-    let a = if matches!(measure, Measure::Count) { String::new() } else { total("a", "amount", numbers) };
-    let m = if matches!(measure, Measure::Average(_)) { total("m", "n", numbers) } else { String::new() };
-    Number { n, a, m }
+    if rows == numbers {
+        return format!("SELECT {columns}, n, amount AS a, n AS m {}", of(rows));
+    }
+    format!(
+        "SELECT {columns}, n, 0 AS a, 0 AS m {}\n    UNION ALL\n    SELECT {columns}, 0, amount, n {}",
+        of(rows),
+        of(numbers)
+    )
 }
 
 /// A relation of keys with their numbers: `key`, `n` rows, `a` the sum, `m` rows with a number.
 fn keyed(plan: &Plan<'_>, count: &Count, scope: Scope) -> Result<String, Fault> {
-    let By::Counters { rows, numbers } = count.by else {
-        return tables::keyed(
-            plan,
-            count,
-            scope,
-            count.window.map(|window| time::in_edge(plan, window)).transpose()?,
-        );
-    };
-    let slots =
-        count.window.map_or_else(String::new, |window| format!(" AND slot > this.window_{window}_day"));
-    let known = format!(
-        "SELECT key, CASE WHEN unit = {rows} THEN n ELSE 0 END AS n,
-           CASE WHEN unit = {numbers} THEN amount ELSE 0 END AS a, CASE WHEN unit = {numbers} THEN n ELSE 0 END AS m
-    FROM fact WHERE unit IN ({rows}, {numbers}){slots}"
-    );
     let edge = match count.window {
-        None => String::new(),
-        Some(window) => {
-            format!(
-                "\n    UNION ALL\n    {}",
-                tables::keyed(plan, count, scope, Some(time::in_edge(plan, window)?))?
-            )
-        }
+        Some(window) => Some(tables::keyed(plan, count, scope, Some(time::in_edge(plan, window)?))?),
+        None => None,
     };
+    if let (By::Index, Some(edge)) = (count.by, &edge) {
+        return Ok(edge.clone());
+    }
+    let slots = count.window.map(|window| format!("slot > this.window_{window}_day"));
+    let known = entries(count, "key", slots.as_deref());
+    let edge = edge.map_or_else(String::new, |edge| format!("\n    UNION ALL\n    {}", indent(&edge, 4)));
     Ok(format!(
-        "SELECT key, sum(n)::bigint AS n, sum(a) AS a, sum(m)::bigint AS m\nFROM (\n    {known}{edge}\n) AS entry\nGROUP BY key"
+        "SELECT key, sum(n)::bigint AS n, sum(a) AS a, sum(m)::bigint AS m
+FROM (
+    {known}{edge}
+) AS entry
+GROUP BY key"
     ))
 }
 
 /// Likewise, by the points of a series.
 fn points(plan: &Plan<'_>, count: &Count, grouped: bool, points: u32) -> String {
-    let (By::Counters { rows, numbers }, Some((clock, _))) = (count.by, &count.points) else {
-        return String::new();
-    };
-    let key = if grouped { "key, " } else { "" };
+    let Some((clock, _)) = &count.points else { return String::new() };
+    let columns = if grouped { "key, slot" } else { "slot" };
     let first = time::first_point(plan, *clock, points);
+    let slots = format!("slot BETWEEN {first} AND this.point_{clock}");
     format!(
-        "SELECT {key}slot, coalesce(sum(n) FILTER (WHERE unit = {rows}), 0)::bigint AS n,
-       coalesce(sum(amount) FILTER (WHERE unit = {numbers}), 0) AS a,
-       coalesce(sum(n) FILTER (WHERE unit = {numbers}), 0)::bigint AS m
-FROM fact
-WHERE unit IN ({rows}, {numbers}) AND slot BETWEEN {first} AND this.point_{clock}
-GROUP BY {key}slot"
+        "SELECT {columns}, sum(n)::bigint AS n, sum(a) AS a, sum(m)::bigint AS m
+FROM (
+    {}
+) AS entry
+GROUP BY {columns}",
+        entries(count, columns, Some(&slots))
     )
 }
 

@@ -215,7 +215,7 @@ fn statement(
 ) -> Result<Statement, Fault> {
     let mut relations = Relations::new();
     let numbers = match way {
-        Way::Counters => counters::numbers(plan, catalogue, scope, &mut relations)?,
+        Way::Counters => counters::numbers(plan, scope, &mut relations)?,
         Way::Tables => tables::numbers(plan, scope, &mut relations)?,
     };
     let lists = if with_lists { Some(lists::lists(plan, scope)?) } else { None };
