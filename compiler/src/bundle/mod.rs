@@ -13,6 +13,8 @@ mod setwise;
 mod tables;
 mod time;
 
+use board::expression::literal;
+
 use crate::plan::Plan;
 use crate::row::slot_now;
 use crate::triggers::{indent, quoted};
@@ -45,6 +47,29 @@ impl Scope {
             Self::Many { everything: false } => Some(format!("NOT {left_out}")),
         }
     }
+}
+
+/// A version, as `dashboard.version_of` has it: a call of that would take longer than all the rest.
+const VERSION: &str = "state.epoch || '.' || this.server || '.' || total.changes || '.' || this.at || '.' || coalesce(dashboard.micros(made.valid_until), 0)";
+
+/// The variables that versions are made of.
+fn of_versions() -> [String; 3] {
+    [
+        "state CONSTANT dashboard.counters := (SELECT c FROM dashboard.counters AS c);".to_owned(),
+        "server CONSTANT text := dashboard.micros(pg_postmaster_start_time());".to_owned(),
+        "at CONSTANT text := dashboard.micros(now());".to_owned(),
+    ]
+}
+
+/// Whether a board is counted, and nothing has escaped its counters, as `dashboard.is_counted` has it.
+fn is_counted(board: &str) -> String {
+    format!(
+        "EXISTS (
+        SELECT FROM dashboard.board AS b
+        WHERE b.name = {} AND b.counted
+          AND NOT EXISTS (SELECT FROM dashboard.delta AS d WHERE d.feed = ANY (b.feeds) AND d.feed <> 0 AND d.note IS NOT NULL))",
+        literal(board)
+    )
 }
 
 /// A relation in a FROM, and what it is for.
@@ -89,12 +114,11 @@ fn function(plan: &Plan<'_>, catalogue: &Catalogue, way: Way) -> Result<String, 
     }));
     let mut begin = String::new();
     if way == Way::Counters {
-        variables
-            .push("state CONSTANT dashboard.counters := (SELECT c FROM dashboard.counters AS c);".to_owned());
+        variables.extend(of_versions());
         variables.push("merged_before xid8 := '0';".to_owned());
         variables.push("owner text := tenant;".to_owned());
         begin = format!(
-            "    IF NOT dashboard.is_counted({}, tenant) THEN
+            "    IF NOT {} THEN
         SELECT made.* INTO bundle, version, valid_until FROM {}(tenant, include) AS made;
         RETURN;
     END IF;
@@ -102,7 +126,7 @@ fn function(plan: &Plan<'_>, catalogue: &Catalogue, way: Way) -> Result<String, 
         merged_before := state.low;
     END IF;
 ",
-            board::expression::literal(board),
+            is_counted(board),
             name_from_tables(board)
         );
     }
@@ -116,7 +140,7 @@ fn function(plan: &Plan<'_>, catalogue: &Catalogue, way: Way) -> Result<String, 
         RETURN;
     END IF;
 ",
-                board::expression::literal(all.as_str()),
+                literal(all.as_str()),
                 indent(&statement(plan, catalogue, way, Scope::Every, true)?.into_results(), 8)
             )
         }
@@ -221,10 +245,7 @@ fn statement(
     let lists = if with_lists { Some(lists::lists(plan, scope)?) } else { None };
     let bundle = assembly::json(plan, &numbers, lists.as_deref(), &mut relations);
     let (with, version) = match way {
-        Way::Counters => (
-            counters::facts(plan, catalogue, scope),
-            "dashboard.version_of(state, total.changes, made.valid_until)".to_owned(),
-        ),
+        Way::Counters => (counters::facts(plan, catalogue, scope), VERSION.to_owned()),
         Way::Tables => (String::new(), "NULL".to_owned()),
     };
     relations.push(format!("(SELECT {} AS valid_until) AS made", time::valid_until(plan)));

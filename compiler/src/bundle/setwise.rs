@@ -6,7 +6,7 @@
 
 use board::expression::literal;
 
-use super::{Scope, Way, key_types, lists, name, statement, time};
+use super::{Scope, Way, is_counted, key_types, lists, name, of_versions, statement, time};
 use crate::plan::Plan;
 use crate::row::slot_now;
 use crate::triggers::{indent, quoted};
@@ -36,7 +36,7 @@ pub(super) fn functions(plan: &Plan<'_>, catalogue: &Catalogue) -> Result<Vec<St
     let mut of_this: Vec<String> = moments
         .iter()
         .filter_map(|variable| variable.split(' ').next())
-        .chain(["merged_before"])
+        .chain(["merged_before", "server", "at"])
         .map(|variable| format!("moment.{variable}"))
         .collect();
     of_this.extend(["names.name AS asked", "names.name AS owner", "names.place"].map(str::to_owned));
@@ -82,13 +82,13 @@ AS {}",
 #variable_conflict use_column
 <<moment>>
 DECLARE
-    state CONSTANT dashboard.counters := (SELECT c FROM dashboard.counters AS c);
+    {}
     merged_before CONSTANT xid8 :=
         CASE WHEN (moment.state).server_start = pg_postmaster_start_time() THEN (moment.state).low ELSE '0' END;
     {}
 BEGIN
     -- All together, and what cannot be counted, comes by itself.
-    IF EXISTS (SELECT FROM unnest(tenants) AS names(name) WHERE name = {all} OR NOT dashboard.is_counted({}, name)) THEN
+    IF EXISTS (SELECT FROM unnest(tenants) AS names(name) WHERE name = {all}) OR NOT {} THEN
         RETURN QUERY
         SELECT names.name, made.bundle, other.bundle,{nothing} made.version, made.valid_until
         FROM unnest(tenants) WITH ORDINALITY AS names(name, place),
@@ -106,8 +106,9 @@ BEGIN
     ORDER BY this.place;
 END
 ",
+            of_versions().join("\n    "),
             moments.join("\n    "),
-            literal(board),
+            is_counted(board),
             shown.join(", "),
             of_this.join(", "),
             plan.tenants.table,
