@@ -25,7 +25,7 @@ pub(super) enum Numbers {
     },
     /// A relation: `key`, `n`, `a`, `m`.
     Keyed(String),
-    /// A relation: `slot`, `n`, `a`, `m`.
+    /// A relation: `slot`, `n`, `a`, `m`, with any number of rows for a slot.
     Points(String),
     /// A relation: `key`, `slot`, `n`, `a`, `m`.
     KeyedPoints(String),
@@ -232,10 +232,10 @@ fn slots(plan: &Plan<'_>, place: usize, series: &Series) -> String {
     format!("generate_series({first}, this.point_{clock}, {}) AS points(slot)", step(series.per))
 }
 
-/// The arrays of a series, of the relation `found` joined to its slots.
-fn arrays(measure: &Measure) -> String {
+/// The arrays of a series, of the relation `found`, in the order of `slot`.
+fn arrays(measure: &Measure, slot: &str) -> String {
     let array = |name: &str, value: &str| {
-        format!("'\"{name}\":[' || string_agg({value}, ',' ORDER BY points.slot) || ']'")
+        format!("'\"{name}\":[' || string_agg({value}, ',' ORDER BY {slot}) || ']'")
     };
     let own = own("found");
     let count = array("count", &format!("{}::text", own.n));
@@ -245,15 +245,19 @@ fn arrays(measure: &Measure) -> String {
     }
 }
 
+/// Each point is there, with 0 where nothing else is.
 fn of_series(plan: &Plan<'_>, place: usize, series: &Series, measure: &Measure, relation: &str) -> String {
     format!(
         "(SELECT {} || {} || '}}'
- FROM {}
- LEFT JOIN ({}) AS found ON found.slot = points.slot)",
+ FROM (SELECT slot, sum(n)::bigint AS n, sum(a) AS a, sum(m)::bigint AS m
+       FROM (SELECT slot, 0 AS n, 0 AS a, 0 AS m FROM {}
+             UNION ALL
+             {}) AS entry
+       GROUP BY slot) AS found)",
         head(plan, place, series),
-        arrays(measure),
+        arrays(measure, "found.slot"),
         slots(plan, place, series),
-        indent(relation, 12)
+        indent(relation, 13)
     )
 }
 
@@ -281,7 +285,7 @@ fn of_grouped_series(
         indent(relation, 8),
         indent(&ranked(groups, totals), 8),
         head(plan, place, series),
-        arrays(measure),
+        arrays(measure, "points.slot"),
         slots(plan, place, series)
     )
 }

@@ -245,12 +245,15 @@ GROUP BY key"
     ))
 }
 
-/// Likewise, by the points of a series.
+/// Likewise, by the points of a series; of a series without groups as the rows are, which may be several for a point.
 fn points(plan: &Plan<'_>, count: &Count, grouped: bool, points: u32) -> String {
     let Some((clock, _)) = &count.points else { return String::new() };
     let columns = if grouped { "key, slot" } else { "slot" };
     let first = time::first_point(plan, *clock, points);
     let slots = format!("slot BETWEEN {first} AND this.point_{clock}");
+    if !grouped {
+        return entries(count, columns, Some(&slots));
+    }
     format!(
         "SELECT {columns}, sum(n)::bigint AS n, sum(a) AS a, sum(m)::bigint AS m
 FROM (

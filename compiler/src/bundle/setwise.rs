@@ -63,7 +63,9 @@ pub(super) fn functions(plan: &Plan<'_>, catalogue: &Catalogue) -> Result<Vec<St
     let nothing: String = types.iter().map(|of| format!(" NULL::{0}[], NULL::{0}[],", of.name)).collect();
     let all = plan.board.tenants.all.as_ref().map_or_else(|| "NULL".to_owned(), |all| literal(all.as_str()));
     statements.push(format!(
-        "CREATE OR REPLACE FUNCTION dashboard.\"bundles_{board}\"(tenants text[])
+        "-- Its result is of another type where a list is.
+DROP FUNCTION IF EXISTS dashboard.\"bundles_{board}\"(text[]);
+CREATE FUNCTION dashboard.\"bundles_{board}\"(tenants text[])
 RETURNS TABLE({})
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100000 ROWS 100
 SET search_path = pg_catalog, pg_temp
