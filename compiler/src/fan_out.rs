@@ -1,7 +1,7 @@
 //! Taking deltas apart, and counting tables anew: the two functions by which what all boards share comes to know what is counted.
 
 use crate::catalogue::Catalogue;
-use crate::triggers::indent;
+use crate::text::indent;
 use crate::vector::cells;
 
 /// `dashboard.cells`: what one delta counts for. The compactor, `verify` and whoever wants to know use it.

@@ -12,7 +12,8 @@
 //! - [`fan_out`]: what takes deltas apart, and what counts a table anew
 //! - [`bundle`]: the bundle, from counters and from the tables
 //!
-//! Imports run from `bundle` up to `row`. What all boards share (tables, the compactor) is not made here: it is in the migrations.
+//! Imports run from `bundle` to `row`. What all boards share (tables, the compactor) is not made here: `shared.sql` is as the migrations are to
+//! have it. No program uses this crate yet.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub mod fan_out;
 pub mod plan;
 pub mod query;
 mod row;
+mod text;
 pub mod triggers;
 mod vector;
 

@@ -6,7 +6,7 @@ use board::definition::{Content, Query};
 use crate::catalogue::Catalogue;
 use crate::facts::Facts;
 use crate::plan::{TenantTable, followed, tenants};
-use crate::triggers::quoted;
+use crate::text::quoted;
 use crate::{Fault, bundle};
 
 /// A board of one's own SQL that fits its database.

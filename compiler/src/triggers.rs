@@ -5,6 +5,7 @@
 //! appended instead, and the board goes on from the tables.
 
 use crate::catalogue::Feed;
+use crate::text::{indent, quoted};
 
 /// So many rows of a statement are appended from memory. Of more they are appended where they are computed: one large statement may have a
 /// transaction number more.
@@ -222,21 +223,4 @@ END
 "
         ))
     )
-}
-
-/// A function's body between dollar signs that do not occur in it.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut tag = "$function$".to_owned();
-    for number in 1.. {
-        if !text.contains(&tag) {
-            break;
-        }
-        tag = format!("$function{number}$");
-    }
-    format!("{tag}{text}{tag}")
-}
-
-/// The lines after the first, moved to the right.
-pub(crate) fn indent(text: &str, by: usize) -> String {
-    text.replace('\n', &format!("\n{}", " ".repeat(by)))
 }

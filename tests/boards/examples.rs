@@ -6,13 +6,8 @@ use fastrand::Rng;
 use harness::repository_root;
 
 use super::compare_after_writes;
-use super::random::pick;
+use super::random::{QUOTIENT, pick};
 use super::scene::Scene;
-
-const QUOTIENT: &str = "
-    CREATE FUNCTION public.quotient(numeric, numeric) RETURNS numeric IMMUTABLE LANGUAGE sql AS $$SELECT $1 / nullif($2, 0)$$;
-    CREATE OPERATOR public./ (LEFTARG = numeric, RIGHTARG = numeric, FUNCTION = public.quotient);
-";
 
 /// A help desk: whole numbers as tenants, states as numbers, times without a zone.
 const HELP_DESK: &str = "

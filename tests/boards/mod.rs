@@ -123,7 +123,7 @@ fn together(scene: &Scene, transaction: &mut Transaction<'_>) -> Option<String> 
 /// Writes and compares, until something differs or enough has been seen.
 fn run(rng: &mut Rng, mutation: Mutation<'_>, rounds: usize) -> Result<(), String> {
     let definition = random::definition(rng);
-    let mut tables = random::TABLES.to_owned();
+    let mut tables = format!("{}{}", random::TABLES, random::QUOTIENT);
     for _ in 0..rng.usize(0..6) {
         tables.push_str(&random::statement(rng));
         tables.push(';');

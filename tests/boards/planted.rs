@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::random::{self, TABLES};
+use super::random::{self, QUOTIENT, TABLES};
 use super::{compare_after_writes, scene::Scene};
 
 /// A board with something of every kind.
@@ -50,7 +50,7 @@ fn assert_found(place: &str, right: &str, wrong: &str) {
     };
     let seed = fastrand::u64(..);
     let mut rng = Rng::with_seed(seed);
-    let mut tables = TABLES.to_owned();
+    let mut tables = format!("{TABLES}{QUOTIENT}");
     for _ in 0..3 {
         tables.push_str(&format!("{};", random::statement(&mut rng)));
     }
@@ -63,7 +63,7 @@ fn assert_found(place: &str, right: &str, wrong: &str) {
 #[test]
 fn a_board_in_which_nothing_is_planted_stands() {
     let mut rng = Rng::with_seed(fastrand::u64(..));
-    let scene = Scene::start(TABLES, BOARD, &|sql| sql.to_owned());
+    let scene = Scene::start(&format!("{TABLES}{QUOTIENT}"), BOARD, &|sql| sql.to_owned());
     let outcome = compare_after_writes(&scene, &mut rng, 15, &random::statement);
     assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
 }

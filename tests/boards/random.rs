@@ -4,6 +4,12 @@ use std::fmt::Write as _;
 
 use fastrand::Rng;
 
+/// An operator for the oracle's own arithmetic: NULL where it would divide by 0.
+pub(super) const QUOTIENT: &str = "
+    CREATE FUNCTION public.quotient(numeric, numeric) RETURNS numeric IMMUTABLE LANGUAGE sql AS $$SELECT $1 / nullif($2, 0)$$;
+    CREATE OPERATOR public./ (LEFTARG = numeric, RIGHTARG = numeric, FUNCTION = public.quotient);
+";
+
 /// Two tables of some application, with columns of every kind that counts.
 pub(super) const TABLES: &str = "
     CREATE TABLE accounts (id bigint PRIMARY KEY, name text NOT NULL);
@@ -14,8 +20,6 @@ pub(super) const TABLES: &str = "
     CREATE TABLE calls (
         id uuid DEFAULT gen_random_uuid() PRIMARY KEY, owner text, kind char(8), seconds integer, at timestamp, hidden boolean);
     INSERT INTO accounts SELECT n, 'Account ' || n FROM generate_series(1, 4) AS n;
-    CREATE FUNCTION public.quotient(numeric, numeric) RETURNS numeric IMMUTABLE LANGUAGE sql AS $$SELECT $1 / nullif($2, 0)$$;
-    CREATE OPERATOR public./ (LEFTARG = numeric, RIGHTARG = numeric, FUNCTION = public.quotient);
 ";
 
 pub(super) fn pick<'a>(rng: &mut Rng, of: &[&'a str]) -> &'a str {

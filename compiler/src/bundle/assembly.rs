@@ -8,7 +8,7 @@ use board::path::FigurePath;
 use super::{Relations, time};
 use crate::plan::Plan;
 use crate::row::{date_of, step};
-use crate::triggers::indent;
+use crate::text::indent;
 
 /// A number, as SQL: how many rows, the sum, and how many rows have a number. What the measure does not need may be empty.
 pub(super) struct Number {
@@ -41,7 +41,7 @@ pub(super) fn json(
     for place in &plan.declared.derived {
         if let Rule::Derived(arithmetic) = &plan.declared.figures[*place].rule {
             let value = compute(plan, numbers, arithmetic);
-            relations.push(format!("(SELECT {value} AS value) AS derived_{place}"));
+            relations.push(format!("(SELECT trim_scale({value}) AS value) AS derived_{place}"));
         }
     }
     let mut members = Members::default();
@@ -65,7 +65,7 @@ pub(super) fn json(
                 }
             }
             (Rule::Derived(_), _) => {
-                members.add(path, format!("coalesce(trim_scale(derived_{place}.value)::text, 'null')"));
+                members.add(path, format!("coalesce(derived_{place}.value::text, 'null')"));
             }
         }
     }
@@ -126,7 +126,7 @@ fn value(measure: &Measure, number: &Number) -> String {
     match measure {
         Measure::Count => format!("{}::text", number.n),
         Measure::Sum(_) => format!("{}::text", numeric(measure, number)),
-        Measure::Average(_) => format!("coalesce(trim_scale({})::text, 'null')", numeric(measure, number)),
+        Measure::Average(_) => format!("coalesce({}::text, 'null')", numeric(measure, number)),
     }
 }
 
@@ -136,7 +136,7 @@ fn numeric(measure: &Measure, number: &Number) -> String {
     match measure {
         Measure::Count => format!("{}::numeric", number.n),
         Measure::Sum(_) => format!("trim_scale({})", number.a),
-        Measure::Average(_) => format!("(trim_scale({}) / nullif({}, 0))", number.a, number.m),
+        Measure::Average(_) => format!("trim_scale(trim_scale({}) / nullif({}, 0))", number.a, number.m),
     }
 }
 

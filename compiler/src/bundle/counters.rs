@@ -10,7 +10,7 @@ use board::definition::{Measure, Shape};
 use super::assembly::{Number, Numbers};
 use super::{Relations, Scope, time};
 use crate::plan::{By, Count, Plan};
-use crate::triggers::indent;
+use crate::text::indent;
 use crate::vector::cells;
 use crate::{Catalogue, Fault, bundle::tables};
 

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Scope, filter, scope};
 use crate::facts::{Kind, Type};
 use crate::plan::{Plan, place};
-use crate::triggers::indent;
+use crate::text::indent;
 use crate::{Fault, Part};
 
 /// Each list's name, and its rows as an expression of type text.

@@ -17,7 +17,7 @@ use board::expression::literal;
 
 use crate::plan::Plan;
 use crate::row::slot_now;
-use crate::triggers::{indent, quoted};
+use crate::text::{indent, quoted};
 use crate::{Catalogue, Fault};
 
 /// Where a figure's numbers come from.

@@ -9,7 +9,7 @@ use board::expression::literal;
 use super::{Scope, Way, is_counted, key_types, lists, name, of_versions, statement, time};
 use crate::plan::Plan;
 use crate::row::slot_now;
-use crate::triggers::{indent, quoted};
+use crate::text::{indent, quoted};
 use crate::{Catalogue, Fault};
 
 /// The statements that create the function, and what it needs.
