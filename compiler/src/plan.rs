@@ -90,10 +90,17 @@ pub(crate) struct Count {
 /// Where a figure's numbers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
-    /// Counters: the unit that has the rows and, of an average, the one that has the numbers; of a sum they are the same.
-    Counters { rows: usize, numbers: usize },
+    /// Counters, and of a window the same by hours.
+    Counters { units: Units, hours: Option<Units> },
     /// An index: a window of hours is shorter than the days that counters know.
     Index,
+}
+
+/// The unit that has the rows and, of an average, the one that has the numbers; of a sum they are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Units {
+    pub(crate) rows: usize,
+    pub(crate) numbers: usize,
 }
 
 /// A window over one source.
@@ -273,11 +280,14 @@ impl<'a> Plan<'a> {
         let by = if window.is_some_and(|window| self.windows[window].is_of_hours()) {
             By::Index
         } else {
-            let slot = match (window, &points) {
-                (Some(window), _) => Some(row.day(&self.windows[window].at, &part)?),
-                (None, points) => points.as_ref().map(|(_, point)| point.clone()),
+            let (slot, hour) = match window {
+                Some(window) => {
+                    let at = &self.windows[window].at;
+                    (Some(row.day(at, &part)?), Some(row.hour(at, &part)?))
+                }
+                None => (points.as_ref().map(|(_, point)| point.clone()), None),
             };
-            let mut unit = |conditions: &[&String], number: Option<&String>| {
+            let mut unit = |slot: Option<&String>, conditions: &[&String], number: Option<&String>| {
                 let feed = self.sources[source].feed;
                 let dimensions = &mut catalogue.feeds[feed];
                 let too_many = |TooManyConditions| Fault::TooManyConditions {
@@ -297,24 +307,28 @@ impl<'a> Plan<'a> {
                     feed,
                     conditions: places,
                     leave_out,
-                    slot: slot.clone().map(|slot| dimensions.slot(slot)),
+                    slot: slot.map(|slot| dimensions.slot(slot.clone())),
                     key: key.clone().map(|key| dimensions.key(key)),
                     number: number.map(|number| dimensions.number(number.clone())),
                 };
                 Ok(catalogue.unit(unit))
             };
             let conditions: Vec<&String> = filter.iter().collect();
-            match (&counted.measure, &number) {
+            let mut units = |slot: Option<&String>| match (&counted.measure, &number) {
                 (Measure::Average(_), Some(number)) => {
-                    let rows = unit(&conditions, None)?;
+                    let rows = unit(slot, &conditions, None)?;
                     let is_number = format!("({number} IS NOT NULL)");
-                    let numbers = unit(&[&conditions[..], &[&is_number]].concat(), Some(number))?;
-                    By::Counters { rows, numbers }
+                    let numbers = unit(slot, &[&conditions[..], &[&is_number]].concat(), Some(number))?;
+                    Ok(Units { rows, numbers })
                 }
                 (_, number) => {
-                    let rows = unit(&conditions, number.as_ref())?;
-                    By::Counters { rows, numbers: rows }
+                    let rows = unit(slot, &conditions, number.as_ref())?;
+                    Ok(Units { rows, numbers: rows })
                 }
+            };
+            By::Counters {
+                units: units(slot.as_ref())?,
+                hours: hour.as_ref().map(|hour| units(Some(hour))).transpose()?,
             }
         };
         Ok(Count { source, filter, number, key, window, points, by })
@@ -377,7 +391,10 @@ impl<'a> Plan<'a> {
             .iter()
             .flatten()
             .flat_map(|count| match count.by {
-                By::Counters { rows, numbers } => vec![rows, numbers],
+                By::Counters { units, hours } => {
+                    let all = std::iter::once(units).chain(hours);
+                    all.flat_map(|units| [units.rows, units.numbers]).collect()
+                }
                 By::Index => Vec::new(),
             })
             .chain(self.left_out.iter().copied())

@@ -123,6 +123,18 @@ impl<'a> Row<'a> {
         Ok(slot(Per::Day, &date))
     }
 
+    /// In which UTC hour it was.
+    pub(crate) fn hour(&self, at: &Column, part: &Part<'_>) -> Result<String, Fault> {
+        if self.kind(at, part)? == Kind::Date {
+            return Ok(format!("({} * 24)", self.day(at, part)?));
+        }
+        let moment = self.moment(at, part)?;
+        Ok(format!(
+            "CASE WHEN {moment} IS NOT NULL THEN {} END",
+            hour_of(&format!("LEAST(GREATEST({moment}, {FIRST_MOMENT}), {LAST_MOMENT})"))
+        ))
+    }
+
     /// In which point of a series it was.
     pub(crate) fn point(&self, series: &Series, part: &Part<'_>) -> Result<String, Fault> {
         let date = match self.kind(&series.at, part)? {
@@ -193,6 +205,11 @@ pub(crate) fn slot(per: Per, date: &str) -> String {
             FIRST_MONTH + 1
         ),
     }
+}
+
+/// The number of the UTC hour that a moment is in.
+pub(crate) fn hour_of(moment: &str) -> String {
+    format!("floor(EXTRACT(epoch FROM {moment}) / 3600)::integer")
 }
 
 /// The slot that is now.

@@ -45,7 +45,7 @@ fn difference(scene: &Scene, client: &mut Client, seen: &mut Seen) -> Option<Str
         for tenant in scene.tenants.iter().chain(&all).map(String::as_str) {
             let sql = format!(
                 "SELECT counted.bundle, direct.bundle, counted.valid_until > now() OR counted.valid_until IS NULL,
-                        counted.valid_until IS NOT DISTINCT FROM direct.valid_until, counted.version
+                        direct.valid_until IS NULL OR counted.valid_until <= direct.valid_until, counted.version
                  FROM {}($1, $2) AS counted, {}($1, $2) AS direct",
                 compiler::bundle::name(name),
                 compiler::bundle::name_from_tables(name)
@@ -70,7 +70,7 @@ fn difference(scene: &Scene, client: &mut Client, seen: &mut Seen) -> Option<Str
                 return Some(format!("{what}:\n  counters {counted}\n  tables   {direct}"));
             }
             if !row.get::<_, bool>(2) || !row.get::<_, bool>(3) {
-                return Some(format!("{what}: it is not valid even now, or not to both as long"));
+                return Some(format!("{what}: it is not valid even now, or longer than its rows say"));
             }
             let tenant = (all.as_deref() != Some(tenant)).then(|| tenant.to_owned());
             let expected = exact(&Oracle { scene, transaction: &mut transaction, tenant, include }.bundle());

@@ -9,7 +9,7 @@ use board::definition::{Measure, Shape};
 
 use super::assembly::{Number, Numbers};
 use super::{Relations, Scope, time};
-use crate::plan::{By, Count, Plan};
+use crate::plan::{By, Count, Plan, Units};
 use crate::text::indent;
 use crate::vector::cells;
 use crate::{Catalogue, Fault, bundle::tables};
@@ -36,8 +36,8 @@ pub(super) fn facts(plan: &Plan<'_>, catalogue: &Catalogue, scope: Scope) -> Str
     WHERE {whose}xid >= this.merged_before AND feed <> 0
 )"
     );
-    let first = first_slots(plan);
-    let timeless: Vec<usize> = units.iter().copied().filter(|unit| !first.contains_key(unit)).collect();
+    let slots = looked_at(plan);
+    let timeless: Vec<usize> = units.iter().copied().filter(|unit| !slots.contains_key(unit)).collect();
     if !units.is_empty() {
         with.push_str(&format!(
             ", fresh AS MATERIALIZED (
@@ -77,13 +77,13 @@ pub(super) fn facts(plan: &Plan<'_>, catalogue: &Catalogue, scope: Scope) -> Str
         ));
     }
     with.push_str("\n)");
-    for (unit, first) in first {
+    for (unit, slots) in slots {
         with.push_str(&format!(
             ", unit_{unit} AS MATERIALIZED (
     SELECT slot, key, n, amount
-    FROM dashboard.counter WHERE owner = this.owner AND unit = {unit} AND slot >= {first}{}
+    FROM dashboard.counter WHERE owner = this.owner AND unit = {unit} AND {slots}{}
     UNION ALL
-    SELECT slot, key, n, amount FROM fresh WHERE unit = {unit}
+    SELECT slot, key, n, amount FROM fresh WHERE unit = {unit} AND {slots}
 )",
             included("variant")
         ));
@@ -91,29 +91,38 @@ pub(super) fn facts(plan: &Plan<'_>, catalogue: &Catalogue, scope: Scope) -> Str
     with + "\n"
 }
 
-/// Each unit that is counted by time, with the first slot that is looked at.
-fn first_slots(plan: &Plan<'_>) -> BTreeMap<usize, String> {
+/// Each unit that is counted by time, with the slots that are looked at, as SQL.
+fn looked_at(plan: &Plan<'_>) -> BTreeMap<usize, String> {
     let mut firsts: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    let mut of_hours: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    let note = |slots: &mut BTreeMap<usize, Vec<String>>, units: Units, slot: &String| {
+        for unit in [units.rows, units.numbers] {
+            let known = slots.entry(unit).or_default();
+            if !known.contains(slot) {
+                known.push(slot.clone());
+            }
+        }
+    };
     for (_, _, counted, count) in plan.counted() {
-        let By::Counters { rows, numbers } = count.by else { continue };
+        let By::Counters { units, hours } = count.by else { continue };
         let first = match (&counted.shape, count.window, &count.points) {
             (Shape::Number { previous: Some(_), .. }, Some(window), _) => format!("this.before_{window}_day"),
             (_, Some(window), _) => format!("this.window_{window}_day"),
             (Shape::Series(series), _, Some((clock, _))) => time::first_point(plan, *clock, series.points),
             _ => continue,
         };
-        for unit in [rows, numbers] {
-            let known = firsts.entry(unit).or_default();
-            if !known.contains(&first) {
-                known.push(first.clone());
-            }
+        note(&mut firsts, units, &first);
+        if let (Some(hours), Some(window)) = (hours, count.window) {
+            note(&mut of_hours, hours, &time::hours(plan, window));
         }
     }
-    let least = |mut firsts: Vec<String>| match firsts.as_mut_slice() {
-        [only] => std::mem::take(only),
-        several => format!("LEAST({})", several.join(", ")),
+    let least = |firsts: Vec<String>| match firsts.as_slice() {
+        [only] => format!("slot >= {only}"),
+        several => format!("slot >= LEAST({})", several.join(", ")),
     };
-    firsts.into_iter().map(|(unit, firsts)| (unit, least(firsts))).collect()
+    let days = firsts.into_iter().map(|(unit, firsts)| (unit, least(firsts)));
+    days.chain(of_hours.into_iter().map(|(unit, slots)| (unit, format!("({})", slots.join(" OR ")))))
+        .collect()
 }
 
 /// The numbers of each figure that counts.
@@ -152,55 +161,72 @@ pub(super) fn numbers(
     }
     relations.push(format!("(SELECT {}\n      FROM fact) AS total", items.join(",\n             ")));
     relations.append(&mut recent);
-    time::edges(plan, scope, true, relations)?;
+    time::edges(plan, scope, relations)?;
+    time::next(plan, relations);
     Ok(numbers)
 }
 
 /// What a measure needs of which unit: name, column, unit.
-fn needed(count: &Count, measure: &Measure) -> Vec<(&'static str, &'static str, usize)> {
-    let By::Counters { rows, numbers } = count.by else { return Vec::new() };
+fn needed(units: Units, measure: &Measure) -> Vec<(&'static str, &'static str, usize)> {
     match measure {
-        Measure::Count => vec![("n", "n", rows)],
-        Measure::Sum(_) => vec![("a", "amount", numbers)],
-        Measure::Average(_) => vec![("a", "amount", numbers), ("m", "n", numbers)],
+        Measure::Count => vec![("n", "n", units.rows)],
+        Measure::Sum(_) => vec![("a", "amount", units.numbers)],
+        Measure::Average(_) => vec![("a", "amount", units.numbers), ("m", "n", units.numbers)],
     }
 }
 
 /// A number of all rows.
 fn total(figure: usize, count: &Count, measure: &Measure, items: &mut Vec<String>) -> Number {
-    for (what, column, unit) in needed(count, measure) {
-        items.push(format!("coalesce(sum({column}) FILTER (WHERE unit = {unit}), 0) AS f{figure}_{what}"));
+    if let By::Counters { units, .. } = count.by {
+        for (what, column, unit) in needed(units, measure) {
+            items
+                .push(format!("coalesce(sum({column}) FILTER (WHERE unit = {unit}), 0) AS f{figure}_{what}"));
+        }
     }
     let of = |what: &str| format!("total.f{figure}_{what}");
     Number { n: of("n"), a: of("a"), m: of("m") }
 }
 
-/// The whole days of a window, and (`p`) of the period before, of a relation `figure_N`. None where they are read by an index.
-fn of_window(figure: usize, window: usize, count: &Count, measure: &Measure, spans: usize) -> Option<String> {
-    let needed = needed(count, measure);
-    let (_, _, unit) = needed.first()?;
-    let whole = [
-        ("", format!("slot > this.window_{window}_day")),
-        ("p", format!("slot > this.before_{window}_day AND slot < this.window_{window}_day")),
+/// The whole days and hours of a window, and (`p`) of the period before: relations `days_N` and `hours_N`. None where all is read by an
+/// index.
+fn of_window(figure: usize, window: usize, count: &Count, measure: &Measure, spans: usize) -> Relations {
+    let By::Counters { units, hours } = count.by else { return Relations::new() };
+    let days = [
+        format!("slot > this.window_{window}_day"),
+        format!("slot > this.before_{window}_day AND slot < this.window_{window}_day"),
     ];
-    let items: Vec<String> = whole
-        .iter()
-        .take(spans)
-        .flat_map(|(name, slots)| {
-            needed.iter().map(move |(what, column, _)| {
-                format!("coalesce(sum({column}) FILTER (WHERE {slots}), 0) AS {name}{what}")
-            })
+    let whole_hours = [time::whole_hours(window, false), time::whole_hours(window, true)];
+    let all = [("days", Some(units), days), ("hours", hours, whole_hours)];
+    all.into_iter()
+        .filter_map(|(relation, units, slots)| {
+            let needed = needed(units?, measure);
+            let (_, _, unit) = needed.first()?;
+            let items: Vec<String> = ["", "p"]
+                .iter()
+                .zip(&slots)
+                .take(spans)
+                .flat_map(|(name, slots)| {
+                    needed.iter().map(move |(what, column, _)| {
+                        format!("coalesce(sum({column}) FILTER (WHERE {slots}), 0) AS {name}{what}")
+                    })
+                })
+                .collect();
+            Some(format!(
+                "(SELECT {}\n      FROM unit_{unit}) AS {relation}_{figure}",
+                items.join(",\n             ")
+            ))
         })
-        .collect();
-    Some(format!("(SELECT {}\n      FROM unit_{unit}) AS figure_{figure}", items.join(",\n             ")))
+        .collect()
 }
 
-/// A number of a window: that of its whole days and that of its edge.
+/// A number of a window: that of its whole days and hours, and that of its edge.
 fn sum_with_edge(figure: usize, window: usize, count: &Count, name: &str) -> Number {
     let of = |what: &str| {
         let edge = format!("edge_{window}.f{figure}_{name}{what}");
         match count.by {
-            By::Counters { .. } => format!("(figure_{figure}.{name}{what} + {edge})"),
+            By::Counters { .. } => {
+                format!("(days_{figure}.{name}{what} + hours_{figure}.{name}{what} + {edge})")
+            }
             By::Index => edge,
         }
     };
@@ -208,12 +234,12 @@ fn sum_with_edge(figure: usize, window: usize, count: &Count, name: &str) -> Num
 }
 
 /// The rows of a keyed figure's units, as `columns`, `n` rows, `a` the sum and `m` rows with a number.
-fn entries(count: &Count, columns: &str, slots: Option<&str>) -> String {
-    let By::Counters { rows, numbers } = count.by else { return String::new() };
+fn entries(units: Units, columns: &str, slots: Option<&str>) -> String {
     let of = |unit: usize| match slots {
         Some(slots) => format!("FROM unit_{unit} WHERE {slots}"),
         None => format!("FROM fact WHERE unit = {unit}"),
     };
+    let Units { rows, numbers } = units;
     if rows == numbers {
         return format!("SELECT {columns}, n, amount AS a, n AS m {}", of(rows));
     }
@@ -226,41 +252,44 @@ fn entries(count: &Count, columns: &str, slots: Option<&str>) -> String {
 
 /// A relation of keys with their numbers: `key`, `n` rows, `a` the sum, `m` rows with a number.
 fn keyed(plan: &Plan<'_>, count: &Count, scope: Scope) -> Result<String, Fault> {
-    let edge = match count.window {
-        Some(window) => Some(tables::keyed(plan, count, scope, Some(time::in_edge(plan, window)?))?),
-        None => None,
-    };
-    if let (By::Index, Some(edge)) = (count.by, &edge) {
-        return Ok(edge.clone());
+    let mut known = Vec::new();
+    if let By::Counters { units, hours } = count.by {
+        let slots = count.window.map(|window| format!("slot > this.window_{window}_day"));
+        known.push(entries(units, "key", slots.as_deref()));
+        if let (Some(hours), Some(window)) = (hours, count.window) {
+            known.push(entries(hours, "key", Some(&time::whole_hours(window, false))));
+        }
     }
-    let slots = count.window.map(|window| format!("slot > this.window_{window}_day"));
-    let known = entries(count, "key", slots.as_deref());
-    let edge = edge.map_or_else(String::new, |edge| format!("\n    UNION ALL\n    {}", indent(&edge, 4)));
+    if let Some(window) = count.window {
+        known.push(indent(&tables::keyed(plan, count, scope, Some(time::in_edge(plan, window)?))?, 4));
+    }
     Ok(format!(
         "SELECT key, sum(n)::bigint AS n, sum(a) AS a, sum(m)::bigint AS m
 FROM (
-    {known}{edge}
+    {}
 ) AS entry
-GROUP BY key"
+GROUP BY key",
+        known.join("\n    UNION ALL\n    ")
     ))
 }
 
 /// Likewise, by the points of a series; of a series without groups as the rows are, which may be several for a point.
 fn points(plan: &Plan<'_>, count: &Count, grouped: bool, points: u32) -> String {
-    let Some((clock, _)) = &count.points else { return String::new() };
+    let (By::Counters { units, .. }, Some((clock, _))) = (count.by, &count.points) else {
+        return String::new();
+    };
     let columns = if grouped { "key, slot" } else { "slot" };
     let first = time::first_point(plan, *clock, points);
-    let slots = format!("slot BETWEEN {first} AND this.point_{clock}");
+    let entries = entries(units, columns, Some(&format!("slot BETWEEN {first} AND this.point_{clock}")));
     if !grouped {
-        return entries(count, columns, Some(&slots));
+        return entries;
     }
     format!(
         "SELECT {columns}, sum(n)::bigint AS n, sum(a) AS a, sum(m)::bigint AS m
 FROM (
-    {}
+    {entries}
 ) AS entry
-GROUP BY {columns}",
-        entries(count, columns, Some(&slots))
+GROUP BY {columns}"
     )
 }
 

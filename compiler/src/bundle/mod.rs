@@ -248,7 +248,7 @@ fn statement(
         Way::Counters => (counters::facts(plan, catalogue, scope), VERSION.to_owned()),
         Way::Tables => (String::new(), "NULL".to_owned()),
     };
-    relations.push(format!("(SELECT {} AS valid_until) AS made", time::valid_until(plan)));
+    relations.push(format!("(SELECT {} AS valid_until) AS made", time::valid_until(plan, way)));
     let from = relations.join("\nCROSS JOIN LATERAL ");
     Ok(Statement { with, bundle, version, from })
 }

@@ -46,7 +46,7 @@ pub(super) fn numbers(
             filter(&scope(plan, source, in_scope))
         ));
     }
-    time::edges(plan, in_scope, false, relations)?;
+    time::whole(plan, in_scope, relations)?;
     Ok(numbers)
 }
 
