@@ -216,7 +216,8 @@ fn a_query_that_outlives_the_first_request_to_end_it_is_ended_by_the_next() {
              RETURN '{}';
          END$$",
     );
-    let sidecar = Sidecar::builder().database(postgres.url()).env("DASHBOARD_POOL", "1").start();
+    let sidecar =
+        Sidecar::builder().database(postgres.url()).env("DASHBOARD_STATEMENT_TIMEOUT_MS", "60000").start();
     let mut stream = UnixStream::connect(sidecar.socket().unwrap()).unwrap();
     write!(stream, "GET {} HTTP/1.1\r\nhost: x\r\n\r\n", path("slow")).unwrap();
     let slow = || postgres.running().iter().any(|sql| sql.contains("dashboard.bundle"));
