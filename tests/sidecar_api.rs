@@ -201,6 +201,31 @@ fn a_query_whose_client_has_gone_is_cancelled_in_postgres() {
     assert_eventually!(!slow(), Duration::from_secs(5), "the query has been cancelled");
 }
 
+/// As where a request to end it arrives before the statement does.
+#[test]
+fn a_query_that_outlives_the_first_request_to_end_it_is_ended_by_the_next() {
+    let postgres = Postgres::start();
+    postgres.execute(
+        "CREATE OR REPLACE FUNCTION dashboard.bundle(tenant text, include_test_data boolean) RETURNS json LANGUAGE plpgsql STABLE AS
+         $$BEGIN
+             BEGIN
+                 PERFORM pg_sleep(60);
+             EXCEPTION WHEN query_canceled THEN
+                 PERFORM pg_sleep(60);
+             END;
+             RETURN '{}';
+         END$$",
+    );
+    let sidecar =
+        Sidecar::builder().database(postgres.url()).env("DASHBOARD_STATEMENT_TIMEOUT_MS", "60000").start();
+    let mut stream = UnixStream::connect(sidecar.socket().unwrap()).unwrap();
+    write!(stream, "GET {} HTTP/1.1\r\nhost: x\r\n\r\n", path("slow")).unwrap();
+    let slow = || postgres.running().iter().any(|sql| sql.contains("dashboard.bundle"));
+    assert_eventually!(slow(), "the query runs");
+    drop(stream);
+    assert_eventually!(!slow(), Duration::from_secs(5), "the query has been cancelled");
+}
+
 #[test]
 fn a_query_that_takes_too_long_is_a_timeout() {
     let postgres = Postgres::start();

@@ -11,17 +11,21 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::tls::Connector;
-use crate::pg::Canceller;
+use crate::pg::{CancelToken, Canceller};
 
-/// How long a cancel request may take, connecting included. Past it, `statement_timeout` ends the query.
+/// How long a cancel request may take, connecting included.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// A request that reaches Postgres between two statements ends nothing: so long after one another is made, and ever longer after that,
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// up to this, until the query has ended.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 enum Phase {
     /// Not yet on a connection.
     Waiting,
     /// On a connection.
     Running(Canceller),
-    /// The query has ended by itself.
+    /// The query has ended.
     Done,
     /// The client left first.
     Abandoned,
@@ -57,12 +61,15 @@ impl QueryState {
     /// Announces the end; true if a cancel request was made. It may reach Postgres late and would then hit
     /// whatever the connection does next, so the connection must not be used again.
     pub(super) fn end(&self) -> bool {
-        let mut phase = self.0.lock();
-        if matches!(*phase, Phase::Abandoned) {
-            return true;
-        }
-        *phase = Phase::Done;
-        false
+        let before = std::mem::replace(&mut *self.0.lock(), Phase::Done);
+        matches!(before, Phase::Abandoned)
+    }
+}
+
+/// However it has ended: who asks Postgres to end it asks no more.
+impl Drop for QueryState {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -73,24 +80,35 @@ impl Drop for CancelOnDrop {
             return;
         }
         let Phase::Running(canceller) = std::mem::replace(&mut *phase, Phase::Abandoned) else { return };
-        if let Canceller::Close(closer) = &canceller {
-            closer.cancel();
-        }
-        if let Canceller::Ask(token) = canceller {
-            let connector = self.connector.clone();
-            // Cancelling opens a connection of its own.
-            self.runtime.spawn(async move {
+        match canceller {
+            Canceller::Close(closer) => closer.cancel(),
+            Canceller::Ask(token) => {
                 tracing::debug!("nobody waits for a query any more: cancelling it");
-                match tokio::time::timeout(DEADLINE, token.cancel_query(connector)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => {
-                        tracing::warn!(%error, "a query could not be cancelled; statement_timeout will end it");
-                    }
-                    Err(_elapsed) => {
-                        tracing::warn!("a query could not be cancelled in time; statement_timeout will end it");
-                    }
-                }
-            });
+                // Cancelling opens a connection of its own.
+                self.runtime.spawn(cancel_until_done(self.phase.clone(), token, self.connector.clone()));
+            }
         }
+    }
+}
+
+async fn cancel_until_done(phase: Arc<Mutex<Phase>>, token: CancelToken, connector: Connector) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match tokio::time::timeout(DEADLINE, token.cancel_query(connector.clone())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a query could not be cancelled; that is tried again until statement_timeout ends it");
+            }
+            Err(_elapsed) => {
+                tracing::warn!(
+                    "a query could not be cancelled in time; that is tried again until statement_timeout ends it"
+                );
+            }
+        }
+        tokio::time::sleep(pause).await;
+        if matches!(*phase.lock(), Phase::Done) {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

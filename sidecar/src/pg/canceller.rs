@@ -1,6 +1,6 @@
 //! How a statement is ended that nobody waits for any more.
 
-use tokio_postgres::CancelToken;
+pub(crate) use tokio_postgres::CancelToken;
 use tokio_util::sync::CancellationToken;
 
 /// How a statement is ended.

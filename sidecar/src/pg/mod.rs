@@ -19,7 +19,7 @@ mod terms;
 mod transaction;
 
 pub(crate) use attempt::attempt;
-pub(crate) use canceller::Canceller;
+pub(crate) use canceller::{CancelToken, Canceller};
 pub use client::Client;
 pub use lock::HOLDER;
 pub(crate) use lock::holding;
