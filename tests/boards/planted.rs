@@ -114,15 +114,6 @@ fn an_hour_that_counts_in_both_periods_is_found() {
 }
 
 #[test]
-fn a_bundle_that_is_said_to_be_valid_for_too_long_is_found() {
-    assert_found(
-        "\"bundle_everything\"",
-        "(this.window_0_day + 1) * 24)::float8",
-        "(this.window_0_day + 2) * 24)::float8",
-    );
-}
-
-#[test]
 fn a_zone_is_found() {
     assert_found("count_1_", "'Europe/Berlin'", "'UTC'");
 }
