@@ -188,17 +188,22 @@ fn causes_go_to_the_log_and_not_to_the_client() {
     assert!(sidecar.log().contains("division"), "{}", sidecar.log());
 }
 
-#[test]
-fn a_query_whose_client_has_gone_is_cancelled_in_postgres() {
-    let postgres = Postgres::start();
-    postgres.execute(REPLACED);
-    let sidecar = Sidecar::on(&postgres.url());
+/// A client asks for what takes long, and leaves.
+fn assert_ends_with_its_client(sidecar: &Sidecar, postgres: &Postgres) {
     let mut stream = UnixStream::connect(sidecar.socket().unwrap()).unwrap();
     write!(stream, "GET {} HTTP/1.1\r\nhost: x\r\n\r\n", path("slow")).unwrap();
     let slow = || postgres.running().iter().any(|sql| sql.contains("dashboard.bundle"));
     assert_eventually!(slow(), "the query runs");
     drop(stream);
     assert_eventually!(!slow(), Duration::from_secs(5), "the query has been cancelled");
+}
+
+#[test]
+fn a_query_whose_client_has_gone_is_cancelled_in_postgres() {
+    let postgres = Postgres::start();
+    postgres.execute(REPLACED);
+    let sidecar = Sidecar::on(&postgres.url());
+    assert_ends_with_its_client(&sidecar, &postgres);
 }
 
 /// As where a request to end it arrives before the statement does.
@@ -218,12 +223,7 @@ fn a_query_that_outlives_the_first_request_to_end_it_is_ended_by_the_next() {
     );
     let sidecar =
         Sidecar::builder().database(postgres.url()).env("DASHBOARD_STATEMENT_TIMEOUT_MS", "60000").start();
-    let mut stream = UnixStream::connect(sidecar.socket().unwrap()).unwrap();
-    write!(stream, "GET {} HTTP/1.1\r\nhost: x\r\n\r\n", path("slow")).unwrap();
-    let slow = || postgres.running().iter().any(|sql| sql.contains("dashboard.bundle"));
-    assert_eventually!(slow(), "the query runs");
-    drop(stream);
-    assert_eventually!(!slow(), Duration::from_secs(5), "the query has been cancelled");
+    assert_ends_with_its_client(&sidecar, &postgres);
 }
 
 #[test]

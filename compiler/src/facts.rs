@@ -83,11 +83,6 @@ impl Type {
         };
         Self { name: name.to_owned(), kind }
     }
-
-    /// Whether it says when something was.
-    pub fn is_time(&self) -> bool {
-        matches!(self.kind, Kind::Moment | Kind::LocalTime | Kind::Date)
-    }
 }
 
 impl Facts {

@@ -17,7 +17,7 @@ pub fn cells_function(catalogue: &Catalogue) -> String {
     FROM (SELECT $1 AS feed, $2 AS flags, $3 AS slots, $4 AS keys, $5 AS n, $6 AS numbers) AS delta
     CROSS JOIN LATERAL {}
     WHERE cell.applies",
-            indent(&cells(catalogue, "delta", &units), 4)
+            indent(&cells(catalogue, &units), 4)
         )
     };
     format!(
@@ -59,14 +59,14 @@ pub fn tally_function(catalogue: &Catalogue, tenant_types: &[String]) -> String 
         .iter()
         .zip(tenant_types)
         .enumerate()
-        .flat_map(|(place, (feed, tenant_type))| {
+        .filter_map(|(place, (feed, tenant_type))| {
             let number = place + 1;
             let units: Vec<usize> =
                 (1..=catalogue.units.len()).filter(|unit| catalogue.units[unit - 1].feed == place).collect();
+            if units.is_empty() {
+                return None;
+            }
             let counted = |scope: &str| {
-                if units.is_empty() {
-                    return String::new();
-                }
                 format!(
                     "RETURN QUERY
             SELECT delta.tenant, cell.unit, cell.variant, cell.slot, cell.key, sum(cell.n)::bigint, sum(cell.amount)
@@ -80,7 +80,7 @@ pub fn tally_function(catalogue: &Catalogue, tenant_types: &[String]) -> String 
                     feed.numbers(|number| format!("sum({number})")),
                     indent(&feed.dimensions(), 17),
                     feed.table,
-                    indent(&cells(catalogue, "delta", &units), 12)
+                    indent(&cells(catalogue, &units), 12)
                 )
             };
             Some(format!(

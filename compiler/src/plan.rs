@@ -45,13 +45,6 @@ pub(crate) struct TenantTable {
     pub(crate) key_type: String,
 }
 
-impl TenantTable {
-    /// A tenant that comes or goes is a change, too.
-    pub(crate) fn feed(&self, catalogue: &mut Catalogue) -> usize {
-        catalogue.feed(&self.table, &format!("r.{}", self.key), None)
-    }
-}
-
 /// A source's table.
 #[derive(Debug)]
 pub(crate) struct SourceTable<'a> {
@@ -60,8 +53,16 @@ pub(crate) struct SourceTable<'a> {
     /// The column with the tenant, of `r`.
     pub(crate) tenant: String,
     pub(crate) tenant_type: String,
-    /// Whether a row is left out where not everything is included.
-    pub(crate) leave_out: Option<String>,
+    pub(crate) leave_out: Option<LeaveOut>,
+}
+
+/// Whether a row is left out where not everything is included.
+#[derive(Debug)]
+pub(crate) struct LeaveOut {
+    /// As SQL over `r`.
+    pub(crate) sql: String,
+    /// Which of the feed's conditions that is.
+    condition: usize,
 }
 
 impl SourceTable<'_> {
@@ -177,14 +178,13 @@ impl<'a> Plan<'a> {
             let table = table(facts, &source.table, &part)?;
             let row = Row { facts: table };
             let tenant = row.tenant(source)?;
-            let leave_out = source.leave_out.as_ref().map(|out| row.condition(out, &part)).transpose()?;
+            let out = source.leave_out.as_ref().map(|out| row.condition(out, &part)).transpose()?;
             let feed = known.feed(&table.qualified, &tenant, None);
-            if let Some(out) = &leave_out {
-                let too_many = |TooManyConditions| Fault::TooManyConditions {
-                    part: part.to_string(),
-                    table: table.qualified.clone(),
-                };
-                let condition = known.feeds[feed].condition(out.clone()).map_err(too_many)?;
+            let mut leave_out = None;
+            if let Some(sql) = out {
+                let dimensions = &mut known.feeds[feed];
+                let condition =
+                    dimensions.condition(sql.clone()).map_err(|TooManyConditions| too_many(&part, table))?;
                 let unit = Unit {
                     feed,
                     conditions: vec![condition],
@@ -194,12 +194,11 @@ impl<'a> Plan<'a> {
                     number: None,
                 };
                 plan.left_out.push(known.unit(unit));
+                leave_out = Some(LeaveOut { sql, condition });
             }
             let tenant_type = table.columns[&source.tenant].name.clone();
             plan.sources.push(SourceTable { facts: table, feed, tenant, tenant_type, leave_out });
-            if !plan.feeds.contains(&feed) {
-                plan.feeds.push(feed);
-            }
+            plan.feeds.push(feed);
         }
         for figure in &declared.figures {
             let count = figure.counted().map(|counted| plan.count(figure, counted, &mut known)).transpose();
@@ -209,13 +208,7 @@ impl<'a> Plan<'a> {
             });
             plan.counts.push(count);
         }
-        for follow in &board.follow {
-            let feed = followed(follow, facts, &mut known)?;
-            if !plan.feeds.contains(&feed) {
-                plan.feeds.push(feed);
-            }
-        }
-        plan.feeds.push(plan.tenants.feed(&mut known));
+        plan.feeds.extend(follows(board, facts, &plan.tenants, &mut known)?);
         plan.feeds.sort_unstable();
         plan.feeds.dedup();
         for list in &declared.lists {
@@ -290,23 +283,16 @@ impl<'a> Plan<'a> {
             let mut unit = |slot: Option<&String>, conditions: &[&String], number: Option<&String>| {
                 let feed = self.sources[source].feed;
                 let dimensions = &mut catalogue.feeds[feed];
-                let too_many = |TooManyConditions| Fault::TooManyConditions {
-                    part: part.to_string(),
-                    table: facts.qualified.clone(),
-                };
                 let mut places = Vec::new();
                 for condition in conditions {
-                    places.push(dimensions.condition((*condition).clone()).map_err(too_many)?);
+                    let place = dimensions.condition((*condition).clone());
+                    places.push(place.map_err(|TooManyConditions| too_many(&part, facts))?);
                 }
                 places.sort_unstable();
-                let leave_out = match &self.sources[source].leave_out {
-                    Some(out) => Some(dimensions.condition(out.clone()).map_err(too_many)?),
-                    None => None,
-                };
                 let unit = Unit {
                     feed,
                     conditions: places,
-                    leave_out,
+                    leave_out: self.sources[source].leave_out.as_ref().map(|out| out.condition),
                     slot: slot.map(|slot| dimensions.slot(slot.clone())),
                     key: key.clone().map(|key| dimensions.key(key)),
                     number: number.map(|number| dimensions.number(number.clone())),
@@ -410,8 +396,25 @@ pub(crate) fn place(declared: &Declared, source: SourceId) -> usize {
     declared.sources().position(|(id, _)| id == source).unwrap_or_default()
 }
 
-/// The feed of a table that is followed and not counted.
-pub(crate) fn followed(follow: &Follow, facts: &Facts, catalogue: &mut Catalogue) -> Result<usize, Fault> {
+fn too_many(part: &Part<'_>, table: &TableFacts) -> Fault {
+    Fault::TooManyConditions { part: part.to_string(), table: table.qualified.clone() }
+}
+
+/// The feeds of the tables that are followed and not counted, by number less one. The tenants' own is one of them: a tenant that comes or
+/// goes is a change, too.
+pub(crate) fn follows(
+    board: &Board,
+    facts: &Facts,
+    tenants: &TenantTable,
+    catalogue: &mut Catalogue,
+) -> Result<Vec<usize>, Fault> {
+    let feeds = board.follow.iter().map(|follow| followed(follow, facts, catalogue));
+    let mut feeds = feeds.collect::<Result<Vec<_>, _>>()?;
+    feeds.push(catalogue.feed(&tenants.table, &format!("r.{}", tenants.key), None));
+    Ok(feeds)
+}
+
+fn followed(follow: &Follow, facts: &Facts, catalogue: &mut Catalogue) -> Result<usize, Fault> {
     let name = follow.table.to_string();
     let part = Part::Follow(&name);
     let changed = table(facts, &follow.table, &part)?;

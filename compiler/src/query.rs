@@ -5,7 +5,7 @@ use board::definition::{Content, Query};
 
 use crate::catalogue::Catalogue;
 use crate::facts::Facts;
-use crate::plan::{TenantTable, followed, tenants};
+use crate::plan::{TenantTable, follows, tenants};
 use crate::text::quoted;
 use crate::{Fault, bundle};
 
@@ -31,14 +31,8 @@ impl<'a> QueryPlan<'a> {
         };
         let mut known = catalogue.clone();
         let tenants = tenants(board, facts)?;
-        let mut feeds = Vec::new();
-        for follow in &board.follow {
-            let feed = followed(follow, facts, &mut known)? + 1;
-            if !feeds.contains(&feed) {
-                feeds.push(feed);
-            }
-        }
-        feeds.push(tenants.feed(&mut known) + 1);
+        let mut feeds = follows(board, facts, &tenants, &mut known)?;
+        feeds.iter_mut().for_each(|feed| *feed += 1);
         feeds.sort_unstable();
         feeds.dedup();
         *catalogue = known;

@@ -11,6 +11,9 @@ use crate::text::{indent, quoted};
 /// transaction number more.
 const FEW: u32 = 1000;
 
+/// What is to be appended from memory.
+const DELTAS: &str = "deltas dashboard.delta[];";
+
 /// What a statement does to rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -68,7 +71,7 @@ pub fn functions(feed: &Feed, number: usize) -> Vec<String> {
                 Some(first),
             );
             let what = format!("{}: counts what a statement {}s.", feed.table, event.name());
-            function(&format!("count_{number}_{}", event.name()), &what, &body)
+            function(&format!("count_{number}_{}", event.name()), &what, DELTAS, &body)
         })
         .collect();
     functions.push(of_rows(feed, number));
@@ -161,6 +164,7 @@ fn of_rows(feed: &Feed, number: usize) -> String {
     function(
         &format!("count_{number}_row"),
         &format!("{}: counts a row, where there are partitions.", feed.table),
+        DELTAS,
         &body,
     )
 }
@@ -199,12 +203,13 @@ EXCEPTION WHEN OTHERS THEN
     function(
         &format!("count_{number}_truncate"),
         &format!("{}: counts what TRUNCATE is about to remove.", feed.table),
+        "place regclass;",
         &body,
     )
 }
 
 /// A function for triggers. It runs as its owner: who writes to the table needs no right here.
-fn function(name: &str, what: &str, body: &str) -> String {
+fn function(name: &str, what: &str, variable: &str, body: &str) -> String {
     format!(
         "CREATE OR REPLACE FUNCTION dashboard.{name}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -215,8 +220,7 @@ AS {}",
             "
 -- {what}
 DECLARE
-    deltas dashboard.delta[];
-    place regclass;
+    {variable}
 BEGIN
 {body}
 END

@@ -43,30 +43,30 @@ fn array(elements: impl Iterator<Item = String>, of: &str) -> String {
 
 /// What a delta of one feed counts for: a relation `cell` to be joined LATERAL to a delta called `delta`. A row for each of these
 /// units that it counts for (`cell.applies`).
-pub(crate) fn cells(catalogue: &Catalogue, delta: &str, units: &[usize]) -> String {
+pub(crate) fn cells(catalogue: &Catalogue, units: &[usize]) -> String {
     let rows: Vec<String> = units
         .iter()
         .map(|number| {
             let unit = &catalogue.units[number - 1];
-            let flag = |place: usize| format!("{delta}.flags & {} <> 0", 1_u64 << place);
+            let flag = |place: usize| format!("delta.flags & {} <> 0", 1_u64 << place);
             let variant = unit.leave_out.map_or_else(|| "false".to_owned(), flag);
-            let slot = unit.slot.map(|place| format!("{delta}.slots[{}]", place + 1));
-            let key = unit.key.map(|place| format!("{delta}.keys[{}]", place + 1));
+            let slot = unit.slot.map(|place| format!("delta.slots[{}]", place + 1));
+            let key = unit.key.map(|place| format!("delta.keys[{}]", place + 1));
             let number_of = unit.number.map_or_else(
                 || "0::numeric".to_owned(),
-                |place| format!("coalesce({delta}.numbers[{}], 0)", place + 1),
+                |place| format!("coalesce(delta.numbers[{}], 0)", place + 1),
             );
-            let mut applies: Vec<String> = vec![format!("{delta}.feed = {}", unit.feed + 1)];
+            let mut applies: Vec<String> = vec![format!("delta.feed = {}", unit.feed + 1)];
             match unit.conditions.as_slice() {
                 [] => {}
                 places => {
                     let mask: u64 = places.iter().map(|place| 1_u64 << place).sum();
-                    applies.push(format!("{delta}.flags & {mask} = {mask}"));
+                    applies.push(format!("delta.flags & {mask} = {mask}"));
                 }
             }
             applies.extend(slot.iter().chain(&key).map(|there| format!("{there} IS NOT NULL")));
             format!(
-                "({number}, {variant}, {}, {}, {delta}.n, {number_of}, {})",
+                "({number}, {variant}, {}, {}, delta.n, {number_of}, {})",
                 slot.unwrap_or_else(|| "0".to_owned()),
                 key.unwrap_or_else(|| "''".to_owned()),
                 applies.join(" AND ")

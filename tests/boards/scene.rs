@@ -2,7 +2,6 @@
 
 use board::Board;
 use board::definition::Content;
-use board::path::Table;
 use compiler::facts::{COLUMNS, TableFacts, Type};
 use compiler::query::QueryPlan;
 use compiler::{Catalogue, Facts, Plan, bundle, fan_out, triggers};
@@ -34,15 +33,14 @@ pub(super) fn read(definition: &str) -> Board {
 pub(super) fn facts(client: &mut Client, board: &Board) -> Facts {
     let mut facts = Facts::default();
     for table in Facts::tables(board) {
-        let name: &Table = table;
-        let rows = client.query(COLUMNS, &[&name.sql()]).unwrap();
+        let rows = client.query(COLUMNS, &[&table.sql()]).unwrap();
         let Some(first) = rows.first() else { continue };
         let columns = rows.iter().map(|row| {
             let letter = |place: usize| row.get::<_, String>(place).chars().next().unwrap();
             let column = board::path::Column::parse(row.get(1)).unwrap();
             (column, Type::of(row.get(2), letter(3), letter(4)))
         });
-        facts.note(name.clone(), TableFacts { qualified: first.get(0), columns: columns.collect() });
+        facts.note(table.clone(), TableFacts { qualified: first.get(0), columns: columns.collect() });
     }
     facts
 }

@@ -212,11 +212,16 @@ fn of_steps(steps: &Steps, measure: &Measure, relation: &str) -> String {
     )
 }
 
-/// `{{"from":…,"per":…` of a series.
-fn head(plan: &Plan<'_>, place: usize, series: &Series) -> String {
+/// The clock of a series, and its first point.
+fn begins(plan: &Plan<'_>, place: usize, series: &Series) -> (usize, String) {
     let clock =
         plan.counts[place].as_ref().and_then(|count| count.points.as_ref()).map_or(0, |(clock, _)| *clock);
-    let first = time::first_point(plan, clock, series.points);
+    (clock, time::first_point(plan, clock, series.points))
+}
+
+/// `{{"from":…,"per":…` of a series.
+fn head(plan: &Plan<'_>, place: usize, series: &Series) -> String {
+    let (_, first) = begins(plan, place, series);
     format!(
         "'{{\"from\":\"' || to_char({}, 'YYYY-MM-DD') || '\",\"per\":\"{}\",'",
         date_of(series.per, &first),
@@ -226,9 +231,7 @@ fn head(plan: &Plan<'_>, place: usize, series: &Series) -> String {
 
 /// The slots of a series, `slot`.
 fn slots(plan: &Plan<'_>, place: usize, series: &Series) -> String {
-    let clock =
-        plan.counts[place].as_ref().and_then(|count| count.points.as_ref()).map_or(0, |(clock, _)| *clock);
-    let first = time::first_point(plan, clock, series.points);
+    let (clock, first) = begins(plan, place, series);
     format!("generate_series({first}, this.point_{clock}, {}) AS points(slot)", step(series.per))
 }
 

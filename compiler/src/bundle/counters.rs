@@ -50,7 +50,7 @@ pub(super) fn facts(plan: &Plan<'_>, catalogue: &Catalogue, scope: Scope) -> Str
     FROM delta
     WHERE feed < 0{}
 )",
-            indent(&cells(catalogue, "delta", &units), 4),
+            indent(&cells(catalogue, &units), 4),
             included("cell.variant"),
             included("(flags = 1)"),
         ));

@@ -16,7 +16,6 @@ mod time;
 use board::expression::literal;
 
 use crate::plan::Plan;
-use crate::row::slot_now;
 use crate::text::{indent, quoted};
 use crate::{Catalogue, Fault};
 
@@ -109,9 +108,6 @@ fn function(plan: &Plan<'_>, catalogue: &Catalogue, way: Way) -> Result<String, 
     let types = key_types(plan);
     variables.extend(types.iter().enumerate().map(|(place, name)| format!("key_{place} {name};")));
     variables.extend(time::variables(plan));
-    variables.extend(plan.clocks.iter().enumerate().map(|(place, clock)| {
-        format!("point_{place} CONSTANT integer := {};", slot_now(clock.per, clock.zone))
-    }));
     let mut begin = String::new();
     if way == Way::Counters {
         variables.extend(of_versions());
@@ -209,7 +205,7 @@ fn scope(plan: &Plan<'_>, source: usize, scope: Scope) -> Vec<String> {
         let key = key_types(plan).iter().position(|name| *name == table.tenant_type).unwrap_or_default();
         conditions.push(format!("{} = this.key_{key}", table.tenant));
     }
-    conditions.extend(table.leave_out.iter().filter_map(|out| scope.includes(&format!("({out})"))));
+    conditions.extend(table.leave_out.iter().filter_map(|out| scope.includes(&format!("({})", out.sql))));
     conditions
 }
 

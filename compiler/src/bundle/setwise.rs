@@ -8,7 +8,6 @@ use board::expression::literal;
 
 use super::{Scope, Way, is_counted, key_types, lists, name, of_versions, statement, time};
 use crate::plan::Plan;
-use crate::row::slot_now;
 use crate::text::{indent, quoted};
 use crate::{Catalogue, Fault};
 
@@ -29,10 +28,7 @@ pub(super) fn functions(plan: &Plan<'_>, catalogue: &Catalogue) -> Result<Vec<St
     columns.extend(["version text".to_owned(), "valid_until timestamptz".to_owned()]);
 
     // What the one-tenant functions have as variables is here the row `this`, so that the same statements fit.
-    let mut moments = time::variables(plan);
-    moments.extend(plan.clocks.iter().enumerate().map(|(place, clock)| {
-        format!("point_{place} CONSTANT integer := {};", slot_now(clock.per, clock.zone))
-    }));
+    let moments = time::variables(plan);
     let mut of_this: Vec<String> = moments
         .iter()
         .filter_map(|variable| variable.split(' ').next())

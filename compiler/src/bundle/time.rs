@@ -9,10 +9,10 @@ use board::window::Per;
 
 use super::{Relations, Scope, Way, filter, scope};
 use crate::plan::{By, Count, Plan, WindowUse};
-use crate::row::{hour_of, moment_of, step};
+use crate::row::{hour_of, moment_of, slot_now, step};
 use crate::{Fault, Part};
 
-/// The variables of a board's windows.
+/// The variables of a board's windows and series.
 pub(super) fn variables(plan: &Plan<'_>) -> Vec<String> {
     let mut variables = vec!["today CONSTANT integer := now()::date - DATE '1970-01-01';".to_owned()];
     for (place, window) in plan.windows.iter().enumerate() {
@@ -35,6 +35,9 @@ pub(super) fn variables(plan: &Plan<'_>) -> Vec<String> {
             ));
         }
     }
+    variables.extend(plan.clocks.iter().enumerate().map(|(place, clock)| {
+        format!("point_{place} CONSTANT integer := {};", slot_now(clock.per, clock.zone))
+    }));
     variables
 }
 
