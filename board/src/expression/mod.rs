@@ -33,6 +33,7 @@ pub const MAX_DEPTH: usize = 20;
 pub struct Expression {
     pieces: Vec<Piece>,
     columns: BTreeSet<Column>,
+    functions: BTreeSet<(Option<String>, String)>,
 }
 
 /// A part of the expression's normal form.
@@ -60,12 +61,17 @@ impl Expression {
                 Piece::Sql(_) => None,
             })
             .collect();
-        Ok(Self { pieces, columns })
+        Ok(Self { pieces, columns, functions: walk.called.into_iter().collect() })
     }
 
     /// The columns that it reads.
     pub fn columns(&self) -> &BTreeSet<Column> {
         &self.columns
+    }
+
+    /// The functions that it calls: schema, where one is written, and name. Whether one is volatile, the database knows.
+    pub fn functions(&self) -> &BTreeSet<(Option<String>, String)> {
+        &self.functions
     }
 
     /// As SQL, ASCII, to be put in parentheses. `row` is put before each column, as in `row.status`: an alias,
@@ -95,6 +101,14 @@ mod tests {
 
     fn sql(text: &str) -> String {
         Expression::parse(text).unwrap_or_else(|fault| panic!("{text}: {fault:?}")).sql(None)
+    }
+
+    #[test]
+    fn an_expression_knows_the_functions_that_it_calls() {
+        let expression =
+            Expression::parse("public.\"Rate\"(lower(a)) > 1 and extract(year from b) = 1").unwrap();
+        let called: Vec<_> = expression.functions().iter().map(|(s, n)| (s.as_deref(), n.as_str())).collect();
+        assert_eq!(called, [(None, "lower"), (Some("public"), "Rate")]);
     }
 
     #[test]
