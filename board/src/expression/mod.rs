@@ -33,7 +33,6 @@ pub const MAX_DEPTH: usize = 20;
 pub struct Expression {
     pieces: Vec<Piece>,
     columns: BTreeSet<Column>,
-    functions: BTreeSet<(Option<String>, String)>,
 }
 
 /// A part of the expression's normal form.
@@ -41,6 +40,8 @@ pub struct Expression {
 enum Piece {
     Sql(String),
     Column(Column),
+    /// Writes nothing: a function that the SQL calls.
+    Calls(Option<String>, String),
 }
 
 impl Expression {
@@ -53,15 +54,17 @@ impl Expression {
         let tree = tree(text, tokens.clone())?;
         let mut walk = Walk::new(text);
         walk.expression(&tree)?;
-        let pieces = write::write(text, &tokens, &walk)?;
+        let mut pieces = write::write(text, &tokens, &walk)?;
         let columns = pieces
             .iter()
             .filter_map(|piece| match piece {
                 Piece::Column(column) => Some(column.clone()),
-                Piece::Sql(_) => None,
+                Piece::Sql(_) | Piece::Calls(..) => None,
             })
             .collect();
-        Ok(Self { pieces, columns, functions: walk.called.into_iter().collect() })
+        let called: BTreeSet<_> = walk.called.into_iter().collect();
+        pieces.extend(called.into_iter().map(|(schema, name)| Piece::Calls(schema, name)));
+        Ok(Self { pieces, columns })
     }
 
     /// The columns that it reads.
@@ -69,9 +72,12 @@ impl Expression {
         &self.columns
     }
 
-    /// The functions that it calls: schema, where one is written, and name. Whether one is volatile, the database knows.
-    pub fn functions(&self) -> &BTreeSet<(Option<String>, String)> {
-        &self.functions
+    /// The functions that it calls, each once: schema, where one is written, and name. Whether one is volatile, the database knows.
+    pub fn functions(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Calls(schema, name) => Some((schema.as_deref(), name.as_str())),
+            Piece::Sql(_) | Piece::Column(_) => None,
+        })
     }
 
     /// As SQL, ASCII, to be put in parentheses. `row` is put before each column, as in `row.status`: an alias,
@@ -90,6 +96,7 @@ impl Expression {
             .map(|piece| match piece {
                 Piece::Sql(text) => text.clone(),
                 Piece::Column(name) => column(name),
+                Piece::Calls(..) => String::new(),
             })
             .collect()
     }
@@ -107,7 +114,7 @@ mod tests {
     fn an_expression_knows_the_functions_that_it_calls() {
         let expression =
             Expression::parse("public.\"Rate\"(lower(a)) > 1 and extract(year from b) = 1").unwrap();
-        let called: Vec<_> = expression.functions().iter().map(|(s, n)| (s.as_deref(), n.as_str())).collect();
+        let called: Vec<_> = expression.functions().collect();
         assert_eq!(called, [(None, "lower"), (Some("public"), "Rate")]);
     }
 
