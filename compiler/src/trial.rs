@@ -33,6 +33,8 @@ pub const UNFIT: &str = "
 pub struct Trial {
     /// The part of the definition.
     pub part: String,
+    /// The table that it is about, as SQL.
+    pub table: String,
     /// What it says, as in `sum = "amount"`.
     pub written: String,
     /// A query that fails if this does, and returns one row.
@@ -127,6 +129,7 @@ fn trial(row: &Row<'_>, part: &Part<'_>, key: &str, expression: &Expression, sql
     let called = expression.functions().map(|(of, name)| (schema(of), name.to_owned()));
     Trial {
         part: part.to_string(),
+        table: row.facts.qualified.clone(),
         written: format!("{key} = \"{}\"", expression.sql(None)),
         statement: format!(
             "SELECT count(tried) FROM (SELECT {sql} AS tried FROM {} AS r LIMIT {ROWS}) AS tried",
@@ -142,6 +145,7 @@ fn order(row: &Row<'_>, part: &Part<'_>, order: &[Order]) -> Trial {
     let columns: Vec<String> = order.iter().map(|order| format!("r.{}", order.column.sql())).collect();
     Trial {
         part: part.to_string(),
+        table: row.facts.qualified.clone(),
         written: format!("order = \"{}\"", written.join(", ")),
         statement: format!(
             "SELECT count(*) FROM (SELECT FROM (SELECT {} FROM {} AS r LIMIT {ROWS}) AS tried ORDER BY {} OFFSET 0) AS tried",
