@@ -10,6 +10,7 @@ mod acl;
 mod bad_input;
 mod batch;
 mod blocked;
+mod board_plan;
 mod boards;
 mod bounds;
 mod browser;

@@ -10,22 +10,32 @@
 //! - [`query`]: a board of one's own SQL
 //! - [`triggers`]: what appends the deltas
 //! - [`fan_out`]: what takes deltas apart, and what counts a table anew
+//! - [`attach`]: which triggers a table gets
 //! - [`bundle`]: the bundle, from counters and from the tables
+//! - [`indexes`]: the indexes by which a board is read
+//! - [`report`]: what a board costs to read and to write
+//! - [`trial`]: what of a definition can fail on its tables, and how to see it
 //!
-//! Imports run from `bundle` to `row`. What all boards share (tables, the compactor) is not made here: `shared.sql` is as the migrations are to
-//! have it. No program uses this crate yet.
+//! Imports run from `trial` to `row`. What all boards share (tables, the compactor) is not made here: `shared.sql` is as the migrations are to
+//! have it.
 #![forbid(unsafe_code)]
 
 use std::fmt;
 
+pub mod attach;
 pub mod bundle;
 pub mod catalogue;
 pub mod facts;
 pub mod fan_out;
+pub mod indexes;
 pub mod plan;
 pub mod query;
+pub mod report;
 mod row;
+#[cfg(test)]
+mod sample;
 mod text;
+pub mod trial;
 pub mod triggers;
 mod vector;
 

@@ -12,8 +12,8 @@ use crate::{Fault, bundle};
 /// A board of one's own SQL that fits its database.
 #[derive(Debug)]
 pub struct QueryPlan<'a> {
-    board: &'a Board,
-    query: &'a Query,
+    pub(crate) board: &'a Board,
+    pub(crate) query: &'a Query,
     tenants: TenantTable,
     /// All feeds whose changes change it, by number.
     pub feeds: Vec<usize>,

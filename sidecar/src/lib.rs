@@ -14,7 +14,7 @@
 //! 9. [`http`]: what both share: listeners, the accept loop with its drain, parameters and replies.
 //! 10. `lease`: what one sidecar of many does at a time; [`scheduler`]: runs what is due, in one sidecar of however many.
 //! 11. [`feed`]: tells Redis what has changed in Postgres, likewise.
-//! 12. [`serve`], [`warm`], [`cron`], [`counters`], [`migrate`], [`token`], [`demo`]: the subcommands.
+//! 12. [`serve`], [`warm`], [`cron`], [`mod@board`], [`counters`], [`migrate`], [`token`], [`demo`]: the subcommands.
 //! 13. [`error`] and [`telemetry`]: how failures reach clients, and how they reach the log. `descriptors`: the one failure that is no server's.
 //! 14. [`output`]: what subcommands print.
 //!
@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod board;
 pub mod bundle;
 pub mod cache;
 pub mod config;

@@ -7,7 +7,7 @@ use clap::Parser;
 use dashboard_sidecar::config::{Cli, Command, DatabaseArgs, DemoCommand};
 use dashboard_sidecar::migrate::Verdict;
 use dashboard_sidecar::{
-    counters, cron, db, demo, error::Failure, feed, migrate, output, pg, serve, telemetry, token, warm,
+    board, counters, cron, db, demo, error::Failure, feed, migrate, output, pg, serve, telemetry, token, warm,
 };
 
 fn main() -> ExitCode {
@@ -35,6 +35,7 @@ fn run(command: &Command) -> Result<(), Failure> {
             report(migrate::run(&mut connect(pg::Terms::without_end(""))?, &mut connect(pg::HOLDER)?))
         }
         Command::Cron { command } => cron::main(command),
+        Command::Board { command } => board::main(command),
         Command::Counters { command } => counters::main(command),
         Command::Feed { command } => feed::status::main(command),
         Command::Token(args) => token::main(args),

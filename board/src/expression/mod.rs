@@ -40,6 +40,8 @@ pub struct Expression {
 enum Piece {
     Sql(String),
     Column(Column),
+    /// Writes nothing: a function that the SQL calls.
+    Calls(Option<String>, String),
 }
 
 impl Expression {
@@ -52,20 +54,30 @@ impl Expression {
         let tree = tree(text, tokens.clone())?;
         let mut walk = Walk::new(text);
         walk.expression(&tree)?;
-        let pieces = write::write(text, &tokens, &walk)?;
+        let mut pieces = write::write(text, &tokens, &walk)?;
         let columns = pieces
             .iter()
             .filter_map(|piece| match piece {
                 Piece::Column(column) => Some(column.clone()),
-                Piece::Sql(_) => None,
+                Piece::Sql(_) | Piece::Calls(..) => None,
             })
             .collect();
+        let called: BTreeSet<_> = walk.called.into_iter().collect();
+        pieces.extend(called.into_iter().map(|(schema, name)| Piece::Calls(schema, name)));
         Ok(Self { pieces, columns })
     }
 
     /// The columns that it reads.
     pub fn columns(&self) -> &BTreeSet<Column> {
         &self.columns
+    }
+
+    /// The functions that it calls, each once: schema, where one is written, and name. Whether one is volatile, the database knows.
+    pub fn functions(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Calls(schema, name) => Some((schema.as_deref(), name.as_str())),
+            Piece::Sql(_) | Piece::Column(_) => None,
+        })
     }
 
     /// As SQL, ASCII, to be put in parentheses. `row` is put before each column, as in `row.status`: an alias,
@@ -84,6 +96,7 @@ impl Expression {
             .map(|piece| match piece {
                 Piece::Sql(text) => text.clone(),
                 Piece::Column(name) => column(name),
+                Piece::Calls(..) => String::new(),
             })
             .collect()
     }
@@ -95,6 +108,14 @@ mod tests {
 
     fn sql(text: &str) -> String {
         Expression::parse(text).unwrap_or_else(|fault| panic!("{text}: {fault:?}")).sql(None)
+    }
+
+    #[test]
+    fn an_expression_knows_the_functions_that_it_calls() {
+        let expression =
+            Expression::parse("public.\"Rate\"(lower(a)) > 1 and extract(year from b) = 1").unwrap();
+        let called: Vec<_> = expression.functions().collect();
+        assert_eq!(called, [(None, "lower"), (Some("public"), "Rate")]);
     }
 
     #[test]

@@ -16,13 +16,15 @@ pub(super) struct Walk<'a> {
     text: &'a str,
     pub(super) columns: Vec<Location>,
     pub(super) functions: Vec<Location>,
+    /// The names of the functions, each with its schema where one is written.
+    pub(super) called: Vec<(Option<String>, String)>,
 }
 
 type Checked = Result<(), Fault>;
 
 impl<'a> Walk<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, columns: Vec::new(), functions: Vec::new() }
+        Self { text, columns: Vec::new(), functions: Vec::new(), called: Vec::new() }
     }
 
     fn fault(&self, place: Location, message: impl Into<String>, remedy: impl Into<String>) -> Checked {
@@ -208,6 +210,9 @@ impl<'a> Walk<'a> {
             return self.refused(&known, Refused::Time, place);
         }
         self.functions.push(name.span.start);
+        let schema =
+            parts.as_deref().and_then(|parts| parts.iter().rev().nth(1)).map(|schema| folded(schema));
+        self.called.push((schema, known));
         for argument in &arguments.args {
             match argument {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => self.expression(expression)?,

@@ -5,6 +5,7 @@
 
 mod address;
 mod auth;
+mod board;
 mod cors;
 mod counters;
 mod cron;
@@ -18,6 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use address::InternalAddress;
 pub use auth::{AuthArgs, TokenArgs};
+pub use board::{BoardCommand, BoardPlanArgs};
 pub use cors::CorsOrigins;
 pub use counters::{CountersCommand, VerifyArgs};
 pub use cron::{CronCommand, CronRunArgs, CronSetArgs, JobArgs, LeaseArgs, SchedulerArgs};
@@ -55,6 +57,12 @@ pub enum Command {
         /// What to do with it.
         #[command(subcommand)]
         command: CronCommand,
+    },
+    /// Boards: dashboards that are declared in files
+    Board {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: BoardCommand,
     },
     /// Counters that make a bundle cost the same for a tenant of any size, and the record of changes that bundles follow
     Counters {
